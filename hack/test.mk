@@ -1,0 +1,54 @@
+##@ Check
+
+# What the tests run for real: a browser, IdPs, proxies and a database.
+TEST_PACKAGES := ca-certificates openssl chromium fonts-dejavu-core nginx-light haproxy simplesamlphp php-cli php-xml php-mbstring php-curl \
+	php-sqlite3 python3-pysaml2 xmlsec1 postgresql nodejs npm
+
+.PHONY: test-deps
+test-deps: ## Install what the tests need (Debian, root), or say what is missing.
+	@hack/apt.sh $(TEST_PACKAGES)
+
+.PHONY: test
+test: test-deps assets build ## Everything that needs no cluster node: unit, golden, real API server, stores, IdPs, browser, proxies.
+	go test -timeout 20m ./...
+
+.PHONY: lint
+lint: lint-api ## gofmt, go vet, staticcheck, kube-api-linter.
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted" >&2; exit 1; fi
+	go vet ./...
+	cd hack/cluster && go vet ./...
+	go run -modfile=hack/tools/go.mod honnef.co/go/tools/cmd/staticcheck ./...
+
+.PHONY: verify
+verify: generate manifests docs-reference ## Fail when generated files are not up to date.
+	@if [ -n "$$(git status --porcelain -- api config/crd docs/reference)" ]; then git status --short -- api config/crd docs/reference; echo "generated files are not up to date: run 'make generate manifests docs-reference' and commit" >&2; exit 1; fi
+
+.PHONY: bench
+bench: assets build ## Ratios against peers and limits; tables, and .bench/results.json.
+	go run ./test/bench -o .bench/results.json
+
+##@ Deploy
+KUBECTL ?= $(if $(wildcard $(ROOT)/.cluster/assets/kubectl),$(ROOT)/.cluster/assets/kubectl,kubectl)
+
+.PHONY: install
+install: ## Install the CRDs into the current cluster.
+	$(KUBECTL) apply --server-side -k config/crd
+
+.PHONY: uninstall
+uninstall: ## Remove the CRDs, and with them every object of ours, from the current cluster.
+	$(KUBECTL) delete --ignore-not-found -k config/crd
+
+.PHONY: deploy
+deploy: ## Install the CRDs, the operator and the admission policies into the current cluster.
+	$(KUBECTL) apply --server-side -k config/default
+	$(KUBECTL) -n sallyport-system rollout status deployment/sallyport-operator --timeout=180s
+
+.PHONY: undeploy
+undeploy: ## Remove what deploy installed.
+	$(KUBECTL) delete --ignore-not-found -k config/default
+
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml: one file that installs everything.
+	@mkdir -p dist
+	$(KUBECTL) kustomize config/default > dist/install.yaml
+	@echo "wrote dist/install.yaml"
