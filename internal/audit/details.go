@@ -1,0 +1,110 @@
+package audit
+
+// The details of records, one struct per kind of event. They carry names, counts and identifiers, and never the values of personal attributes.
+
+// Changes names the fields that changed: connection and mapping updates, user_attributes_synced.
+type Changes struct {
+	Added   []string `json:"added,omitempty"`
+	Updated []string `json:"updated,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+	// Before and After hold non-secret fields of custom resources by path; they stay empty for people.
+	Before map[string]string `json:"before,omitempty"`
+	After  map[string]string `json:"after,omitempty"`
+}
+
+// ProfileUpdate is the details of user_profile_updated.
+type ProfileUpdate struct {
+	// Cause is idp_mirror, idp_scrub, admin or self.
+	Cause   string   `json:"cause"`
+	IdP     string   `json:"idp,omitempty"`
+	Added   []string `json:"added,omitempty"`
+	Updated []string `json:"updated,omitempty"`
+	Cleared []string `json:"cleared,omitempty"`
+	// Dropped names the attributes whose values were not valid and were left out.
+	Dropped []string `json:"dropped,omitempty"`
+}
+
+// Causes of a profile update.
+const (
+	CauseIdPMirror = "idp_mirror"
+	CauseIdPScrub  = "idp_scrub"
+	CauseAdmin     = "admin"
+	CauseSelf      = "self"
+)
+
+// SignIn is the details of user_signed_in_saml and user_created_jit.
+type SignIn struct {
+	IdP    string `json:"idp"`
+	IdPUID string `json:"idpUID,omitempty"`
+	// MatchedBy says how the user was found: subject, email or created.
+	MatchedBy string `json:"matchedBy,omitempty"`
+	// SecondFactor is set when a second step is still asked for.
+	SecondFactor bool `json:"secondFactor,omitempty"`
+	// EmailFromNameID says that no mapped attribute carried an address.
+	EmailFromNameID bool `json:"emailFromNameID,omitempty"`
+	// GroupOverage says that the IdP sent a link instead of the groups; stored groups were kept.
+	GroupOverage bool `json:"groupOverage,omitempty"`
+	// Missing names the mapped values that the assertion did not carry.
+	Missing []string `json:"missing,omitempty"`
+	// Test marks a test run: nothing was stored.
+	Test bool `json:"test,omitempty"`
+}
+
+// AssertionFailure is the details of saml_assertion_failed, saml_assertion_replayed and email_domain_not_bound.
+type AssertionFailure struct {
+	IdP        string `json:"idp"`
+	IdPUID     string `json:"idpUID,omitempty"`
+	DebugEntry string `json:"debugEntry,omitempty"`
+	Check      string `json:"check,omitempty"`
+	// Domain is the domain that was asserted; the address itself stays in the debug entry.
+	Domain string `json:"domain,omitempty"`
+	// BoundTo is the connection that may assert the domain, empty when none may.
+	BoundTo string `json:"boundTo,omitempty"`
+}
+
+// GroupChange is the details of the idp_group records.
+type GroupChange struct {
+	IdP    string `json:"idp"`
+	IdPUID string `json:"idpUID,omitempty"`
+	Group  string `json:"group"`
+	// Cause is sign_in, idp_deleted or admin.
+	Cause string `json:"cause,omitempty"`
+}
+
+// Revocation is the details of session_revoked, user_signed_out and user_suspended.
+type Revocation struct {
+	// Cause is user, admin, suspended, idp_disabled, idp_deleted, rebind, slo, rotated or expired.
+	Cause    string `json:"cause"`
+	IdP      string `json:"idp,omitempty"`
+	Sessions int    `json:"sessions"`
+}
+
+// Deletion is the details of saml_idp_deleted.
+type Deletion struct {
+	Scrubbed bool `json:"scrubbed"`
+	// Users and Values count the people touched and the profile values cleared by the scrub.
+	Users    int `json:"users"`
+	Values   int `json:"values"`
+	Groups   int `json:"groups"`
+	Sessions int `json:"sessions"`
+}
+
+// MirrorFailure is the details of user_idp_attribute_mirror_failed.
+type MirrorFailure struct {
+	IdP string `json:"idp"`
+	// Dropped names the attributes whose values were not valid.
+	Dropped []string `json:"dropped,omitempty"`
+}
+
+// Retention is the details of audit_retention_applied.
+type Retention struct {
+	Before  string            `json:"before"`
+	Removed int               `json:"removed"`
+	Through map[string]uint64 `json:"through,omitempty"`
+}
+
+// SecondFactor is the details of the second_factor records.
+type SecondFactor struct {
+	// Method is totp, passkey or recovery_code.
+	Method string `json:"method,omitempty"`
+}
