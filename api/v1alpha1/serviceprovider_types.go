@@ -1,0 +1,455 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ServiceProvider is one SAML 2.0 service provider: the pods that sign people in and answer the proxies.
+//
+// +genclient
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=serviceproviders,scope=Namespaced,shortName=sp,categories=sso
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Replicas",type=string,JSONPath=`.status.replicaSummary`
+// +kubebuilder:printcolumn:name="IdPs",type=integer,JSONPath=`.status.identityProviders`
+// +kubebuilder:printcolumn:name="Domains",type=integer,JSONPath=`.status.domainBindings`
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')",message="metadata.name must be at most 40 characters of a-z, 0-9 and -, starting with a letter: Services and Secrets are named after it"
+type ServiceProvider struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what is wanted.
+	// +required
+	Spec ServiceProviderSpec `json:"spec,omitzero"`
+
+	// status is what is.
+	// +optional
+	// +default={"observedGeneration":-1,"conditions":[{"type":"Accepted","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"StoreReady","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Available","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Programmed","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Ready","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"}]}
+	Status ServiceProviderStatus `json:"status,omitzero"`
+}
+
+// ServiceProviderList is a list of ServiceProviders.
+//
+// +kubebuilder:object:root=true
+type ServiceProviderList struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard list metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitzero"`
+	// items are the ServiceProviders.
+	Items []ServiceProvider `json:"items"`
+}
+
+// ServiceProviderSpec is what is wanted of a ServiceProvider.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas <= 1 || (has(self.store) && has(self.store.postgres))",message="replicas > 1 requires store.postgres: SQLite lives on the volume of one pod. Set store.postgres, or replicas: 1"
+// +kubebuilder:validation:XValidation:rule="!has(self.session) || !has(self.session.cookie) || !has(self.session.cookie.domain) || !isURL(self.url) || url(self.url).getHostname() == self.session.cookie.domain || url(self.url).getHostname().endsWith('.' + self.session.cookie.domain)",message="session.cookie.domain must be the host of url or a parent domain of it: a browser refuses the cookie otherwise"
+type ServiceProviderSpec struct {
+	// url is the external base URL that browsers and proxies use: https, a host, an optional port, nothing else.
+	// The entity ID, ACS and metadata URL of every connection derive from it: changing it means registering every connection anew at its IdP.
+	// Example: https://sso.example.com
+	// +required
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=267
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://')",message="url must start with https://: session cookies are only ever sent over TLS"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z]+://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?$')",message="url must be a lower-case host with an optional port and nothing after it (no user name, path, trailing slash, query or fragment): write https://sso.example.com"
+	URL string `json:"url,omitempty"`
+
+	// replicas is the number of pods. More than one requires store.postgres.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=500
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// store is where sessions, users and audit records live. Left out: SQLite on a volume of 1Gi.
+	// +optional
+	Store *Store `json:"store,omitempty"`
+
+	// session bounds every session.
+	// +optional
+	// +default={}
+	Session SessionSettings `json:"session,omitzero"`
+
+	// redirects says where a sign-in may return to.
+	// +optional
+	Redirects *RedirectSettings `json:"redirects,omitempty"`
+
+	// profileAttributes are the attributes of the canonical profile. Standard names: phoneWork, phoneMobile, displayName, jobTitle,
+	// department, organization, employeeId, streetAddress, city, state, postalCode, country, preferredLanguage, description; any
+	// other name is your own.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	ProfileAttributes []ProfileAttribute `json:"profileAttributes,omitempty"`
+
+	// audit says how long audit records are kept in the store. They always go to standard output too, as JSON lines.
+	// +optional
+	// +default={}
+	Audit AuditSettings `json:"audit,omitzero"`
+
+	// debugLog bounds the log of refused responses.
+	// +optional
+	// +default={}
+	DebugLog DebugLogSettings `json:"debugLog,omitzero"`
+
+	// expose makes the ServiceProvider reachable from outside of the cluster. Left out: a Service only.
+	// +optional
+	Expose *Exposure `json:"expose,omitempty"`
+
+	// proxies says whose X-Forwarded-* headers count.
+	// +optional
+	Proxies *ProxySettings `json:"proxies,omitempty"`
+
+	// pods shapes the pods.
+	// +optional
+	Pods *PodSettings `json:"pods,omitempty"`
+}
+
+// Store is where state lives: exactly one of sqlite and postgres.
+//
+// +structType=atomic
+// +kubebuilder:validation:XValidation:rule="has(self.sqlite) != has(self.postgres)",message="exactly one of sqlite, postgres: leave store out for SQLite with its defaults"
+type Store struct {
+	// sqlite keeps everything in one file on a volume; one replica.
+	// +optional
+	SQLite *SQLiteStore `json:"sqlite,omitempty"`
+
+	// postgres keeps everything in PostgreSQL, or in anything that speaks its protocol; any number of replicas.
+	// +optional
+	Postgres *PostgresStore `json:"postgres,omitempty"`
+}
+
+// SQLiteStore is a SQLite file on a PersistentVolumeClaim.
+type SQLiteStore struct {
+	// size of the volume. Left out: 1Gi.
+	// +optional
+	Size *resource.Quantity `json:"size,omitempty"`
+
+	// storageClassName of the volume. Left out: the cluster's default class.
+	// +optional
+	StorageClassName *ObjectName `json:"storageClassName,omitempty"`
+
+	// reclaim says what happens to the volume when the ServiceProvider is deleted. Left out: Retain.
+	// +optional
+	Reclaim ReclaimPolicy `json:"reclaim,omitempty"`
+}
+
+// ReclaimPolicy says what happens to a volume when its ServiceProvider is deleted.
+//
+// +kubebuilder:validation:Enum=Retain;Delete
+type ReclaimPolicy string
+
+const (
+	// ReclaimRetain keeps the volume: a ServiceProvider of the same name finds its users and audit records again.
+	ReclaimRetain ReclaimPolicy = "Retain"
+	// ReclaimDelete deletes the volume and everything in it.
+	ReclaimDelete ReclaimPolicy = "Delete"
+)
+
+// PostgresStore is a PostgreSQL database.
+type PostgresStore struct {
+	// connectionSecretRef names the Secret with the connection URI, postgres://USER:PASSWORD@HOST:PORT/DATABASE. The key left out: uri.
+	// +required
+	ConnectionSecretRef SecretKeyReference `json:"connectionSecretRef,omitzero"`
+}
+
+// SessionSettings bounds every session.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.lifetime) || !has(self.idleTimeout) || duration(self.idleTimeout) <= duration(self.lifetime)",message="idleTimeout must not be longer than lifetime"
+type SessionSettings struct {
+	// lifetime ends a session however busy it is. Between 1m and 720h.
+	// +optional
+	// +default="12h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="lifetime must be between 1m and 720h"
+	Lifetime Duration `json:"lifetime,omitempty"`
+
+	// idleTimeout ends a session that was not used for so long. Between 1m and 720h, and not longer than lifetime.
+	// +optional
+	// +default="1h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="idleTimeout must be between 1m and 720h"
+	IdleTimeout Duration `json:"idleTimeout,omitempty"`
+
+	// cookie shapes the session cookie.
+	// +optional
+	// +default={}
+	Cookie CookieSettings `json:"cookie,omitzero"`
+}
+
+// CookieSettings shapes the session cookie.
+type CookieSettings struct {
+	// domain whose hosts share the session, a parent domain of url's host. Left out: the host of url alone.
+	// Example: example.com
+	// +optional
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$')",message="domain must be a lower-case domain with at least two labels and no leading dot: write example.com"
+	Domain string `json:"domain,omitempty"`
+
+	// sameSite is the cookie's SameSite attribute.
+	// +optional
+	// +default="Lax"
+	SameSite SameSite `json:"sameSite,omitempty"`
+}
+
+// SameSite is the SameSite attribute of a cookie.
+//
+// +kubebuilder:validation:Enum=Lax;Strict;None
+type SameSite string
+
+const (
+	SameSiteLax    SameSite = "Lax"
+	SameSiteStrict SameSite = "Strict"
+	SameSiteNone   SameSite = "None"
+)
+
+// RedirectSettings says where a sign-in may return to.
+type RedirectSettings struct {
+	// allowedHosts are hosts such as app.example.com, or *.example.com for every host below example.com. The host of url always counts.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=128
+	AllowedHosts []AllowedHost `json:"allowedHosts,omitempty"`
+}
+
+// AllowedHost is a lower-case host, or *. and a domain.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+// +kubebuilder:validation:XValidation:rule="self.matches('^(\\\\*\\\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be a lower-case host such as app.example.com, or *.example.com for every host below it: no scheme, port or path"
+// +kubebuilder:validation:XValidation:rule="!self.startsWith('*.') || self.substring(2).contains('.')",message="a wildcard must have at least two labels after it: write *.example.com"
+type AllowedHost string
+
+// ProfileAttribute is one attribute of the canonical profile.
+type ProfileAttribute struct {
+	// name in camel case. Example: jobTitle
+	// +required
+	Name ProfileAttributeName `json:"name,omitempty"`
+
+	// mirror copies the value of each sign-in to the canonical profile; Disabled only records it.
+	// +optional
+	// +default="Enabled"
+	Mirror State `json:"mirror,omitempty"`
+}
+
+// ProfileAttributeName is the name of a profile attribute, in camel case.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[a-z][a-zA-Z0-9]*$`
+type ProfileAttributeName string
+
+// AuditSettings says how long audit records are kept.
+type AuditSettings struct {
+	// retention is how many days audit records stay in the store. Between 1d and 3650d.
+	// +optional
+	// +default="365d"
+	// +kubebuilder:validation:XValidation:rule="int(self.substring(0, self.size() - 1)) >= 1 && int(self.substring(0, self.size() - 1)) <= 3650",message="retention must be between 1d and 3650d"
+	Retention Days `json:"retention,omitempty"`
+}
+
+// DebugLogSettings bounds the log of refused responses.
+type DebugLogSettings struct {
+	// retention is how long an entry is kept. Between 1m and 720h.
+	// +optional
+	// +default="24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="retention must be between 1m and 720h"
+	Retention Duration `json:"retention,omitempty"`
+
+	// maxEntries is how many entries are kept.
+	// +optional
+	// +default=500
+	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=100000
+	MaxEntries int32 `json:"maxEntries,omitempty"`
+}
+
+// Exposure makes the ServiceProvider reachable: exactly one of ingress and httpRoute.
+//
+// +structType=atomic
+// +kubebuilder:validation:XValidation:rule="has(self.ingress) != has(self.httpRoute)",message="exactly one of ingress, httpRoute: leave expose out for a Service only"
+type Exposure struct {
+	// ingress makes an Ingress for the host of url.
+	// +optional
+	Ingress *IngressExposure `json:"ingress,omitempty"`
+
+	// httpRoute makes a Gateway API HTTPRoute for the host of url.
+	// +optional
+	HTTPRoute *HTTPRouteExposure `json:"httpRoute,omitempty"`
+}
+
+// IngressExposure shapes an Ingress.
+type IngressExposure struct {
+	// className is the IngressClass. Left out: the cluster's default class.
+	// +optional
+	ClassName ObjectName `json:"className,omitempty"`
+
+	// tlsSecretName is the TLS Secret for the host. Left out: the ingress controller's own certificate.
+	// +optional
+	TLSSecretName ObjectName `json:"tlsSecretName,omitempty"`
+
+	// annotations of the Ingress, for the ingress controller and cert-manager.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// HTTPRouteExposure shapes a Gateway API HTTPRoute.
+type HTTPRouteExposure struct {
+	// parentRefs are the Gateways that the route attaches to.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	ParentRefs []GatewayReference `json:"parentRefs,omitempty"`
+}
+
+// GatewayReference names a Gateway, and optionally one listener of it.
+type GatewayReference struct {
+	// name is the name of the Gateway.
+	// +required
+	Name ObjectName `json:"name,omitempty"`
+
+	// namespace of the Gateway. Left out: the ServiceProvider's.
+	// +optional
+	Namespace ObjectName `json:"namespace,omitempty"`
+
+	// sectionName is the name of a listener. Left out: every listener that admits the route.
+	// +optional
+	SectionName ObjectName `json:"sectionName,omitempty"`
+}
+
+// ProxySettings says whose X-Forwarded-* headers count.
+type ProxySettings struct {
+	// trusted are the address ranges of your proxies. Example: 10.0.0.0/8
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Trusted []CIDR `json:"trusted,omitempty"`
+}
+
+// CIDR is an IPv4 or IPv6 address range.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=49
+// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="must be an address range in CIDR form: write 10.0.0.0/8, or 192.0.2.7/32 for one address"
+type CIDR string
+
+// PodSettings shapes the pods.
+type PodSettings struct {
+	// resources of the service provider's container.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// nodeSelector picks nodes by their labels.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// tolerations let the pods run on tainted nodes.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// affinity attracts the pods to, or keeps them from, nodes and other pods.
+	// +optional
+	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+
+	// topologySpreadConstraints spread the pods over zones and nodes. A labelSelector that is left out selects the ServiceProvider's own pods.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
+
+	// annotations of the pods.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	Annotations map[string]string `json:"annotations,omitempty"`
+
+	// priorityClassName of the pods.
+	// +optional
+	PriorityClassName ObjectName `json:"priorityClassName,omitempty"`
+
+	// imagePullSecrets are Secrets in the same namespace that may pull the image.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	ImagePullSecrets []ImagePullSecret `json:"imagePullSecrets,omitempty"`
+}
+
+// ImagePullSecret names a Secret that may pull the image.
+type ImagePullSecret struct {
+	// name is the name of the Secret.
+	// +required
+	Name ObjectName `json:"name,omitempty"`
+}
+
+// ServiceProviderStatus is what is known of a ServiceProvider.
+type ServiceProviderStatus struct {
+	// conditions are Accepted, StoreReady, Available, Programmed and Ready.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation of spec that this status is about; -1 before the operator's first visit.
+	// +optional
+	// +kubebuilder:validation:Minimum=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// url is what the pods serve now.
+	// +optional
+	// +kubebuilder:validation:MaxLength=267
+	URL string `json:"url,omitempty"`
+
+	// replicas is the number of pods that is wanted.
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// readyReplicas is the number of pods that are ready.
+	// +optional
+	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+
+	// replicaSummary is ready pods / wanted pods, such as 2/2.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	ReplicaSummary string `json:"replicaSummary,omitempty"`
+
+	// revision is the digest of the snapshot that the operator has written.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Revision string `json:"revision,omitempty"`
+
+	// programmedRevision is the last revision that every ready pod served.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	ProgrammedRevision string `json:"programmedRevision,omitempty"`
+
+	// identityProviders counts the accepted IdentityProviders.
+	// +optional
+	IdentityProviders *int32 `json:"identityProviders,omitempty"`
+
+	// domainBindings counts the accepted DomainBindings.
+	// +optional
+	DomainBindings *int32 `json:"domainBindings,omitempty"`
+
+	// users counts the people known to the store, as of the last count.
+	// +optional
+	Users *int64 `json:"users,omitempty"`
+
+	// activeSessions counts the sessions that have not ended, as of the last count.
+	// +optional
+	ActiveSessions *int64 `json:"activeSessions,omitempty"`
+}
