@@ -1,0 +1,157 @@
+// Package proxy reads what reverse proxies tell about a request: who the client is, what was asked for, and what kind of request it was.
+// Headers that any client can send count only when the peer of the connection is a trusted proxy.
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Trust is the list of proxies whose forwarding headers count. The zero value trusts nobody.
+type Trust struct {
+	prefixes []netip.Prefix
+}
+
+// NewTrust takes CIDR prefixes or single addresses.
+func NewTrust(trusted []string) (*Trust, error) {
+	t := &Trust{}
+	for i, entry := range trusted {
+		prefix, err := netip.ParsePrefix(entry)
+		if err != nil {
+			address, addressErr := netip.ParseAddr(entry)
+			if addressErr != nil {
+				return nil, fmt.Errorf("trustedProxies[%d]: %q is neither an address nor a CIDR such as 10.0.0.0/8", i, entry)
+			}
+			prefix = netip.PrefixFrom(address, address.BitLen())
+		}
+		t.prefixes = append(t.prefixes, prefix.Masked())
+	}
+	return t, nil
+}
+
+func (t *Trust) contains(address netip.Addr) bool {
+	for _, prefix := range t.prefixes {
+		if prefix.Contains(address) {
+			return true
+		}
+	}
+	return false
+}
+
+// Peer is the address at the other end of the connection; the zero Addr when it is not an IP address, and then it is not trusted.
+func Peer(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Addr().Unmap()
+}
+
+// Trusted says whether the request came from a trusted proxy. It does not allocate.
+func (t *Trust) Trusted(r *http.Request) bool {
+	return len(t.prefixes) > 0 && t.contains(Peer(r))
+}
+
+// Client is the address of the client: the peer or, behind trusted proxies, the last address in X-Forwarded-For that is not one of them.
+// What cannot be parsed ends the walk, because whoever wrote it is not to be believed.
+func (t *Trust) Client(r *http.Request) string {
+	client := Peer(r)
+	if !t.Trusted(r) {
+		return text(client)
+	}
+	lines := r.Header["X-Forwarded-For"]
+	for i := len(lines) - 1; i >= 0; i-- {
+		hops := strings.Split(lines[i], ",")
+		for j := len(hops) - 1; j >= 0; j-- {
+			hop, err := parseHop(strings.TrimSpace(hops[j]))
+			if err != nil {
+				return text(client)
+			}
+			client = hop
+			if !t.contains(client) {
+				return text(client)
+			}
+		}
+	}
+	return text(client)
+}
+
+// parseHop takes an address as proxies write it, with or without a port.
+func parseHop(s string) (netip.Addr, error) {
+	if address, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return address.Unmap(), nil
+	}
+	withPort, err := netip.ParseAddrPort(s)
+	return withPort.Addr().Unmap(), err
+}
+
+func text(address netip.Addr) string {
+	if !address.IsValid() {
+		return ""
+	}
+	return address.WithZone("").String()
+}
+
+// Original is the request that the proxy asks about.
+type Original struct {
+	Method string
+	// Scheme is https or http.
+	Scheme string
+	// Host may have a port. It is in lower case.
+	Host string
+	// URI is the path with its query and starts with a slash.
+	URI string
+}
+
+// URL is the absolute URL that was asked for.
+func (o Original) URL() string { return o.Scheme + "://" + o.Host + o.URI }
+
+// Path is URI without the query.
+func (o Original) Path() string {
+	path, _, _ := strings.Cut(o.URI, "?")
+	return path
+}
+
+// Original reads X-Original-URL (ingress-nginx), or X-Forwarded-Method, -Proto, -Host and -Uri (Traefik, Caddy), or X-Original-Method and X-Original-URI (nginx).
+// ok is false when the peer is not trusted, or when the headers are absent, doubled or malformed.
+func (t *Trust) Original(r *http.Request) (o Original, ok bool) {
+	if !t.Trusted(r) {
+		return Original{}, false
+	}
+	o.Method = first(r, "X-Forwarded-Method", "X-Original-Method")
+	if o.Method == "" {
+		o.Method = r.Method
+	}
+	if full := first(r, "X-Original-Url"); full != "" {
+		scheme, rest, found := strings.Cut(full, "://")
+		slash := strings.IndexByte(rest, '/')
+		if !found || slash < 0 {
+			return Original{}, false
+		}
+		o.Scheme, o.Host, o.URI = scheme, rest[:slash], rest[slash:]
+	} else {
+		o.Scheme, o.Host, o.URI = first(r, "X-Forwarded-Proto"), first(r, "X-Forwarded-Host"), first(r, "X-Forwarded-Uri", "X-Original-Uri")
+	}
+	o.Host = strings.ToLower(o.Host)
+	return o, o.valid()
+}
+
+func (o Original) valid() bool {
+	return (o.Scheme == "https" || o.Scheme == "http") && o.Host != "" && !strings.ContainsAny(o.Host, ", /\\@?#") && strings.HasPrefix(o.URI, "/") && o.Method != ""
+}
+
+// first is the value of the first header that is there; a header that is there twice is worth nothing, since one of the two was not the proxy's.
+func first(r *http.Request, names ...string) string {
+	for _, name := range names {
+		switch values := r.Header[name]; len(values) {
+		case 0:
+		case 1:
+			return values[0]
+		default:
+			return ""
+		}
+	}
+	return ""
+}
