@@ -1,0 +1,105 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/snapshot"
+)
+
+// domainBindings returns the domains to serve. A domain that is claimed rightly and cannot be served now (its IdentityProvider is
+// missing, it is not verified) is held: it names no connection, so that nobody, the catch-all included, may assert it.
+func (p *pass) domainBindings() []snapshot.Domain {
+	var bindings []*v1alpha1.DomainBinding
+	for i := range p.in.DomainBindings {
+		if !p.others[string(p.in.DomainBindings[i].Spec.IdentityProviderRef.Name)] {
+			bindings = append(bindings, &p.in.DomainBindings[i])
+		}
+	}
+	winners := map[string]string{}
+	var domains []snapshot.Domain
+	for _, b := range byAge(bindings) {
+		f := p.finding(v1alpha1.KindDomainBinding, b)
+		p.setVerified(f, b)
+		if terminating(b) {
+			f.refuse(v1alpha1.ReasonTerminating, "The object is being deleted.")
+			continue
+		}
+		if reason, problem := domainProblem(b.Spec.Domain); problem != "" {
+			f.refuse(reason, "spec.domain: %s", problem)
+			continue
+		}
+		if winner, taken := winners[b.Spec.Domain]; taken {
+			f.refuse(v1alpha1.ReasonConflicted, "spec.domain: %s is bound by DomainBinding %s, which is older: delete one of the two. This one takes over when the other goes.", b.Spec.Domain, winner)
+			f.Winner = winner
+			continue
+		}
+		winners[b.Spec.Domain] = b.Name
+		domains = append(domains, snapshot.Domain{
+			Domain: b.Spec.Domain, Subdomains: b.Spec.Subdomains == v1alpha1.Included,
+			Connection: p.connectionFor(f, b), Binding: b.Name, UID: uid(b.UID), Generation: b.Generation,
+		})
+	}
+	slices.SortFunc(domains, func(a, b snapshot.Domain) int { return compareNames(a.Domain, b.Domain) })
+	return domains
+}
+
+// connectionFor returns the connection that serves the binding, or "" when the domain is held.
+func (p *pass) connectionFor(f *Finding, b *v1alpha1.DomainBinding) string {
+	name := string(b.Spec.IdentityProviderRef.Name)
+	idp, exists := p.own[name]
+	switch {
+	case !exists:
+		f.refuse(v1alpha1.ReasonIdentityProviderNotFound, "spec.identityProviderRef: there is no IdentityProvider %q in this namespace: create it, or name another. Until then nobody signs in with an address of %s.", name, b.Spec.Domain)
+		return ""
+	case terminating(idp) && idp.DeletionTimestamp.Before(&b.CreationTimestamp):
+		f.refuse(v1alpha1.ReasonTerminating, "spec.identityProviderRef: IdentityProvider %s is being deleted: name another.", name)
+		return ""
+	case p.connections[name] == nil:
+		f.wait(v1alpha1.ReasonIdentityProviderNotAccepted, "IdentityProvider %s is not accepted: its own conditions say what to do.", name)
+		return ""
+	}
+	f.accept()
+	if c := f.Condition(v1alpha1.ConditionVerified); c.Status != metav1.ConditionTrue {
+		f.Serving = ServingNothing
+		return ""
+	}
+	return name
+}
+
+func (p *pass) setVerified(f *Finding, b *v1alpha1.DomainBinding) {
+	if b.Spec.Verification.Method != v1alpha1.VerificationDNS {
+		f.set(v1alpha1.ConditionVerified, metav1.ConditionTrue, v1alpha1.ReasonNotRequired, "No proof is asked for.")
+		return
+	}
+	switch v, known := p.in.Verified[b.Name]; {
+	case !known:
+		f.set(v1alpha1.ConditionVerified, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The TXT record has not been looked up yet.")
+	case v.Verified:
+		f.set(v1alpha1.ConditionVerified, metav1.ConditionTrue, or(v.Reason, v1alpha1.ReasonVerified), "%s", v.Message)
+	default:
+		f.set(v1alpha1.ConditionVerified, metav1.ConditionFalse, or(v.Reason, v1alpha1.ReasonRecordNotFound), "%s", v.Message)
+	}
+}
+
+// domainProblem says why a domain cannot be bound; both are empty when it can.
+func domainProblem(domain string) (reason, problem string) {
+	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))
+	if err != nil {
+		return v1alpha1.ReasonInvalidDomain, fmt.Sprintf("%q is not a domain name (%v): write it as example.com", domain, err)
+	}
+	if ascii != domain {
+		return v1alpha1.ReasonInvalidDomain, fmt.Sprintf("%q must be written in its ASCII form (A-label): write %s", domain, ascii)
+	}
+	suffix, _ := publicsuffix.PublicSuffix(ascii)
+	if suffix == ascii {
+		return v1alpha1.ReasonPublicSuffix, fmt.Sprintf("%s is a public suffix: anybody can register a name below it. Bind your own domain, such as example.%s", ascii, ascii)
+	}
+	return "", ""
+}

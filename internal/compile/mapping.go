@@ -1,0 +1,146 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/snapshot"
+)
+
+// attributeMappings gives every connection its mapping: the oldest AttributeMapping of its IdentityProvider, or the preset of its type.
+func (p *pass) attributeMappings(sp *snapshot.ServiceProvider) {
+	for _, c := range p.connections {
+		c.Mapping = preset(c.Type)
+	}
+	var mappings []*v1alpha1.AttributeMapping
+	for i := range p.in.AttributeMappings {
+		if !p.others[string(p.in.AttributeMappings[i].Spec.IdentityProviderRef.Name)] {
+			mappings = append(mappings, &p.in.AttributeMappings[i])
+		}
+	}
+	winners := map[string]string{}
+	for _, m := range byAge(mappings) {
+		f := p.finding(v1alpha1.KindAttributeMapping, m)
+		f.set(v1alpha1.ConditionExamplesPassed, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "The examples are run once the mapping is accepted.")
+		idp := string(m.Spec.IdentityProviderRef.Name)
+		switch {
+		case terminating(m):
+			f.refuse(v1alpha1.ReasonTerminating, "The object is being deleted.")
+		case winners[idp] != "":
+			f.refuse(v1alpha1.ReasonConflicted, "spec.identityProviderRef: IdentityProvider %s has AttributeMapping %s, which is older: delete one of the two. This one takes over when the other goes.", idp, winners[idp])
+			f.Winner = winners[idp]
+		case p.own[idp] == nil:
+			f.refuse(v1alpha1.ReasonIdentityProviderNotFound, "spec.identityProviderRef: there is no IdentityProvider %q in this namespace: create it, or name another.", idp)
+		case p.connections[idp] == nil:
+			f.wait(v1alpha1.ReasonIdentityProviderNotAccepted, "IdentityProvider %s is not accepted: its own conditions say what to do.", idp)
+			winners[idp] = m.Name
+		default:
+			winners[idp] = m.Name
+			p.attributeMapping(f, m, p.connections[idp], sp)
+		}
+	}
+}
+
+// attributeMapping puts the mapping into its connection when it is good. Otherwise the last good form of the same mapping
+// stays in service; where there is none, the preset does.
+func (p *pass) attributeMapping(f *Finding, m *v1alpha1.AttributeMapping, c *snapshot.Connection, sp *snapshot.ServiceProvider) {
+	mapping := mappingOf(m, c.Mapping)
+	if p.checkMapping(f, m, mapping, sp) {
+		f.Serving = ServingCurrent
+		c.Mapping = mapping
+		return
+	}
+	f.Serving = ServingNothing
+	if last := p.previous[c.Name]; last != nil && last.UID == c.UID && last.Mapping.Name == m.Name && last.Mapping.UID == uid(m.UID) {
+		f.Serving = ServingLastGood
+		c.Mapping = last.Mapping
+	}
+}
+
+func (p *pass) checkMapping(f *Finding, m *v1alpha1.AttributeMapping, mapping snapshot.Mapping, sp *snapshot.ServiceProvider) bool {
+	if unknown := unknownProfileAttributes(mapping, sp); len(unknown) > 0 {
+		f.refuse(v1alpha1.ReasonUnknownProfileAttribute, "spec.profile: %s: neither a standard attribute nor one that ServiceProvider %s names in spec.profileAttributes: add it there, or correct the name.", few(unknown), p.in.Name)
+		return false
+	}
+	engine, err := compileMapping(mapping)
+	if err != nil {
+		f.refuse(v1alpha1.ReasonInvalidRule, "spec.%v", err)
+		return false
+	}
+	f.accept()
+	f.Examples = runExamples(engine, m.Spec.Examples, string(p.own[string(m.Spec.IdentityProviderRef.Name)].Name))
+	switch {
+	case len(m.Spec.Examples) == 0:
+		f.set(v1alpha1.ConditionExamplesPassed, metav1.ConditionTrue, v1alpha1.ReasonNoExamples, "There are no examples.")
+	case len(f.Examples) == 0:
+		f.set(v1alpha1.ConditionExamplesPassed, metav1.ConditionTrue, v1alpha1.ReasonPassed, "Every example came out as expected.")
+	default:
+		f.set(v1alpha1.ConditionExamplesPassed, metav1.ConditionFalse, v1alpha1.ReasonExampleFailed, "%s", summary(f.Examples))
+	}
+	return len(f.Examples) == 0
+}
+
+func summary(failures []ExampleFailure) string {
+	var lines []string
+	for _, failure := range failures {
+		lines = append(lines, fmt.Sprintf("examples[%d]: %s", failure.Index, failure.Message))
+	}
+	return few(lines)
+}
+
+func unknownProfileAttributes(mapping snapshot.Mapping, sp *snapshot.ServiceProvider) []string {
+	var unknown []string
+	for _, profile := range mapping.Profile {
+		named := slices.ContainsFunc(sp.ProfileAttributes, func(a snapshot.ProfileAttribute) bool { return a.Name == profile.Attribute })
+		if !named && !standardProfileAttribute(profile.Attribute) {
+			unknown = append(unknown, profile.Attribute)
+		}
+	}
+	return unknown
+}
+
+// mappingOf lays the parts that the AttributeMapping has over the preset.
+func mappingOf(m *v1alpha1.AttributeMapping, preset snapshot.Mapping) snapshot.Mapping {
+	mapping := preset
+	mapping.Name, mapping.UID, mapping.Generation = m.Name, uid(m.UID), m.Generation
+	if m.Spec.Email != nil {
+		mapping.Email = sources(m.Spec.Email.From)
+	}
+	if m.Spec.FirstName != nil {
+		mapping.FirstName = sources(m.Spec.FirstName.From)
+	}
+	if m.Spec.LastName != nil {
+		mapping.LastName = sources(m.Spec.LastName.From)
+	}
+	if m.Spec.Groups != nil {
+		mapping.Groups = snapshot.GroupsMapping{
+			From:           sources(m.Spec.Groups.From),
+			KeepWhenAbsent: m.Spec.Groups.WhenAbsent == v1alpha1.WhenAbsentKeep,
+			Separator:      m.Spec.Groups.Separator,
+		}
+	}
+	if len(m.Spec.Profile) > 0 {
+		mapping.Profile = nil
+		for _, profile := range m.Spec.Profile {
+			mapping.Profile = append(mapping.Profile, snapshot.ProfileMapping{Attribute: string(profile.Attribute), From: sources(profile.From)})
+		}
+		slices.SortFunc(mapping.Profile, func(a, b snapshot.ProfileMapping) int { return strings.Compare(a.Attribute, b.Attribute) })
+	}
+	mapping.Rules = nil
+	for _, rule := range m.Spec.Rules {
+		mapping.Rules = append(mapping.Rules, snapshot.Rule{When: rule.When, AddGroups: plain(rule.AddGroups)})
+	}
+	return mapping
+}
+
+func sources(from []v1alpha1.AttributeSource) []snapshot.AttributeSource {
+	var out []snapshot.AttributeSource
+	for _, source := range from {
+		out = append(out, snapshot.AttributeSource{Name: string(source.Name), NameID: string(source.NameID)})
+	}
+	return out
+}
