@@ -99,7 +99,8 @@ type Domain struct {
 	Domain string `json:"domain"`
 	// Subdomains extends the binding to every subdomain that has no binding of its own.
 	Subdomains bool `json:"subdomains,omitempty"`
-	// Connection is the name of the IdentityProvider.
+	// Connection is the name of the IdentityProvider. Empty: the domain is held, because its IdentityProvider is missing or the domain is not
+	// verified: an address of it is sent nowhere, and nobody may assert it, the catch-all included.
 	Connection string `json:"connection"`
 	// Binding is the name of the DomainBinding, for people.
 	Binding    string `json:"binding"`
