@@ -22,8 +22,6 @@ type Connection struct {
 	// trusted are the IdP's verification keys, each once; trustedCertificates are the certificates as they were given.
 	trusted             []crypto.PublicKey
 	trustedCertificates [][]byte
-	// encryptTo is the first RSA key of the IdP that takes an encrypted NameID; nil when it has none.
-	encryptTo *rsa.PublicKey
 
 	signer *xmldsig.Signer
 	// decrypters are the Current and Previous (and Next) keys that can unwrap a session key, in that order.
@@ -133,16 +131,6 @@ func (c *Connection) loadTrust() error {
 		}
 		return fmt.Errorf("trust.signingCertificates is empty: no response could be verified")
 	}
-	for _, der := range t.EncryptionCertificates {
-		cert, err := x509.ParseCertificate(der)
-		if err != nil || xmldsig.CheckKey(cert.PublicKey) != nil {
-			continue
-		}
-		if k, ok := cert.PublicKey.(*rsa.PublicKey); ok {
-			c.encryptTo = k
-			break
-		}
-	}
 	return nil
 }
 
@@ -168,4 +156,6 @@ func (c *Connection) policy() xmldsig.Policy {
 func (c *Connection) skew() time.Duration { return c.conf.Response.ClockSkew }
 
 // parse reads an unverified message within the limits.
-func (c *Connection) parse(data []byte) (*xmldoc.Node, error) { return xmldoc.Parse(data, c.limits.XML) }
+func (c *Connection) parse(data []byte) (*xmldoc.Node, error) {
+	return xmldoc.Parse(data, c.limits.XML)
+}
