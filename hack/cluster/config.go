@@ -50,12 +50,20 @@ func writeNodeConfig(d dirs) error {
 		if err != nil {
 			return err
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, data, 0o644); err != nil {
+		if err := writeIfChanged(path, data, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writeIfChanged leaves a file that is right untouched: kube-proxy ends when its file is written.
+func writeIfChanged(path string, data []byte, mode os.FileMode) error {
+	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, mode)
 }

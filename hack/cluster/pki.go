@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,7 +14,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"text/template"
 	"time"
 )
@@ -205,12 +205,9 @@ func writeKubeconfig(d dirs, n network, name, path string) error {
 		}
 		values[field] = base64.StdEncoding.EncodeToString(data)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	var out bytes.Buffer
+	if err := kubeconfigTemplate.Execute(&out, values); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(kubeconfigTemplate.Execute(f, values), f.Close())
+	return writeIfChanged(path, out.Bytes(), 0o600)
 }

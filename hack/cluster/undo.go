@@ -51,8 +51,12 @@ func lowerNetwork(ctx context.Context) error {
 	var errs []error
 	if ports, err := filepath.Glob("/sys/class/net/" + bridge + "/brif/*"); err == nil {
 		for _, port := range ports {
-			_, err := command(ctx, "ip", "link", "delete", filepath.Base(port))
-			errs = append(errs, err)
+			// The kernel may be faster: a link goes with its pod's network namespace.
+			if _, err := command(ctx, "ip", "link", "delete", filepath.Base(port)); err != nil {
+				if _, err := os.Lstat(port); err == nil {
+					errs = append(errs, fmt.Errorf("link %s stays on the bridge", port))
+				}
+			}
 		}
 	}
 	if _, err := os.Stat("/sys/class/net/" + bridge); err == nil {

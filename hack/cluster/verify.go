@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 )
@@ -28,6 +29,10 @@ func verify(ctx context.Context, d dirs) error {
 	used := up(ctx, d, true)
 	if used == nil {
 		used = useNode(ctx, d)
+	}
+	if used != nil {
+		step("the logs stay in %s", d.home+"/logs")
+		used = errors.Join(used, os.RemoveAll(d.home+"/logs"), os.Rename(d.in("logs"), d.home+"/logs"))
 	}
 	// Also after a failure, and after Ctrl-C.
 	ended := down(context.WithoutCancel(ctx), d)
@@ -63,7 +68,10 @@ func useNode(ctx context.Context, d dirs) error {
 			if _, err := kubectl(ctx, d, manifests, "apply", "-f", "-"); err != nil {
 				return err
 			}
-			return inVerify(ctx, d, "", "rollout", "status", "deployment/server", "--timeout=60s")
+			return errors.Join(
+				inVerify(ctx, d, "", "rollout", "status", "deployment/server", "--timeout=60s"),
+				inVerify(ctx, d, "", "wait", "--for=condition=Ready", "pod/client", "--timeout=60s"),
+			)
 		}},
 		{"the host reaches its Service", func() error { return fromHost(ctx, d, "request 1") }},
 		{"a pod reaches it by name", func() error { return fromPod(ctx, d, "request 2", "get", "http://server.verify.svc."+clusterDomain) }},
@@ -124,8 +132,7 @@ func fromHost(ctx context.Context, d dirs, want string) error {
 	})
 }
 
-// fromPod runs the probe once in a pod of its own.
+// fromPod runs the probe in another pod than the server's.
 func fromPod(ctx context.Context, d dirs, want string, args ...string) error {
-	return inVerify(ctx, d, want, append([]string{"run", "client", "--image=" + probeImage, "--image-pull-policy=IfNotPresent",
-		"--restart=Never", "--rm", "--attach", "--quiet", "--"}, args...)...)
+	return inVerify(ctx, d, want, append([]string{"exec", "client", "--", "/probe"}, args...)...)
 }
