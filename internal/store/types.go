@@ -214,10 +214,11 @@ const (
 	// EvictSession, EvictIdP name one session (hash) or all of an IdP (UID).
 	EvictSession EvictionScope = "session"
 	EvictIdP     EvictionScope = "idp"
-	// EvictAll comes after a gap in the stream: anything may have changed.
+	// EvictAll comes after a gap in the stream that is too long to catch up with: anything may have changed.
 	EvictAll EvictionScope = "all"
-	// StreamLost means that changes by others may go unseen from now on; EvictAll says that the stream is back.
+	// StreamLost means that changes by others go unseen from now on; StreamBack, that all of them have been told.
 	StreamLost EvictionScope = "lost"
+	StreamBack EvictionScope = "back"
 )
 
 // Eviction tells a cache to read again.
