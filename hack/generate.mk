@@ -11,3 +11,14 @@ generate: ## Generate deep copies and apply configurations of the API.
 .PHONY: manifests
 manifests: ## Generate the CRDs in config/crd/bases.
 	$(TOOL) controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
+
+.PHONY: docs-reference
+docs-reference: ## Generate docs/reference/crds.md from the API.
+	@mkdir -p docs/reference
+	$(TOOL) crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/tools/crd-ref-docs.yaml --renderer=markdown --output-path=docs/reference/crds.md
+
+.PHONY: lint-api
+lint-api: ## Check the API against Kubernetes' conventions with kube-api-linter; settings in hack/tools/kubeapilinter.
+	@mkdir -p $(BIN)
+	cd hack/tools && go build -o $(BIN)/kube-api-linter ./kubeapilinter
+	$(BIN)/kube-api-linter ./api/v1alpha1
