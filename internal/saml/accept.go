@@ -60,12 +60,17 @@ func (c *Connection) Accept(ctx context.Context, samlResponse string, pending *P
 			a.describe(refusal)
 		}
 	}()
+	return a.run(ctx, samlResponse, steps)
+}
+
+// run makes the checks in order until one refuses.
+func (a *acceptance) run(ctx context.Context, samlResponse string, steps []step) (*Assertion, *Refusal) {
 	if r := a.read(samlResponse); r != nil {
 		return nil, r
 	}
 	for _, s := range steps {
 		if ctx.Err() != nil {
-			return nil, c.refuse(ReasonLimitExceeded, CheckLimits, "", "", "The request was given up before the response was checked.")
+			return nil, a.refuse(ReasonLimitExceeded, CheckLimits, "", "", "The request was given up before the response was checked.")
 		}
 		if r := s(a); r != nil {
 			return nil, r

@@ -24,7 +24,7 @@ type Connection struct {
 	trustedCertificates [][]byte
 
 	signer *xmldsig.Signer
-	// decrypters are the Current and Previous (and Next) keys that can unwrap a session key, in that order.
+	// decrypters are the Current and Previous keys that can unwrap a session key.
 	decrypters []*rsa.PrivateKey
 }
 
@@ -71,7 +71,7 @@ func absoluteURL(s string) error {
 	return nil
 }
 
-// loadKeys parses our own key pairs. Decryption takes every key that was ever published: Current first, then Previous and Next.
+// loadKeys parses our own key pairs. What IdPs may still encrypt to decrypts: Current and Previous. Next is published for signing only.
 func (c *Connection) loadKeys() error {
 	for _, phase := range []snapshot.KeyPhase{snapshot.KeyCurrent, snapshot.KeyPrevious, snapshot.KeyNext} {
 		for i, k := range c.conf.Keys {
@@ -92,7 +92,7 @@ func (c *Connection) loadKeys() error {
 			if phase == snapshot.KeyCurrent && c.signer == nil {
 				c.signer = &xmldsig.Signer{Key: signer, Certificate: k.Certificate}
 			}
-			if rsaKey, ok := parsed.(*rsa.PrivateKey); ok {
+			if rsaKey, ok := parsed.(*rsa.PrivateKey); ok && phase != snapshot.KeyNext {
 				c.decrypters = append(c.decrypters, rsaKey)
 			}
 		}
