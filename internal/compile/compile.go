@@ -120,6 +120,9 @@ func Compile(in Input) *Output {
 	if serviceProvider != nil {
 		p.out.Snapshot = &snapshot.Snapshot{ServiceProvider: *serviceProvider, Connections: p.sortedConnections(), Domains: domains}
 	}
+	for _, f := range p.out.findings {
+		f.sort()
+	}
 	return p.out
 }
 

@@ -94,6 +94,9 @@ func domainProblem(domain string) (reason, problem string) {
 	if err != nil {
 		return v1alpha1.ReasonInvalidDomain, fmt.Sprintf("%q is not a domain name (%v): write it as example.com", domain, err)
 	}
+	if ascii != domain && ascii == strings.ToLower(domain) {
+		return v1alpha1.ReasonInvalidDomain, fmt.Sprintf("%q must be lower-case: write %s", domain, ascii)
+	}
 	if ascii != domain {
 		return v1alpha1.ReasonInvalidDomain, fmt.Sprintf("%q must be written in its ASCII form (A-label): write %s", domain, ascii)
 	}

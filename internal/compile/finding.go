@@ -81,6 +81,12 @@ func (f *Finding) set(conditionType string, status metav1.ConditionStatus, reaso
 	f.Conditions = append(f.Conditions, c)
 }
 
+// sort puts the conditions into the order in which the kind lists them.
+func (f *Finding) sort() {
+	order := v1alpha1.ConditionTypes(f.Kind)
+	slices.SortFunc(f.Conditions, func(a, b Condition) int { return slices.Index(order, a.Type) - slices.Index(order, b.Type) })
+}
+
 func (f *Finding) accept() {
 	f.set(v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "The spec is valid.")
 	f.Serving = ServingCurrent
