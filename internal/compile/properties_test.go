@@ -106,7 +106,8 @@ func TestOneBadObjectChangesNothingElse(t *testing.T) {
 	okta := v1alpha1.IdentityProviderReference{Name: "idp-0"}
 	bad := map[string]func(*Input){
 		"a domain that is taken": func(in *Input) {
-			in.DomainBindings = append(in.DomainBindings, v1alpha1.DomainBinding{ObjectMeta: young, Spec: v1alpha1.DomainBindingSpec{Domain: in.DomainBindings[0].Spec.Domain, IdentityProviderRef: okta}})
+			taken := Compile(*in).Snapshot.Domains[0].Domain
+			in.DomainBindings = append(in.DomainBindings, v1alpha1.DomainBinding{ObjectMeta: young, Spec: v1alpha1.DomainBindingSpec{Domain: taken, IdentityProviderRef: okta}})
 		},
 		"a public suffix": func(in *Input) {
 			in.DomainBindings = append(in.DomainBindings, v1alpha1.DomainBinding{ObjectMeta: young, Spec: v1alpha1.DomainBindingSpec{Domain: "co.uk", IdentityProviderRef: okta}})
