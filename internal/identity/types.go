@@ -1,12 +1,10 @@
-// Package identity turns a verified assertion into a person: it maps attributes, decides whether this IdP may speak for the address,
-// provisions and synchronises the user in one transaction with the session and the audit records, and undoes an IdP's traces when it goes.
-// It knows neither SAML messages nor HTTP.
+// Package identity turns a verified assertion into a person: it normalises addresses, says which connection signs in and may assert which address,
+// and maps attributes to a name, groups and a profile. It is pure: no SAML messages, no HTTP, no store. Package provision below it keeps people.
 package identity
 
 import (
 	"errors"
-
-	"sallyport.dev/sallyport/internal/store"
+	"slices"
 )
 
 // NameID formats that decide how a NameID may be used (saml-core 8.3).
@@ -17,21 +15,17 @@ const (
 	FormatTransient    = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 )
 
-// IdP is the IdentityProvider that made an assertion.
-type IdP struct {
-	// UID keys everything that is stored; Name is for people.
-	UID      string
-	Name     string
-	EntityID string
+// NameID is a saml:NameID (saml-core 2.2.3).
+type NameID struct {
+	Value           string
+	Format          string
+	NameQualifier   string
+	SPNameQualifier string
 }
-
-// Ref is the part that the store keeps.
-func (i IdP) Ref() store.IdPRef { return store.IdPRef{UID: i.UID, Name: i.Name} }
 
 // Input is what an assertion says about a person. Attributes are by Name, exactly as sent; repeated Attributes of one Name are joined.
 type Input struct {
-	IdP        IdP
-	NameID     store.NameID
+	NameID     NameID
 	Attributes map[string][]string
 }
 
@@ -44,9 +38,11 @@ type Person struct {
 	Subject   string
 	FirstName string
 	LastName  string
-	// Groups are sorted and without duplicates; GroupsKept says that stored groups of the claim stay, because the claim is absent (whenAbsent: Keep) or too big for the IdP (GroupOverage).
-	Groups       []string
-	GroupsKept   bool
+	// Groups are the claimed ones and RuleGroups those that rules add; both are sorted and without duplicates.
+	Groups     []string
+	RuleGroups []string
+	// KeepGroups says that the groups claimed at an earlier sign-in stay: the claim is absent (whenAbsent: Keep) or was too big for the IdP (GroupOverage).
+	KeepGroups   bool
 	GroupOverage bool
 	// Profile has valid values by API name; Dropped names the attributes whose values were not valid.
 	Profile map[string]string
@@ -57,6 +53,13 @@ type Person struct {
 	// Rules are the indexes of the rules that were true; RuleErrors say which could not be evaluated.
 	Rules      []int
 	RuleErrors []string
+}
+
+// AllGroups are Groups and RuleGroups together, sorted and without duplicates.
+func (p Person) AllGroups() []string {
+	all := slices.Concat(p.Groups, p.RuleGroups)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Reason is why a sign-in was refused: a word of the debug log's closed list.

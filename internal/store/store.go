@@ -123,8 +123,8 @@ type Tx interface {
 	Links(userID string) ([]Link, error)
 	// SaveLink fails with ErrConflict when the subject belongs to another user; the transaction goes on.
 	SaveLink(l Link) error
-	// SyncGroups makes the user's groups of one IdP exactly names, and says what changed.
-	SyncGroups(userID string, idp IdPRef, names []string) (GroupChanges, error)
+	// SyncGroups makes the user's groups of one IdP exactly what was asserted, and says what changed.
+	SyncGroups(userID string, idp IdPRef, s GroupSync) (GroupChanges, error)
 	Profile(userID string) (Profile, error)
 	SaveProfile(userID string, p Profile) error
 

@@ -90,6 +90,15 @@ type Group struct {
 	InvalidatedAt time.Time
 }
 
+// GroupSync is what one sign-in says about a user's groups of one IdP.
+type GroupSync struct {
+	// Claimed came in the assertion, Ruled from the mapping's rules.
+	Claimed []string
+	Ruled   []string
+	// KeepClaimed leaves the groups claimed earlier as they are; Claimed is added to them.
+	KeepClaimed bool
+}
+
 // GroupChanges says what a full synchronisation changed. All lists are sorted.
 type GroupChanges struct {
 	// Discovered groups were never seen from this IdP before.

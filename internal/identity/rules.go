@@ -1,0 +1,157 @@
+package identity
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/checker"
+	"cel.dev/cel-go/ext"
+
+	"sallyport.dev/sallyport/internal/snapshot"
+)
+
+// Limits of rules. Costs are CEL's own units, about one for each value looked at.
+const (
+	maxRules    = 64
+	maxRuleText = 4096
+	// ruleCost bounds what one rule may cost with the largest assertion that is accepted; it is checked when the rule is compiled and again when it runs.
+	ruleCost = 1_000_000
+)
+
+// Sizes that the estimate of a rule's cost assumes.
+const (
+	sizeAttributes = 64
+	sizeValues     = 2000
+	sizeText       = 256
+)
+
+type compiledRule struct {
+	program cel.Program
+	groups  []string
+}
+
+// ruleEnv holds attributes (name to list of values), email, groups and nameID, and CEL's string and set functions.
+var ruleEnv = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
+		cel.Variable("attributes", cel.MapType(cel.StringType, cel.ListType(cel.StringType))),
+		cel.Variable("email", cel.StringType),
+		cel.Variable("groups", cel.ListType(cel.StringType)),
+		cel.Variable("nameID", cel.StringType),
+		cel.ParserExpressionSizeLimit(maxRuleText),
+		ext.Strings(), ext.Sets(),
+	)
+})
+
+func compileRules(rules []snapshot.Rule) ([]compiledRule, error) {
+	if len(rules) == 0 {
+		return nil, nil
+	}
+	if len(rules) > maxRules {
+		return nil, fmt.Errorf("rules: %d, at most %d", len(rules), maxRules)
+	}
+	env, err := ruleEnv()
+	if err != nil {
+		return nil, err
+	}
+	var out []compiledRule
+	for i, r := range rules {
+		program, err := compileRule(env, r.When)
+		if err != nil {
+			return nil, fmt.Errorf("rules[%d].when: %w", i, err)
+		}
+		for j, g := range r.AddGroups {
+			if g == "" || len(g) > maxGroupName || strings.ContainsFunc(g, func(c rune) bool { return c < 0x20 || c == 0x7f || c == ',' }) {
+				return nil, fmt.Errorf("rules[%d].addGroups[%d]: a group has 1 to %d characters, no comma and no control character", i, j, maxGroupName)
+			}
+		}
+		out = append(out, compiledRule{program, r.AddGroups})
+	}
+	return out, nil
+}
+
+func compileRule(env *cel.Env, when string) (cel.Program, error) {
+	ast, issues := env.Compile(when)
+	if err := issues.Err(); err != nil {
+		return nil, fmt.Errorf("%s", describeIssues(issues))
+	}
+	if ast.OutputType() != cel.BoolType {
+		return nil, fmt.Errorf("must be true or false, but is a %s", ast.OutputType())
+	}
+	estimate, err := env.EstimateCost(ast, ruleSizes{})
+	if err != nil {
+		return nil, err
+	}
+	if estimate.Max > ruleCost {
+		return nil, fmt.Errorf("costs too much: up to %d steps with %d values, at most %d; avoid loops inside loops", estimate.Max, sizeValues, ruleCost)
+	}
+	return env.Program(ast, cel.CostLimit(ruleCost), cel.EvalOptions(cel.OptOptimize))
+}
+
+// describeIssues makes one line of CEL's report: where and what.
+func describeIssues(issues *cel.Issues) string {
+	var parts []string
+	for _, e := range issues.Errors() {
+		parts = append(parts, fmt.Sprintf("column %d: %s", e.Location.Column()+1, e.Message))
+	}
+	if len(parts) > 3 {
+		parts = append(parts[:3], fmt.Sprintf("and %d more", len(parts)-3))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// ruleSizes tells CEL how big the inputs can be.
+type ruleSizes struct{}
+
+func (ruleSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
+	path := node.Path()
+	if len(path) == 0 {
+		return nil
+	}
+	most := uint64(sizeText)
+	switch {
+	case path[0] == "attributes" && len(path) == 1:
+		most = sizeAttributes
+	case path[0] == "attributes" && len(path) == 2 && path[1] != "@keys", path[0] == "groups" && len(path) == 1:
+		most = sizeValues
+	}
+	return &checker.SizeEstimate{Max: most}
+}
+
+func (ruleSizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+	return nil
+}
+
+// applyRules runs every rule over the same input: no rule sees what another added. A rule that cannot be evaluated adds nothing, so that an attribute
+// that is not there never grants a group.
+func (c *CompiledMapping) applyRules(in Input, p *Person) {
+	if len(c.rules) == 0 {
+		return
+	}
+	attributes := in.Attributes
+	if attributes == nil {
+		attributes = map[string][]string{}
+	}
+	groups := p.Groups
+	if groups == nil {
+		groups = []string{}
+	}
+	vars := map[string]any{"attributes": attributes, "email": p.Email.String(), "groups": groups, "nameID": in.NameID.Value}
+	for i, r := range c.rules {
+		out, _, err := r.program.Eval(vars)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "no such key") {
+				p.RuleErrors = append(p.RuleErrors, fmt.Sprintf("rules[%d].when: %v", i, err))
+			}
+			continue
+		}
+		if matched, ok := out.Value().(bool); ok && matched {
+			p.Rules = append(p.Rules, i)
+			p.RuleGroups = append(p.RuleGroups, r.groups...)
+		}
+	}
+	slices.Sort(p.RuleGroups)
+	p.RuleGroups = slices.Compact(p.RuleGroups)
+}
