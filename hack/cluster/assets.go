@@ -42,19 +42,24 @@ var (
 		{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"},
 		{"kubectl", "k8s.io/kubernetes/cmd/kubectl"},
 	}}
-	nodePrograms = group{"kube-controller-manager, kube-scheduler, kubelet and kube-proxy", "build/kubernetes", []program{
+	controllers = group{"kube-controller-manager", "build/kubernetes", []program{
 		{"kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"},
+	}}
+	nodePrograms = group{"kube-controller-manager, kube-scheduler, kubelet and kube-proxy", "build/kubernetes", append([]program{
 		{"kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"},
 		{"kubelet", "k8s.io/kubernetes/cmd/kubelet"},
 		{"kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"},
-	}}
+	}, controllers.programs...)}
 	dnsProgram  = group{"CoreDNS", "build/coredns", []program{{"coredns", "."}}}
 	ownPrograms = group{"the pause and probe programs", ".", []program{{"pause", "./pause"}, {"probe", "./probe"}}}
+
+	forTests        = []group{envtest}
+	forControlPlane = []group{envtest, controllers}
+	forNode         = []group{envtest, nodePrograms, dnsProgram, ownPrograms}
 )
 
-// buildAssets brings the programs into the cache, once per version, and links them to
-// .cluster/assets. All of it includes what a node needs; otherwise only what tests need.
-func buildAssets(ctx context.Context, d dirs, all bool) error {
+// buildAssets brings programs into the cache, once per version, and links it to .cluster/assets.
+func buildAssets(ctx context.Context, d dirs, groups []group) error {
 	if err := os.MkdirAll(d.cache, 0o755); err != nil {
 		return err
 	}
@@ -63,17 +68,8 @@ func buildAssets(ctx context.Context, d dirs, all bool) error {
 		return err
 	}
 	defer unlock()
-	groups := []group{envtest}
-	if all {
-		groups = append(groups, nodePrograms, dnsProgram, ownPrograms)
-	}
 	for _, g := range groups {
 		if err := g.build(ctx, d); err != nil {
-			return err
-		}
-	}
-	if all {
-		if err := buildNodeImages(ctx, d); err != nil {
 			return err
 		}
 	}

@@ -54,9 +54,14 @@ func etcd(d dirs) component {
 
 func apiServer(d dirs, n network) component {
 	pki := func(name string) string { return d.in("pki", name) }
+	reconciler := "lease"
+	if n == networkOf(false) {
+		reconciler = "none" // loopback may not be the endpoint of a Service
+	}
 	return component{
 		name: "kube-apiserver", exe: d.asset("kube-apiserver"),
 		args: []string{
+			"--endpoint-reconciler-type=" + reconciler,
 			"--bind-address=" + n.address, "--advertise-address=" + n.address, "--secure-port=6443",
 			"--etcd-servers=" + etcdURL, "--etcd-cafile=" + pki("etcd-ca.crt"),
 			"--etcd-certfile=" + pki("etcd-client.crt"), "--etcd-keyfile=" + pki("etcd-client.key"),

@@ -20,6 +20,14 @@ var nodeImages = []struct{ program, ref string }{
 	{"pause", pauseImage}, {"coredns", dnsImage}, {"probe", probeImage},
 }
 
+// buildNodeAssets brings all that a node runs into the cache.
+func buildNodeAssets(ctx context.Context, d dirs) error {
+	if err := buildAssets(ctx, d, forNode); err != nil {
+		return err
+	}
+	return buildNodeImages(ctx, d)
+}
+
 // buildNodeImages packs them into archives beside the programs, unless they are newer than those.
 func buildNodeImages(ctx context.Context, d dirs) error {
 	for _, image := range nodeImages {

@@ -68,7 +68,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch name {
 	case "assets":
-		return buildAssets(ctx, dirs, *all)
+		if *all {
+			return buildNodeAssets(ctx, dirs)
+		}
+		return buildAssets(ctx, dirs, forTests)
 	case "up":
 		return kind.up(ctx, dirs, *node)
 	case "down":

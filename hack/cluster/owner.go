@@ -41,31 +41,32 @@ func readOwner(d dirs) (*owner, error) {
 	return &o, nil
 }
 
-// claim makes this machine ours. An owner that is there already must be this cluster.
-func claim(d dirs, node bool) error {
+// claim makes this machine ours, and returns whether the cluster has a node: one that runs already may
+// have more than was asked for. An owner that is there must be this cluster.
+func claim(d dirs, node bool) (hasNode bool, err error) {
 	o, err := readOwner(d)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case o != nil && o.State != d.state:
-		return fmt.Errorf("the cluster of another checkout runs on this machine (%s): end it with `make cluster-down`, from here or there", o.State)
-	case o != nil && o.Node != node:
-		return errors.New("a control plane without a node runs here: end it first with `make cluster-down`")
+		return false, fmt.Errorf("the cluster of another checkout runs on this machine (%s): end it with `make cluster-down`, from here or there", o.State)
+	case o != nil && node && !o.Node:
+		return false, errors.New("a control plane without a node runs here: end it first with `make cluster-down`")
 	case o != nil:
-		return nil
+		return o.Node, nil
 	}
 	if node {
 		if err := checkUnused(); err != nil {
-			return err
+			return false, err
 		}
 	}
 	// State without an owner is left over from a machine that was restarted; nothing of it runs.
 	if err := os.RemoveAll(d.state); err != nil {
-		return err
+		return false, err
 	}
 	for _, dir := range []string{d.state, d.run} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
+			return false, err
 		}
 	}
 	o = &owner{State: d.state, Kubeconfig: d.kubeconfig(), Node: node, Sysctls: readSysctls("/proc/sys")}
@@ -76,7 +77,7 @@ func claim(d dirs, node bool) error {
 	}
 	data, err := json.MarshalIndent(o, "", "  ")
 	if err != nil {
-		return err
+		return false, err
 	}
-	return os.WriteFile(ownerFile(d), data, 0o600)
+	return node, os.WriteFile(ownerFile(d), data, 0o600)
 }

@@ -36,7 +36,7 @@ func ensurePrerequisites(ctx context.Context) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	line := "apt-get install --no-install-recommends -y " + strings.Join(missing, " ")
+	line := "apt-get -o DPkg::Lock::Timeout=300 install --no-install-recommends -y " + strings.Join(missing, " ")
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return fmt.Errorf("missing on this machine: %s (on Debian: %s)", strings.Join(missing, ", "), line)
 	}

@@ -16,16 +16,7 @@ const volumeCount = 32
 
 // up starts what does not run yet, and returns when the cluster is ready for work.
 func up(ctx context.Context, d dirs, node bool) error {
-	if node {
-		if err := ensurePrerequisites(ctx); err != nil {
-			return err
-		}
-	}
-	// All, because a control plane without a node needs kube-controller-manager as well.
-	if err := buildAssets(ctx, d, true); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(d.home, 0o755); err != nil {
+	if err := prepare(ctx, d, node); err != nil {
 		return err
 	}
 	unlock, err := lockFile(filepath.Join(d.home, "lock"))
@@ -33,7 +24,7 @@ func up(ctx context.Context, d dirs, node bool) error {
 		return err
 	}
 	defer unlock()
-	if err := claim(d, node); err != nil {
+	if node, err = claim(d, node); err != nil {
 		return err
 	}
 	n := networkOf(node)
@@ -69,6 +60,20 @@ func up(ctx context.Context, d dirs, node bool) error {
 	step("ready")
 	fmt.Printf("export KUBECONFIG=%s\n", d.kubeconfig())
 	return nil
+}
+
+// prepare brings what must be on the machine before anything starts.
+func prepare(ctx context.Context, d dirs, node bool) error {
+	if err := os.MkdirAll(d.home, 0o755); err != nil {
+		return err
+	}
+	if !node {
+		return buildAssets(ctx, d, forControlPlane)
+	}
+	if err := ensurePrerequisites(ctx); err != nil {
+		return err
+	}
+	return buildNodeAssets(ctx, d)
 }
 
 func writeKubeconfigs(d dirs, n network) error {
