@@ -97,7 +97,7 @@ func withoutChains(saved string) string {
 		case strings.HasPrefix(line, ":") && isOurs(strings.Fields(line[1:])[0]):
 			chains = append(chains, strings.Fields(line[1:])[0])
 		case strings.HasPrefix(line, "-A "):
-			if words := strings.Fields(line); !isOurs(words[1]) && slices.ContainsFunc(words[2:], isOurs) {
+			if words := strings.Fields(line); !isOurs(words[1]) && isOurs(target(words)) {
 				jumps = append(jumps, "-D "+line[len("-A "):])
 			}
 		case line == "COMMIT" && len(chains) > 0:
@@ -115,6 +115,16 @@ func withoutChains(saved string) string {
 		}
 	}
 	return script.String()
+}
+
+// target is the chain that a rule jumps to.
+func target(words []string) string {
+	for i, word := range words[:len(words)-1] {
+		if word == "-j" || word == "-g" {
+			return words[i+1]
+		}
+	}
+	return ""
 }
 
 func isOurs(chain string) bool {

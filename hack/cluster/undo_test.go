@@ -32,6 +32,7 @@ func TestWithoutChains(t *testing.T) {
 :KUBE-SERVICES - [0:0]
 :KUBE-SEP-ABC - [0:0]
 -A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A PREROUTING -p tcp -m comment --comment "before KUBE-SERVICES" -j ACCEPT
 -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 -A KUBE-SERVICES -d 10.96.0.1/32 -j KUBE-SEP-ABC
 COMMIT
@@ -42,7 +43,7 @@ COMMIT
 COMMIT
 *filter
 :INPUT ACCEPT [0:0]
--A INPUT -p tcp -m comment --comment "about KUBE-SERVICES" -j ACCEPT
+-A INPUT -p tcp -j ACCEPT
 COMMIT
 `
 	want := `*nat
