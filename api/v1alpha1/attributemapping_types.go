@@ -64,7 +64,7 @@ type AttributeMappingSpec struct {
 	// +optional
 	Groups *GroupSources `json:"groups,omitempty"`
 
-	// profile fills profile attributes: the standard ones, and those that the ServiceProvider names itself.
+	// profile fills profile attributes: the standard ones, and those that the ServiceProvider names itself. It stands for the preset's whole list.
 	// +optional
 	// +listType=map
 	// +listMapKey=attribute

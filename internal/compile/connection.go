@@ -139,7 +139,9 @@ func connection(idp *v1alpha1.IdentityProvider, resolved Resolved, base string) 
 
 // EntityID returns our own entity ID for a connection: <url>/saml/<name>. It is the address of the trust page too;
 // metadata, ACS and SLO are /metadata, /acs and /slo below it.
-func EntityID(base, connection string) string { return strings.TrimSuffix(base, "/") + "/saml/" + connection }
+func EntityID(base, connection string) string {
+	return strings.TrimSuffix(base, "/") + "/saml/" + connection
+}
 
 func requestPolicy(request v1alpha1.RequestSettings) snapshot.RequestPolicy {
 	policy := snapshot.RequestPolicy{

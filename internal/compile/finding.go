@@ -104,11 +104,11 @@ func (f *Finding) wait(reason, format string, args ...any) {
 	f.Serving = ServingNothing
 }
 
-// few lists at most three names, then how many more there are.
-func few(names []string) string {
+// few lists at most three of them, then how many more there are.
+func few(items []string, separator string) string {
 	const most = 3
-	if len(names) <= most {
-		return strings.Join(names, ", ")
+	if len(items) <= most {
+		return strings.Join(items, separator)
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	return fmt.Sprintf("%s%sand %d more", strings.Join(items[:most], separator), separator, len(items)-most)
 }

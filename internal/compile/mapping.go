@@ -3,18 +3,18 @@ package compile
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
 // attributeMappings gives every connection its mapping: the oldest AttributeMapping of its IdentityProvider, or the preset of its type.
 func (p *pass) attributeMappings(sp *snapshot.ServiceProvider) {
 	for _, c := range p.connections {
-		c.Mapping = preset(c.Type)
+		c.Mapping = identity.Preset(c.Type)
 	}
 	var mappings []*v1alpha1.AttributeMapping
 	for i := range p.in.AttributeMappings {
@@ -63,16 +63,16 @@ func (p *pass) attributeMapping(f *Finding, m *v1alpha1.AttributeMapping, c *sna
 
 func (p *pass) checkMapping(f *Finding, m *v1alpha1.AttributeMapping, mapping snapshot.Mapping, sp *snapshot.ServiceProvider) bool {
 	if unknown := unknownProfileAttributes(mapping, sp); len(unknown) > 0 {
-		f.refuse(v1alpha1.ReasonUnknownProfileAttribute, "spec.profile: %s: neither a standard attribute nor one that ServiceProvider %s names in spec.profileAttributes: add it there, or correct the name.", few(unknown), p.in.Name)
+		f.refuse(v1alpha1.ReasonUnknownProfileAttribute, "spec.profile: %s: neither a standard attribute nor one that ServiceProvider %s names in spec.profileAttributes: add it there, or correct the name.", few(unknown, ", "), p.in.Name)
 		return false
 	}
-	engine, err := compileMapping(mapping)
+	compiled, err := identity.CompileMapping(mapping)
 	if err != nil {
 		f.refuse(v1alpha1.ReasonInvalidRule, "spec.%v", err)
 		return false
 	}
 	f.accept()
-	f.Examples = runExamples(engine, m.Spec.Examples, string(p.own[string(m.Spec.IdentityProviderRef.Name)].Name))
+	f.Examples = runExamples(compiled, m.Spec.Examples)
 	switch {
 	case len(m.Spec.Examples) == 0:
 		f.set(v1alpha1.ConditionExamplesPassed, metav1.ConditionTrue, v1alpha1.ReasonNoExamples, "There are no examples.")
@@ -89,7 +89,7 @@ func summary(failures []ExampleFailure) string {
 	for _, failure := range failures {
 		lines = append(lines, fmt.Sprintf("examples[%d]: %s", failure.Index, failure.Message))
 	}
-	return few(lines)
+	return few(lines, "; ")
 }
 
 func unknownProfileAttributes(mapping snapshot.Mapping, sp *snapshot.ServiceProvider) []string {
@@ -128,7 +128,6 @@ func mappingOf(m *v1alpha1.AttributeMapping, preset snapshot.Mapping) snapshot.M
 		for _, profile := range m.Spec.Profile {
 			mapping.Profile = append(mapping.Profile, snapshot.ProfileMapping{Attribute: string(profile.Attribute), From: sources(profile.From)})
 		}
-		slices.SortFunc(mapping.Profile, func(a, b snapshot.ProfileMapping) int { return strings.Compare(a.Attribute, b.Attribute) })
 	}
 	mapping.Rules = nil
 	for _, rule := range m.Spec.Rules {
