@@ -88,6 +88,12 @@ func (p *pass) setVerified(f *Finding, b *v1alpha1.DomainBinding) {
 	}
 }
 
+// DomainProblem says why a domain cannot be bound, with what to write instead; empty when it can.
+func DomainProblem(domain string) string {
+	_, problem := domainProblem(domain)
+	return problem
+}
+
 // domainProblem says why a domain cannot be bound; both are empty when it can.
 func domainProblem(domain string) (reason, problem string) {
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))

@@ -10,16 +10,16 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 )
 
-// References are the ConfigMaps and Secrets of one namespace that are among the files.
-type References struct {
+// references are the ConfigMaps and Secrets of one namespace that are among the files.
+type references struct {
 	configMaps, secrets map[string]map[string][]byte
 }
 
-func newReferences() *References {
-	return &References{configMaps: map[string]map[string][]byte{}, secrets: map[string]map[string][]byte{}}
+func newReferences() *references {
+	return &references{configMaps: map[string]map[string][]byte{}, secrets: map[string]map[string][]byte{}}
 }
 
-func (r *References) add(d Document) []Problem {
+func (r *references) add(d Document) []Problem {
 	data := map[string][]byte{}
 	if d.Object.GetKind() == "ConfigMap" {
 		var configMap corev1.ConfigMap
@@ -56,24 +56,24 @@ func (r *References) add(d Document) []Problem {
 	return nil
 }
 
-// configMap returns the content that the reference names. missing says what is not among the files, for a note; problem says what is wrong.
-func (r *References) configMap(reference v1alpha1.ConfigMapKeyReference, defaultKey string) (content []byte, missing, problem string) {
-	return find("ConfigMap", r.configMaps, string(reference.Name), reference.KeyOr(defaultKey))
+// configMap returns the content that the reference in the field names. The error is a *note when the object is not among the files.
+func (r *references) configMap(field string, reference v1alpha1.ConfigMapKeyReference, defaultKey string) ([]byte, error) {
+	return find(field, "ConfigMap", r.configMaps, string(reference.Name), reference.KeyOr(defaultKey))
 }
 
 // secret is configMap for a Secret.
-func (r *References) secret(reference v1alpha1.SecretKeyReference, defaultKey string) (content []byte, missing, problem string) {
-	return find("Secret", r.secrets, string(reference.Name), reference.KeyOr(defaultKey))
+func (r *references) secret(field string, reference v1alpha1.SecretKeyReference, defaultKey string) ([]byte, error) {
+	return find(field, "Secret", r.secrets, string(reference.Name), reference.KeyOr(defaultKey))
 }
 
-func find(kind string, objects map[string]map[string][]byte, name, key string) (content []byte, missing, problem string) {
+func find(field, kind string, objects map[string]map[string][]byte, name, key string) ([]byte, error) {
 	data, ok := objects[name]
 	if !ok {
-		return nil, fmt.Sprintf("%s %s is not among the files: not checked", kind, name), ""
+		return nil, &note{field, fmt.Sprintf("%s %s is not among the files: not checked", kind, name)}
 	}
-	content, ok = data[key]
+	content, ok := data[key]
 	if !ok {
-		return nil, "", fmt.Sprintf("%s %s has no key %q", kind, name, key)
+		return nil, invalidField(field, "%s %s has no key %q", kind, name, key)
 	}
-	return content, "", ""
+	return content, nil
 }

@@ -101,12 +101,18 @@ func Validate(d Document) ([]Problem, error) {
 	content := d.Object.Object
 	// Status is the operator's, and the API server drops it too.
 	delete(content, "status")
+	// What a misspelt field leaves undone in its section is not said twice.
+	incomplete := map[string]bool{}
 	for _, path := range pruning.PruneWithOptions(content, schema.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
 		problems = append(problems, d.problem(SeverityError, "UnknownField", path, "there is no such field: correct its name or remove it"))
+		incomplete[path[:max(0, strings.LastIndexByte(path, '.'))]] = true
 	}
 	defaulting.PruneNonNullableNullsWithoutDefaults(content, schema.structural)
 	defaulting.Default(content, schema.structural)
 	for _, failure := range schema.validate(content, d) {
+		if incomplete[path(failure)] {
+			continue
+		}
 		problems = append(problems, d.problem(SeverityError, "Invalid", path(failure), sentence(failure)))
 	}
 	return problems, nil

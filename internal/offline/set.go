@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
@@ -16,14 +19,6 @@ import (
 	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
-
-// Resolver finds out what is to be trusted of an IdentityProvider. Its problems are notes where something could not be looked at.
-type Resolver interface {
-	Resolve(ctx context.Context, idp *v1alpha1.IdentityProvider, references *References, previous *snapshot.Connection) (compile.Resolved, []Note)
-}
-
-// Note is something that could not be looked at.
-type Note struct{ Field, Message string }
 
 // Options of Check.
 type Options struct {
@@ -51,7 +46,7 @@ type space struct {
 	documents  map[objectID]Document
 	in         compile.Input // without Name and ServiceProvider
 	providers  map[string]*v1alpha1.ServiceProvider
-	references *References
+	references *references
 	// partial: there is no ServiceProvider, so the rest of the set is somewhere else.
 	partial bool
 }
@@ -76,14 +71,28 @@ func Check(ctx context.Context, documents []Document, o Options) (*Result, error
 	}
 	for namespace, s := range spaces {
 		result.Problems = append(result.Problems, s.complete(namespace)...)
-		for name, sp := range s.providers {
-			output, problems := s.compile(ctx, name, sp, o)
+		for _, name := range s.names() {
+			sp := s.providers[name]
+			output, problems, err := s.compile(ctx, namespace, name, sp, o)
+			if err != nil {
+				return nil, err
+			}
 			result.Outputs[types.NamespacedName{Namespace: namespace, Name: name}] = output
 			result.Problems = append(result.Problems, problems...)
 		}
 	}
 	result.Problems = sortProblems(result.Problems)
 	return result, nil
+}
+
+// names are those of the ServiceProviders that there are, and of those that are referred to and missing.
+func (s *space) names() []string {
+	names := slices.Collect(maps.Keys(s.providers))
+	for _, idp := range s.in.IdentityProviders {
+		names = append(names, string(idp.Spec.ServiceProviderRef.Name))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func newSpace() *space {
@@ -112,6 +121,7 @@ func (s *space) add(d Document) ([]Problem, error) {
 		return nil, err
 	}
 	s.documents[id] = d
+	showALabel(d, problems)
 	if HasErrors(problems) {
 		s.standIn(d)
 		return problems, nil
@@ -120,6 +130,17 @@ func (s *space) add(d Document) ([]Problem, error) {
 		return append(problems, d.problem(SeverityError, "Invalid", "", err.Error())), nil
 	}
 	return problems, nil
+}
+
+// showALabel says what to write in the place of a domain in Unicode: a rule of the schema cannot compute that.
+func showALabel(d Document, problems []Problem) {
+	spec, _ := d.Object.Object["spec"].(map[string]any)
+	domain, _ := spec["domain"].(string)
+	for i := range problems {
+		if d.Object.GetKind() == v1alpha1.KindDomainBinding && problems[i].Field == "spec.domain" && strings.ContainsFunc(domain, func(r rune) bool { return r > unicode.MaxASCII }) {
+			problems[i].Message = compile.DomainProblem(domain)
+		}
+	}
 }
 
 // take converts a valid document. An object from a file has no UID yet; it gets one that stays the same from run to run,
@@ -223,12 +244,12 @@ func (s *space) complete(namespace string) []Problem {
 }
 
 // compile runs the operator's compiler for one ServiceProvider.
-func (s *space) compile(ctx context.Context, name string, sp *v1alpha1.ServiceProvider, o Options) (*compile.Output, []Problem) {
+func (s *space) compile(ctx context.Context, namespace, name string, sp *v1alpha1.ServiceProvider, o Options) (*compile.Output, []Problem, error) {
 	in := s.in
 	in.Name, in.ServiceProvider, in.Previous = name, sp, o.Previous
 	in.Resolved = map[string]compile.Resolved{}
 	var problems []Problem
-	if sp.UID == "" {
+	if sp != nil && sp.UID == "" {
 		// A stand-in cannot say which profile attributes there are.
 		for _, m := range in.AttributeMappings {
 			for _, profile := range m.Spec.Profile {
@@ -238,24 +259,27 @@ func (s *space) compile(ctx context.Context, name string, sp *v1alpha1.ServicePr
 	}
 	for i := range in.IdentityProviders {
 		idp := &in.IdentityProviders[i]
-		d, ok := s.documents[objectID{v1alpha1.KindIdentityProvider, sp.Namespace, idp.Name}]
-		if string(idp.Spec.ServiceProviderRef.Name) != name || idp.UID == "" || !ok {
+		d, ok := s.documents[objectID{v1alpha1.KindIdentityProvider, namespace, idp.Name}]
+		if sp == nil || string(idp.Spec.ServiceProviderRef.Name) != name || idp.UID == "" || !ok {
 			continue
 		}
-		resolved, notes := o.Resolver.Resolve(ctx, idp, s.references, previousConnection(o.Previous, idp))
+		resolved, notes, err := o.Resolver.resolve(ctx, sp, idp, s.references, previousConnection(o.Previous, idp))
+		if err != nil {
+			return nil, nil, err
+		}
 		in.Resolved[idp.Name] = resolved
-		for _, note := range notes {
-			problems = append(problems, d.problem(SeverityNote, "NotChecked", note.Field, note.Message))
+		for _, n := range notes {
+			problems = append(problems, d.problem(SeverityNote, "NotChecked", n.field, n.message))
 		}
 	}
 	output := compile.Compile(in)
 	for _, finding := range output.Findings() {
 		// A finding without UID is about a stand-in.
-		if d, ok := s.documents[objectID{finding.Kind, sp.Namespace, finding.Name}]; ok && finding.UID != "" {
+		if d, ok := s.documents[objectID{finding.Kind, namespace, finding.Name}]; ok && finding.UID != "" {
 			problems = append(problems, findingProblems(d, finding)...)
 		}
 	}
-	return output, problems
+	return output, problems, nil
 }
 
 func previousConnection(previous *snapshot.Snapshot, idp *v1alpha1.IdentityProvider) *snapshot.Connection {
@@ -290,4 +314,15 @@ func findingProblems(d Document, finding *compile.Finding) []Problem {
 		}
 	}
 	return problems
+}
+
+// Count returns how many of the documents are objects of our group.
+func Count(documents []Document) int {
+	count := 0
+	for _, d := range documents {
+		if d.Object.GroupVersionKind().Group == v1alpha1.GroupName {
+			count++
+		}
+	}
+	return count
 }
