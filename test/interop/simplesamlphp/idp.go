@@ -1,0 +1,177 @@
+package simplesamlphp
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// IdP is a running SimpleSAMLphp.
+type IdP struct {
+	t      testing.TB
+	config Config
+	// Address is the loopback address and port that it listens on, in plain HTTP.
+	Address string
+	dir     string
+	process *exec.Cmd
+}
+
+// Start runs the IdP until the test ends. Browsers reach it at baseURL, which a proxy must pass on to Address with its path kept;
+// an empty baseURL takes Address itself.
+func Start(t testing.TB, baseURL string) *IdP {
+	t.Helper()
+	address := freeAddress(t)
+	if baseURL == "" {
+		baseURL = "http://" + address + "/simplesaml/"
+	}
+	dir := t.TempDir()
+	idp := &IdP{t: t, Address: address, dir: dir, config: Config{BaseURL: baseURL, Dir: dir, RunDir: filepath.Join(dir, "run"), Users: Users()}}
+	for _, folder := range []string{"config", "metadata", "cert", "run/tmp", "docroot"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(CodeDir+"/www", filepath.Join(dir, "docroot", "simplesaml")); err != nil {
+		t.Fatal(err)
+	}
+	idp.newKey("idp")
+	idp.write()
+	idp.run()
+	return idp
+}
+
+// Register makes the IdP trust the service providers, and no others.
+func (i *IdP) Register(sps ...SP) {
+	i.t.Helper()
+	i.config.SPs = sps
+	i.write()
+}
+
+// PublishNextKey puts a second signing key into the metadata. The IdP goes on signing with the first until SwitchKey.
+func (i *IdP) PublishNextKey() {
+	i.t.Helper()
+	i.newKey("next")
+	i.config.NextKey = true
+	i.write()
+}
+
+// SwitchKey signs with the key that PublishNextKey published, and publishes it alone.
+func (i *IdP) SwitchKey() {
+	i.t.Helper()
+	for _, suffix := range []string{".key", ".crt"} {
+		if err := os.Rename(filepath.Join(i.dir, "cert", "next"+suffix), filepath.Join(i.dir, "cert", "idp"+suffix)); err != nil {
+			i.t.Fatalf("PublishNextKey comes first: %v", err)
+		}
+	}
+	i.config.NextKey = false
+	i.write()
+}
+
+// EntityID is the IdP's own name.
+func (i *IdP) EntityID() string { return i.config.EntityID() }
+
+// Metadata reads the metadata that the IdP publishes now.
+func (i *IdP) Metadata() []byte {
+	i.t.Helper()
+	response, err := http.Get("http://" + i.Address + "/simplesaml/saml2/idp/metadata.php")
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil || response.StatusCode != http.StatusOK {
+		i.t.Fatalf("metadata: %s %v\n%s\n%s", response.Status, err, body, i.log())
+	}
+	return body
+}
+
+func (i *IdP) newKey(name string) {
+	i.t.Helper()
+	key, certificate, err := NewKey("SimpleSAMLphp " + name)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	i.put("cert/"+name+".key", key)
+	i.put("cert/"+name+".crt", certificate)
+}
+
+func (i *IdP) write() {
+	i.t.Helper()
+	for path, content := range i.config.Files() {
+		i.put(path, []byte(content))
+	}
+}
+
+// put replaces a file in one step: PHP reads the files at every request.
+func (i *IdP) put(path string, content []byte) {
+	i.t.Helper()
+	full := filepath.Join(i.dir, path)
+	if err := os.WriteFile(full+".new", content, 0o600); err != nil {
+		i.t.Fatal(err)
+	}
+	if err := os.Rename(full+".new", full); err != nil {
+		i.t.Fatal(err)
+	}
+}
+
+func (i *IdP) run() {
+	i.t.Helper()
+	i.process = exec.Command("php", Arguments(i.Address, i.dir)...)
+	i.process.Env = append(os.Environ(), "SIMPLESAMLPHP_CONFIG_DIR="+filepath.Join(i.dir, "config"))
+	var output bytes.Buffer
+	i.process.Stdout, i.process.Stderr = &output, &output
+	if err := i.process.Start(); err != nil {
+		i.t.Fatalf("php: %v (apt-get install simplesamlphp php-cli php-xml php-mbstring php-curl)", err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- i.process.Wait() }()
+	i.t.Cleanup(func() {
+		_ = i.process.Process.Kill()
+		<-exited
+		if i.t.Failed() {
+			i.t.Logf("SimpleSAMLphp's log:\n%s", i.log())
+		}
+	})
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		connection, err := net.DialTimeout("tcp", i.Address, time.Second)
+		if err == nil {
+			connection.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			i.t.Fatalf("SimpleSAMLphp does not listen on %s: %v\n%s", i.Address, err, output.String())
+		}
+	}
+}
+
+// Arguments are php's, for its built-in server, with DocumentRoot in dir. The deprecations are Debian's pairing of PHP 8.2 with an older SimpleSAMLphp.
+func Arguments(address, dir string) []string {
+	return []string{"-d", "display_errors=0", "-d", "log_errors=0", "-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-S", address, "-t", dir + "/docroot"}
+}
+
+func (i *IdP) log() string {
+	content, err := os.ReadFile(filepath.Join(i.dir, "run", "simplesamlphp.log"))
+	if err != nil {
+		return fmt.Sprintf("(%v)", err)
+	}
+	lines := strings.Split(string(content), "\n")
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
