@@ -38,14 +38,19 @@ type SignIn struct {
 	IdPUID string `json:"idpUID,omitempty"`
 	// MatchedBy says how the user was found: subject, email or created.
 	MatchedBy string `json:"matchedBy,omitempty"`
+	// SubjectChanged says that the IdP sends another persistent identifier for the address than before; EmailConflict that the new address belongs to
+	// another user, so that the old one was kept.
+	SubjectChanged bool `json:"subjectChanged,omitempty"`
+	EmailConflict  bool `json:"emailConflict,omitempty"`
 	// SecondFactor is set when a second step is still asked for.
 	SecondFactor bool `json:"secondFactor,omitempty"`
 	// EmailFromNameID says that no mapped attribute carried an address.
 	EmailFromNameID bool `json:"emailFromNameID,omitempty"`
 	// GroupOverage says that the IdP sent a link instead of the groups; stored groups were kept.
 	GroupOverage bool `json:"groupOverage,omitempty"`
-	// Missing names the mapped values that the assertion did not carry.
-	Missing []string `json:"missing,omitempty"`
+	// Missing names the mapped values that the assertion did not carry, Unmapped the attributes that nothing uses; both in verbose records only.
+	Missing  []string `json:"missing,omitempty"`
+	Unmapped []string `json:"unmapped,omitempty"`
 	// Test marks a test run: nothing was stored.
 	Test bool `json:"test,omitempty"`
 }
@@ -62,11 +67,14 @@ type AssertionFailure struct {
 	BoundTo string `json:"boundTo,omitempty"`
 }
 
-// GroupChange is the details of the idp_group records.
+// GroupsPerRecord is how many groups one record names at most; more changes make more records.
+const GroupsPerRecord = 200
+
+// GroupChange is the details of the idp_group records: one per sign-in and kind of change, with all its groups.
 type GroupChange struct {
-	IdP    string `json:"idp"`
-	IdPUID string `json:"idpUID,omitempty"`
-	Group  string `json:"group"`
+	IdP    string   `json:"idp"`
+	IdPUID string   `json:"idpUID,omitempty"`
+	Groups []string `json:"groups"`
 	// Cause is sign_in, idp_deleted or admin.
 	Cause string `json:"cause,omitempty"`
 }

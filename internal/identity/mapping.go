@@ -15,6 +15,7 @@ const (
 	maxGroupName = 256
 	maxName      = 255
 	maxSubject   = 1024
+	maxAddresses = 16
 )
 
 // CompiledMapping is a Mapping with its rules compiled. It is immutable and safe for concurrent use.
@@ -126,7 +127,7 @@ func matchesFormat(format, want string) bool {
 }
 
 // mapEmail takes the mapped address, else the NameID when its format is emailAddress, or when it is unspecified and reads as an address.
-// Several values are accepted only when they are one and the same address: otherwise the IdP could be made to assert two people.
+// The first of several counts, and the others are kept so that the IdP cannot slip in an address that it may not assert.
 func (c *CompiledMapping) mapEmail(in Input, p *Person) *Rejection {
 	found, fromNameID := values(in, c.m.Email)
 	if len(found) == 0 && in.NameID.Value != "" && (matchesFormat(in.NameID.Format, "EmailAddress") || matchesFormat(in.NameID.Format, "Unspecified")) {
@@ -140,19 +141,26 @@ func (c *CompiledMapping) mapEmail(in Input, p *Person) *Rejection {
 			Expected: describeSources(c.m.Email), Actual: "attributes: " + strings.Join(sortedKeys(in.Attributes), ", "),
 		}
 	}
-	address, err := NormaliseAddress(found[0])
-	if err != nil {
-		return &Rejection{Reason: ReasonMissingEmail, Sentence: "The e-mail address in the assertion is not accepted: " + err.Error() + ".", Expected: "an address such as alice@example.com", Actual: found[0]}
-	}
-	for _, other := range found[1:] {
-		if a, err := NormaliseAddress(other); err != nil || a != address {
+	addresses := make([]Address, 0, 1)
+	for _, value := range found {
+		a, err := NormaliseAddress(value)
+		if err != nil {
 			return &Rejection{
-				Reason: ReasonMissingEmail, Sentence: "The assertion carries several different e-mail addresses: map an attribute that has one.",
-				Expected: "one address", Actual: fmt.Sprintf("%d values", len(found)),
+				Reason: ReasonMissingEmail, Sentence: "The e-mail address in the assertion is not accepted: " + err.Error() + ".",
+				Expected: "an address such as alice@example.com", Actual: value,
 			}
 		}
+		if !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
 	}
-	p.Email, p.EmailFromNameID = address, fromNameID
+	if len(addresses) > maxAddresses {
+		return &Rejection{
+			Reason: ReasonMissingEmail, Sentence: "The assertion carries too many e-mail addresses: map an attribute that has one.",
+			Expected: fmt.Sprintf("at most %d", maxAddresses), Actual: fmt.Sprintf("%d", len(addresses)),
+		}
+	}
+	p.Email, p.OtherEmails, p.EmailFromNameID = addresses[0], addresses[1:], fromNameID
 	return nil
 }
 

@@ -31,7 +31,9 @@ type Input struct {
 
 // Person is what a mapping makes of an Input.
 type Person struct {
-	Email Address
+	// Email is the first address; OtherEmails are further different ones of the same attribute: the IdP must be allowed to assert every one of them.
+	Email       Address
+	OtherEmails []Address
 	// EmailFromNameID says that no mapped attribute carried an address.
 	EmailFromNameID bool
 	// Subject is the persistent identifier, "" when the IdP sends none.

@@ -39,12 +39,6 @@ func (m *Manager) evict(e store.Eviction) {
 		if len(e.Hash) == len(Key{}) {
 			m.cache.Invalidate(Key(e.Hash))
 		}
-	case store.EvictIdP:
-		for key, s := range m.cache.All() {
-			if s.IdP.UID == e.IdP {
-				m.cache.Invalidate(key)
-			}
-		}
 	case store.EvictAll:
 		m.cache.InvalidateAll()
 	case store.StreamLost:

@@ -41,7 +41,10 @@ type Store interface {
 	// TouchSessions moves LastSeen forward for many sessions at once; it never moves it back.
 	TouchSessions(ctx context.Context, touches []Touch) error
 	Sessions(ctx context.Context, q SessionQuery) ([]Session, string, error)
-	// WatchEvictions calls fn, in one goroutine, for every change to sessions by any replica until ctx ends: within two seconds of the commit.
+	// SessionDomains are the pairs of IdP and e-mail domain that have sessions now.
+	SessionDomains(ctx context.Context) ([]SessionDomain, error)
+	// WatchEvictions calls fn for every change to sessions by any replica until ctx ends: before Do returns for changes of this process, within two seconds of
+	// the commit for others. fn must be quick and safe for concurrent use.
 	WatchEvictions(ctx context.Context, fn func(Eviction)) error
 
 	User(ctx context.Context, id string) (User, error)
@@ -79,6 +82,10 @@ type AuditLog interface {
 	SealAudit(ctx context.Context, closing bool) error
 	// ApplyAuditRetention removes whole checkpointed ranges that are older than before, and records that it did. It removes at most limit records per call.
 	ApplyAuditRetention(ctx context.Context, before time.Time, limit int) (int, error)
+	// RegisterSink makes a sink known: it gets every record that is written from then on. Call it before the first record is written; again is harmless.
+	RegisterSink(ctx context.Context, sink string) error
+	// RemoveSink forgets a sink, so that retention waits for it no longer.
+	RemoveSink(ctx context.Context, sink string) error
 	// Deliver hands unsent records to a sink in the order of each writer and moves the sink's cursor on when send returns nil. It returns how many were sent.
 	// One replica at a time delivers to a sink; the others get 0.
 	Deliver(ctx context.Context, sink string, limit int, send func(ctx context.Context, lines []AuditLine) error) (int, error)
@@ -92,6 +99,8 @@ type DebugLog interface {
 	AddDebugEntry(ctx context.Context, e DebugEntry) error
 	// DebugEntries are newest first, without XML.
 	DebugEntries(ctx context.Context, q DebugQuery) ([]DebugEntry, error)
+	// SetDebugBounds changes the bounds, because the settings changed.
+	SetDebugBounds(maxEntries int, retention time.Duration)
 	// DebugEntry finds one by ID or by the reference that the user was shown, with XML.
 	DebugEntry(ctx context.Context, idOrReference string) (DebugEntry, error)
 }
@@ -147,7 +156,8 @@ type Tx interface {
 
 	SecondFactors(userID string) ([]SecondFactor, error)
 	SaveSecondFactor(f SecondFactor) error
-	DeleteSecondFactors(userID string) (int, error)
+	// DeleteSecondFactors removes the named factors, or all of the user when none is named.
+	DeleteSecondFactors(userID string, ids ...string) (int, error)
 	// FactorThrottle is the count of failed second steps of a user and the time before which no other is tried.
 	FactorThrottle(userID string) (Throttle, error)
 	SaveFactorThrottle(userID string, t Throttle) error

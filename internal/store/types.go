@@ -165,6 +165,12 @@ type Session struct {
 	Groups []string
 }
 
+// SessionDomain is an IdP and the e-mail domain of somebody who has a session through it.
+type SessionDomain struct {
+	IdPUID string
+	Domain string
+}
+
 // Touch moves a session's LastSeen.
 type Touch struct {
 	Hash []byte
@@ -220,9 +226,8 @@ type EvictionScope string
 
 // The scopes.
 const (
-	// EvictSession, EvictIdP name one session (hash) or all of an IdP (UID).
+	// EvictSession names one session by its hash.
 	EvictSession EvictionScope = "session"
-	EvictIdP     EvictionScope = "idp"
 	// EvictAll comes after a gap in the stream that is too long to catch up with: anything may have changed.
 	EvictAll EvictionScope = "all"
 	// StreamLost means that changes by others go unseen from now on; StreamBack, that all of them have been told.
@@ -234,7 +239,6 @@ const (
 type Eviction struct {
 	Scope EvictionScope
 	Hash  []byte
-	IdP   string
 }
 
 // UserQuery lists users by e-mail address. Zero fields do not filter.

@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sallyport.dev/sallyport/internal/audit"
+)
+
+// heads reads ends of chains; rest follows WHERE.
+func heads(ctx context.Context, q querier, rest string, args ...any) ([]audit.Head, error) {
+	rows, err := q.QueryContext(ctx, `SELECT writer, sequence, hash FROM audit_writers WHERE `+rest, args...)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	defer rows.Close()
+	var out []audit.Head
+	for rows.Next() {
+		var h audit.Head
+		var sequence int64
+		if err := rows.Scan(&h.Writer, &sequence, &h.Hash); err != nil {
+			return nil, err
+		}
+		h.Sequence = uint64(sequence)
+		out = append(out, h)
+	}
+	return out, rows.Err()
+}
+
+// AuditHeads are the ends of all chains, by writer.
+func (d *DB) AuditHeads(ctx context.Context) ([]audit.Head, error) {
+	return heads(ctx, d.read, `sequence > 0 ORDER BY writer`)
+}
+
+func lines(ctx context.Context, q querier, rest string, args ...any) ([]AuditLine, error) {
+	rows, err := q.QueryContext(ctx, `SELECT id, writer, sequence, line FROM audit_records`+rest, args...)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	defer rows.Close()
+	var out []AuditLine
+	for rows.Next() {
+		var l AuditLine
+		var sequence int64
+		if err := rows.Scan(&l.ID, &l.Writer, &sequence, &l.Line); err != nil {
+			return nil, err
+		}
+		l.Sequence = uint64(sequence)
+		out = append(out, l)
+	}
+	return out, rows.Err()
+}
+
+// AuditChain returns lines of one writer in order.
+func (d *DB) AuditChain(ctx context.Context, writer string, after uint64, limit int) ([]AuditLine, error) {
+	return lines(ctx, d.read, fmt.Sprintf(` WHERE writer = $1 AND sequence > $2 ORDER BY sequence LIMIT %d`, limitOf(limit, 10_000)), writer, int64(after))
+}
+
+// idFloor is the smallest UUIDv7 of a time: identifiers compare as text.
+func idFloor(at time.Time) string {
+	ms := max(at.UnixMilli(), 0)
+	return fmt.Sprintf("%08x-%04x-7000-8000-000000000000", ms>>16, ms&0xffff)
+}
+
+// Audit returns a page of lines in the order of time.
+func (d *DB) Audit(ctx context.Context, q AuditQuery) ([]AuditLine, string, error) {
+	var w where
+	if !q.Since.IsZero() {
+		w.add("id >= %s", idFloor(q.Since))
+	}
+	if !q.Until.IsZero() {
+		w.add("id < %s", idFloor(q.Until))
+	}
+	var types, outcomes []any
+	for _, t := range q.Types {
+		types = append(types, t.String())
+	}
+	for _, o := range q.Outcomes {
+		outcomes = append(outcomes, string(o))
+	}
+	w.in("type", types)
+	w.in("outcome", outcomes)
+	if q.Actor != "" {
+		w.add("actor = %s AND actor <> ''", q.Actor)
+	}
+	if q.IdP != "" {
+		w.add("idp = %s AND idp <> ''", q.IdP)
+	}
+	if q.Request != "" {
+		w.add("request = %s AND request <> ''", q.Request)
+	}
+	order, beyond := "id", "id > %s"
+	if q.NewestFirst {
+		order, beyond = "id DESC", "id < %s"
+	}
+	if q.Cursor != "" {
+		if len(q.Cursor) != len(idFloor(time.Time{})) {
+			return nil, "", ErrCursor
+		}
+		w.add(beyond, q.Cursor)
+	}
+	limit := limitOf(q.Limit, 1000)
+	out, err := lines(ctx, d.read, w.String()+fmt.Sprintf(" ORDER BY %s LIMIT %d", order, limit), w.args...)
+	if err != nil || len(out) < limit {
+		return out, "", err
+	}
+	return out, out[len(out)-1].ID, nil
+}
+
+// SealAudit adds checkpoints to this process's chains that have waited long enough.
+func (d *DB) SealAudit(ctx context.Context, closing bool) error {
+	if d.o.Signer == nil {
+		return nil
+	}
+	// Every lane comes by once; one that is in use will seal itself or be met the next time.
+	for range cap(d.lanes) {
+		var l *lane
+		select {
+		case l = <-d.lanes:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		err := d.sealLane(ctx, l, closing)
+		d.lanes <- l
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *DB) sealLane(ctx context.Context, l *lane, closing bool) error {
+	next := *l
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	t := &txn{ctx: ctx, db: d, sql: tx, at: d.now()}
+	if err := t.readLane(&next); err != nil {
+		return err
+	}
+	waited := t.at.Sub(next.sealedAt) >= audit.CheckpointInterval
+	if next.head.Sequence == next.sealed || (!waited && !closing) {
+		return nil
+	}
+	from := next.head.Sequence
+	sealed, err := t.checkpoint(&next, closing)
+	if err != nil {
+		return err
+	}
+	// readLane locked the row, so nothing can have moved it.
+	if _, err := t.moveLane(&next, from); err != nil {
+		return err
+	}
+	if err := t.insertRecords([]audit.Sealed{sealed}); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		l.known = false
+		return fmt.Errorf("store: commit: %w", err)
+	}
+	*l = next
+	return nil
+}
+
+// ApplyAuditRetention removes whole ranges that end before a checkpoint which is itself older than before. What stays of each chain starts with that
+// checkpoint, so that its beginning is signed. Records that a sink still waits for stay.
+func (d *DB) ApplyAuditRetention(ctx context.Context, before time.Time, limit int) (int, error) {
+	// A range between two checkpoints goes as a whole, so there must be room for one.
+	limit = max(limitOf(limit, 10_000), 2*audit.CheckpointEvery)
+	removed := 0
+	err := d.Do(ctx, func(tx Tx) error {
+		t := tx.(*txn)
+		removed = 0
+		through := map[string]uint64{}
+		all, err := heads(ctx, t.sql, `first_sequence < sequence ORDER BY writer`)
+		if err != nil {
+			return err
+		}
+		for _, h := range all {
+			n, last, err := t.retain(h.Writer, before, limit-removed)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				removed += n
+				through[h.Writer] = last
+			}
+			if removed >= limit {
+				break
+			}
+		}
+		if removed == 0 {
+			return nil
+		}
+		return tx.AppendAudit(audit.Record{
+			Type: audit.TypeAuditRetentionApplied, Actor: audit.Actor{Kind: audit.ActorSystem}, Target: audit.Target{Kind: audit.KindAudit},
+			Details: audit.Retention{Before: before.UTC().Format(time.RFC3339), Removed: removed, Through: through},
+		})
+	})
+	return removed, err
+}
+
+// retain removes the records of one writer before its newest old checkpoint and returns how many, and the last sequence number removed.
+func (t *txn) retain(writer string, before time.Time, limit int) (int, uint64, error) {
+	var first int64
+	if err := t.sql.QueryRowContext(t.ctx, `SELECT first_sequence FROM audit_writers WHERE writer = $1`, writer).Scan(&first); err != nil {
+		return 0, 0, err
+	}
+	// Every registered sink has a cursor for every writer that it has been given records of; one without a cursor has been given none.
+	var waiting int64
+	err := t.sql.QueryRowContext(t.ctx, `SELECT COALESCE(MIN(COALESCE(c.sequence, 0)), $2) FROM audit_cursors s LEFT JOIN audit_cursors c ON c.sink = s.sink AND c.writer = $1
+		WHERE s.writer = ''`, writer, int64(1)<<62).Scan(&waiting)
+	if err != nil {
+		return 0, 0, err
+	}
+	var checkpoint int64
+	err = t.sql.QueryRowContext(t.ctx, `SELECT COALESCE(MAX(sequence), 0) FROM audit_records WHERE writer = $1 AND type = $2 AND at < $3 AND sequence <= $4`,
+		writer, audit.TypeAuditCheckpoint.String(), micros(before), min(waiting+1, first+int64(limit))).Scan(&checkpoint)
+	if err != nil || checkpoint <= first {
+		return 0, 0, err
+	}
+	n, err := t.exec(`DELETE FROM audit_records WHERE writer = $1 AND sequence < $2`, writer, checkpoint)
+	if err != nil || n == 0 {
+		return 0, 0, err
+	}
+	_, err = t.exec(`UPDATE audit_writers SET first_sequence = $2 WHERE writer = $1`, writer, checkpoint)
+	return int(n), uint64(checkpoint) - 1, err
+}

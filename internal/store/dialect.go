@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pressly/goose/v3"
+)
+
+// dialect is all that differs between SQLite and PostgreSQL in the text of statements. Both take $1, ON CONFLICT and RETURNING.
+type dialect struct {
+	goose goose.Dialect
+	// blob is the type of a byte string in CREATE TABLE.
+	blob string
+	// forUpdate locks the rows of a SELECT; SQLite has one writer anyway.
+	forUpdate string
+	// groups is the list of the session's valid groups as a JSON array, in a SELECT over sessions s.
+	groups string
+	// notify is true when other processes share the store and must be told.
+	notify bool
+}
+
+const groupsFrom = ` FROM memberships m JOIN groups_of_idps g ON g.id = m.group_id WHERE m.user_id = s.user_id AND g.idp_uid = s.idp_uid AND g.invalidated_at = 0`
+
+var (
+	sqliteDialect = dialect{
+		goose: goose.DialectSQLite3, blob: "BLOB",
+		groups: `(SELECT json_group_array(g.name)` + groupsFrom + `)`,
+	}
+	postgresDialect = dialect{
+		goose: goose.DialectPostgres, blob: "BYTEA", forUpdate: " FOR UPDATE", notify: true,
+		groups: `(SELECT COALESCE(json_agg(g.name)::text, '[]')` + groupsFrom + `)`,
+	}
+)
+
+// querier is a connection pool or a transaction.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// retryable says that PostgreSQL gave up a transaction only because of others (serialisation failure, deadlock): it may simply run again.
+func retryable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+}
+
+// notFound turns the driver's word into ours.
+func notFound(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
+
+// micros is how times are stored: the zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+// document marshals what is only ever read back as a whole. Bytes that are not UTF-8 become U+FFFD, so that any store takes it.
+func document(v any) (string, error) {
+	text, err := json.Marshal(v)
+	return string(text), err
+}
+
+// placeholders is "($1,$2),($3,$4)" for rows of width columns, numbered from first.
+func placeholders(first, rows, width int) string {
+	var b strings.Builder
+	n := first
+	for r := range rows {
+		if r > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('(')
+		for c := range width {
+			if c > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, "$%d", n)
+			n++
+		}
+		b.WriteByte(')')
+	}
+	return b.String()
+}
+
+// where collects conditions and their arguments.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+// add takes a condition with one %s where the placeholder goes.
+func (w *where) add(condition string, arg any) {
+	w.args = append(w.args, arg)
+	w.conditions = append(w.conditions, fmt.Sprintf(condition, fmt.Sprintf("$%d", len(w.args))))
+}
+
+// in adds "column IN (...)" unless there is nothing to compare with.
+func (w *where) in(column string, values []any) {
+	if len(values) == 0 {
+		return
+	}
+	w.conditions = append(w.conditions, column+" IN "+placeholders(len(w.args)+1, 1, len(values)))
+	w.args = append(w.args, values...)
+}
+
+func (w *where) String() string {
+	if len(w.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.conditions, " AND ")
+}
+
+func limitOf(limit, most int) int {
+	if limit <= 0 || limit > most {
+		return most
+	}
+	return limit
+}

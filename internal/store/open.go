@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"k8s.io/utils/clock"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"sallyport.dev/sallyport/internal/audit"
+)
+
+// Options of Open. Zero fields take the defaults.
+type Options struct {
+	Clock clock.PassiveClock
+	// AuditWriter names this process's chains; it should be stable over restarts, such as a pod's name. Default: the host's name.
+	AuditWriter string
+	// Signer seals the chains; nil leaves them without checkpoints.
+	Signer *audit.Signer
+	// DebugMaxEntries and DebugRetention bound the debug log; defaults 500 and 24 h. See also SetDebugBounds.
+	DebugMaxEntries int
+	DebugRetention  time.Duration
+	// MaxConnections to PostgreSQL; default 16.
+	MaxConnections int
+	// Lanes are the audit chains that this process writes side by side on PostgreSQL, so that commits do not wait for each other; default 4. SQLite has one.
+	Lanes int
+	// Reload returns the store's URL of today, for every new connection to PostgreSQL, so that a rotated password needs no restart. nil keeps the first.
+	Reload func() (string, error)
+	// LockTimeout is how long to wait for another process that still holds the SQLite file; default 30 s.
+	LockTimeout time.Duration
+}
+
+func (o *Options) defaults() {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.AuditWriter == "" {
+		o.AuditWriter, _ = os.Hostname()
+	}
+	if o.DebugMaxEntries == 0 {
+		o.DebugMaxEntries = 500
+	}
+	if o.DebugRetention == 0 {
+		o.DebugRetention = 24 * time.Hour
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = 16
+	}
+	if o.Lanes == 0 {
+		o.Lanes = 4
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = 30 * time.Second
+	}
+}
+
+// DB is the Store on SQLite or PostgreSQL. It is safe for concurrent use.
+type DB struct {
+	o       Options
+	dialect dialect
+	// write is the one connection that writes to SQLite; read the others. On PostgreSQL both are the pool.
+	write, read *sql.DB
+	pool        *pgxpool.Pool
+	lock        *os.File
+	lanes       chan *lane
+	bounds      atomic.Pointer[debugBounds]
+	debugAdds   atomic.Uint64
+
+	mu          sync.Mutex
+	subscribers map[int]func(Eviction)
+	nextID      int
+}
+
+var _ Store = (*DB)(nil)
+
+// Open connects to sqlite://FILE or postgres://..., migrates the schema under a lock and returns the store. It fails with ErrNewerSchema when a newer version was here before.
+func Open(ctx context.Context, storeURL string, o Options) (*DB, error) {
+	o.defaults()
+	d := &DB{o: o, subscribers: map[int]func(Eviction){}}
+	d.SetDebugBounds(o.DebugMaxEntries, o.DebugRetention)
+	var err error
+	switch scheme, rest, _ := strings.Cut(storeURL, "://"); scheme {
+	case "sqlite":
+		d.dialect = sqliteDialect
+		err = d.openSQLite(ctx, rest)
+	case "postgres", "postgresql":
+		d.dialect = postgresDialect
+		err = d.openPostgres(ctx, storeURL)
+	default:
+		return nil, errors.New("the store's URL must start with sqlite:// or postgres://")
+	}
+	if err == nil {
+		err = d.migrate(ctx)
+	}
+	if err != nil {
+		_ = d.Close()
+		return nil, err
+	}
+	d.makeLanes()
+	return d, nil
+}
+
+func (d *DB) openSQLite(ctx context.Context, file string) error {
+	if file == "" || strings.Contains(file, ":memory:") {
+		return errors.New("the store's URL names no file: write sqlite:///var/lib/sallyport/store.db")
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := d.lockFile(ctx, file); err != nil {
+		return err
+	}
+	// synchronous(FULL): a commit that was acknowledged survives a power failure, and an audit record must.
+	params := "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
+	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() + "?" + params
+	var err error
+	if d.write, err = sql.Open("sqlite", dsn+"&_txlock=immediate"); err != nil {
+		return err
+	}
+	d.write.SetMaxOpenConns(1)
+	if err := d.write.PingContext(ctx); err != nil {
+		return fmt.Errorf("store: %s: %w", file, err)
+	}
+	if err := os.Chmod(file, 0o600); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if d.read, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		return err
+	}
+	d.read.SetMaxOpenConns(8)
+	d.read.SetMaxIdleConns(8)
+	return nil
+}
+
+// lockFile makes sure that one process alone uses the file: revocations travel inside the process.
+func (d *DB) lockFile(ctx context.Context, file string) error {
+	lock, err := os.OpenFile(file+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	deadline := time.Now().Add(d.o.LockTimeout)
+	for {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			d.lock = lock
+			return nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) || ctx.Err() != nil {
+			_ = lock.Close()
+			return fmt.Errorf("store: %s is in use by another process: SQLite serves one replica, use PostgreSQL for more", file)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (d *DB) openPostgres(ctx context.Context, storeURL string) error {
+	config, err := pgxpool.ParseConfig(storeURL)
+	if err != nil {
+		return errors.New("the store's URL is not a PostgreSQL URL: write postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full")
+	}
+	config.MaxConns = int32(d.o.MaxConnections)
+	config.MaxConnLifetimeJitter = time.Minute
+	if reload := d.o.Reload; reload != nil {
+		config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+			current, err := reload()
+			if err != nil {
+				return err
+			}
+			fresh, err := pgx.ParseConfig(current)
+			if err != nil {
+				return errors.New("the store's URL is not a PostgreSQL URL")
+			}
+			c.Host, c.Port, c.User, c.Password, c.Database, c.TLSConfig, c.Fallbacks = fresh.Host, fresh.Port, fresh.User, fresh.Password, fresh.Database, fresh.TLSConfig, fresh.Fallbacks
+			return nil
+		}
+	}
+	if d.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := d.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("store: PostgreSQL does not answer: %w", err)
+	}
+	d.write = stdlib.OpenDBFromPool(d.pool)
+	d.write.SetMaxIdleConns(0) // the pool keeps them
+	d.read = d.write
+	return nil
+}
+
+// Ping answers nil when a trivial read works now.
+func (d *DB) Ping(ctx context.Context) error {
+	var one int
+	return d.read.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+}
+
+// Close ends all connections. Transactions that run are waited for.
+func (d *DB) Close() error {
+	var errs []error
+	if d.read != nil && d.read != d.write {
+		errs = append(errs, d.read.Close())
+	}
+	if d.write != nil {
+		errs = append(errs, d.write.Close())
+	}
+	if d.pool != nil {
+		d.pool.Close()
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (d *DB) now() time.Time { return d.o.Clock.Now().UTC().Truncate(time.Microsecond) }

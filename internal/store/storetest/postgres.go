@@ -1,0 +1,207 @@
+// Package storetest starts a real PostgreSQL server for tests and opens stores on both databases. It is for tests alone.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sallyport.dev/sallyport/internal/store"
+)
+
+// Server is a PostgreSQL server on a unix socket in a directory of its own.
+type Server struct {
+	dir    string
+	stdin  io.Closer
+	done   chan struct{}
+	log    *bytes.Buffer
+	number atomic.Int64
+}
+
+var (
+	mu     sync.Mutex
+	shared *Server
+)
+
+// Main runs the tests of a package and stops the shared server after: call it from TestMain with os.Exit.
+func Main(m *testing.M) int {
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if shared != nil {
+			shared.Stop()
+			shared = nil
+		}
+	}()
+	return m.Run()
+}
+
+// PostgresURL gives a test a fresh, empty database on the package's shared server.
+func PostgresURL(tb testing.TB) string {
+	tb.Helper()
+	mu.Lock()
+	if shared == nil {
+		s, err := Start()
+		if err != nil {
+			mu.Unlock()
+			tb.Fatal(err)
+		}
+		shared = s
+	}
+	s := shared
+	mu.Unlock()
+	databaseURL, err := s.NewDatabase(context.Background())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return databaseURL
+}
+
+// SQLiteURL gives a test a fresh file.
+func SQLiteURL(tb testing.TB) string {
+	tb.Helper()
+	return "sqlite://" + filepath.Join(tb.TempDir(), "store.db")
+}
+
+// Open opens a store and closes it after the test.
+func Open(tb testing.TB, storeURL string, o store.Options) *store.DB {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if o.AuditWriter == "" {
+		o.AuditWriter = "test"
+	}
+	d, err := store.Open(ctx, storeURL, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// Each runs a test on both databases.
+func Each(t *testing.T, run func(t *testing.T, storeURL string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { run(t, SQLiteURL(t)) })
+	t.Run("postgres", func(t *testing.T) { run(t, PostgresURL(t)) })
+}
+
+// Start makes and starts a server. It needs Debian's postgresql package and, when run as root, its user postgres.
+func Start() (*Server, error) {
+	bin, err := binaries()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "sallyport-postgres-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, log: &bytes.Buffer{}, done: make(chan struct{})}
+	attributes := &syscall.SysProcAttr{}
+	if os.Geteuid() == 0 {
+		// PostgreSQL refuses to run as root.
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			return nil, fmt.Errorf("the tests run as root and need the user postgres: apt-get install -y postgresql: %w", err)
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return nil, err
+		}
+		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	initdb.SysProcAttr, initdb.Dir = attributes, dir
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	// The server ends with its standard input, so it cannot outlive a test that was killed.
+	script := `"$0" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c synchronous_commit=off -c max_connections=200 -c shared_buffers=128MB & P=$!; cat >/dev/null; kill -INT $P; wait $P`
+	server := exec.Command("/bin/sh", "-c", script, filepath.Join(bin, "postgres"), dir)
+	server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = attributes, dir, s.log, s.log
+	if s.stdin, err = server.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := server.Start(); err != nil {
+		return nil, err
+	}
+	go func() { _ = server.Wait(); close(s.done) }()
+	return s, s.ready()
+}
+
+func binaries() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(found) == 0 {
+		return "", fmt.Errorf("no PostgreSQL server in /usr/lib/postgresql: apt-get install -y postgresql")
+	}
+	version := func(p string) int {
+		n, _ := strconv.Atoi(strings.Split(p, "/")[4])
+		return n
+	}
+	slices.SortFunc(found, func(a, b string) int { return version(b) - version(a) })
+	return filepath.Dir(found[0]), nil
+}
+
+func (s *Server) ready() error {
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		conn, err := pgx.Connect(ctx, s.url("postgres"))
+		if err == nil {
+			_ = conn.Close(ctx)
+			cancel()
+			return nil
+		}
+		cancel()
+		if time.Now().After(deadline) {
+			s.Stop()
+			return fmt.Errorf("PostgreSQL did not start: %w\n%s", err, s.log)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (s *Server) url(database string) string {
+	return "postgres://postgres@/" + database + "?host=" + url.QueryEscape(s.dir)
+}
+
+// NewDatabase makes an empty database and returns its URL.
+func (s *Server) NewDatabase(ctx context.Context) (string, error) {
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	name := fmt.Sprintf("test%d", s.number.Add(1))
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", err
+	}
+	return s.url(name), nil
+}
+
+// Stop ends the server and removes its files.
+func (s *Server) Stop() {
+	_ = s.stdin.Close()
+	select {
+	case <-s.done:
+	case <-time.After(10 * time.Second):
+	}
+	_ = os.RemoveAll(s.dir)
+}

@@ -1,0 +1,52 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	sweepBatch = 5000
+	// idleSlack is added to the idle timeout before a row goes: LastSeen is written up to that late.
+	idleSlack = 5 * time.Minute
+)
+
+// Sweep removes what has expired: see Store.
+func (d *DB) Sweep(ctx context.Context) (int, error) {
+	now := d.now()
+	bounds := d.bounds.Load()
+	total := 0
+	for _, s := range []struct {
+		table, key, condition string
+		arg                   int64
+	}{
+		{"pending_requests", "handle_hash", "expires_at <= $1", micros(now)},
+		{"seen_assertions", "(idp_uid, assertion_hash)", "until <= $1", micros(now)},
+		{"sessions", "token_hash", "expires_at <= $1", micros(now)},
+		{"sessions", "token_hash", "idle_timeout > 0 AND last_seen_at + idle_timeout <= $1", micros(now.Add(-idleSlack))},
+		{"debug_entries", "id", "at <= $1", micros(now.Add(-bounds.retention))},
+		{"evictions", "id", "at <= $1", micros(now.Add(-evictionsKept - overlap))},
+	} {
+		column := s.key
+		if column[0] == '(' {
+			column = column[1 : len(column)-1]
+		}
+		query := fmt.Sprintf(`DELETE FROM %s WHERE %s IN (SELECT %s FROM %s WHERE %s LIMIT %d)`, s.table, s.key, column, s.table, s.condition, sweepBatch)
+		for {
+			result, err := d.write.ExecContext(ctx, query, s.arg)
+			if err != nil {
+				return total, fmt.Errorf("store: sweep %s: %w", s.table, err)
+			}
+			n, err := result.RowsAffected()
+			if err != nil {
+				return total, err
+			}
+			total += int(n)
+			if n < sweepBatch {
+				break
+			}
+		}
+	}
+	return total, nil
+}
