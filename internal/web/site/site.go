@@ -1,0 +1,143 @@
+// Package site is a snapshot made ready to serve: keys parsed, mappings compiled, tables built. A Site never changes; a new snapshot makes a new one,
+// and a Holder swaps it in for every request that starts after.
+package site
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport.dev/sallyport/internal/identity"
+	"sallyport.dev/sallyport/internal/saml"
+	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/internal/web/proxy"
+	"sallyport.dev/sallyport/internal/web/returnurl"
+)
+
+// Site serves one snapshot. Everything in it is read-only and safe for concurrent use.
+type Site struct {
+	Snapshot snapshot.Snapshot
+	Revision string
+	// Host is the host of the service provider's URL, with its port.
+	Host    string
+	Domains *identity.DomainTable
+	Returns *returnurl.Policy
+	Proxies *proxy.Trust
+	Cookie  Cookie
+
+	byName  map[string]*Connection
+	byUID   map[string]*Connection
+	enabled []*Connection
+}
+
+// Connection is one IdP ready to serve.
+type Connection struct {
+	snapshot.Connection
+	// UID is the IdentityProvider's, or its name where there is no Kubernetes to give it one.
+	UID     string
+	SAML    *saml.Connection
+	Mapping *identity.CompiledMapping
+}
+
+// Usable says whether people can sign in through it now.
+func (c *Connection) Usable() bool { return c.Enabled && c.Trust != nil }
+
+// Label is what people know the IdP by.
+func (c *Connection) Label() string { return cmp.Or(c.DisplayName, c.Name) }
+
+// Cookie is how the session's cookie is written.
+type Cookie struct {
+	Name, Domain string
+	SameSite     string
+	Lifetime     time.Duration
+}
+
+// Broken is a connection that could not be made ready. The others are served.
+type Broken struct {
+	Connection string
+	Err        error
+}
+
+// Compile makes a Site. A connection that cannot be made ready is left out and reported; a fault in the service provider's own settings is an error.
+func Compile(s snapshot.Snapshot, revision string) (*Site, []Broken, error) {
+	base, err := url.Parse(s.ServiceProvider.URL)
+	if err != nil || base.Host == "" || base.Scheme != "https" {
+		return nil, nil, fmt.Errorf("serviceProvider.url %q is not an https URL", s.ServiceProvider.URL)
+	}
+	returns, err := returnurl.New(s.ServiceProvider.URL, s.ServiceProvider.AllowedHosts)
+	if err != nil {
+		return nil, nil, err
+	}
+	proxies, err := proxy.NewTrust(s.ServiceProvider.TrustedProxies)
+	if err != nil {
+		return nil, nil, err
+	}
+	site := &Site{
+		Snapshot: s, Revision: revision, Host: base.Host, Returns: returns, Proxies: proxies, Cookie: cookie(s.ServiceProvider),
+		Domains: identity.NewDomainTable(s.Domains, s.Connections),
+		byName:  make(map[string]*Connection, len(s.Connections)), byUID: make(map[string]*Connection, len(s.Connections)),
+	}
+	var broken []Broken
+	for _, c := range s.Connections {
+		ready, err := prepare(c)
+		if err != nil {
+			broken = append(broken, Broken{c.Name, err})
+			continue
+		}
+		site.byName[c.Name], site.byUID[ready.UID] = ready, ready
+		if ready.Usable() {
+			site.enabled = append(site.enabled, ready)
+		}
+	}
+	slices.SortFunc(site.enabled, func(a, b *Connection) int {
+		return cmp.Or(cmp.Compare(strings.ToLower(a.Label()), strings.ToLower(b.Label())), cmp.Compare(a.Name, b.Name))
+	})
+	return site, broken, nil
+}
+
+func prepare(c snapshot.Connection) (*Connection, error) {
+	protocol, err := saml.NewConnection(c)
+	if err != nil {
+		return nil, err
+	}
+	mapping, err := identity.CompileMapping(c.Mapping)
+	if err != nil {
+		return nil, fmt.Errorf("mapping: %w", err)
+	}
+	return &Connection{Connection: c, UID: cmp.Or(c.UID, c.Name), SAML: protocol, Mapping: mapping}, nil
+}
+
+// cookie names the session's cookie so that browsers refuse it from anybody else: __Host- where it stays on this host, __Secure- where the
+// applications below a domain share it (RFC 6265bis 4.1.3).
+func cookie(sp snapshot.ServiceProvider) Cookie {
+	c := Cookie{Name: "__Host-sso", Domain: sp.Session.CookieDomain, SameSite: cmp.Or(sp.Session.SameSite, "Lax"), Lifetime: sp.Session.Lifetime}
+	if c.Domain != "" {
+		c.Name = "__Secure-sso"
+	}
+	if sp.Name != "" {
+		c.Name += "-" + sp.Name
+	}
+	return c
+}
+
+// Connection finds one by name; nil when there is none.
+func (s *Site) Connection(name string) *Connection { return s.byName[name] }
+
+// ConnectionByUID finds one by UID; nil when there is none.
+func (s *Site) ConnectionByUID(uid string) *Connection { return s.byUID[uid] }
+
+// Usable are the connections that people can sign in through now, sorted by label.
+func (s *Site) Usable() []*Connection { return s.enabled }
+
+// Admits says whether a session of an IdP, for an address of a domain, still counts: the IdP is there and enabled, and the domain was not bound to another.
+func (s *Site) Admits(idpUID, emailDomain string) bool {
+	c := s.byUID[idpUID]
+	if c == nil || !c.Enabled {
+		return false
+	}
+	binding, bound := s.Domains.Binding(emailDomain)
+	return !bound || binding.Connection == c.Name
+}
