@@ -15,7 +15,7 @@ manifests: ## Generate the CRDs in config/crd/bases.
 .PHONY: docs-reference
 docs-reference: ## Generate docs/reference/crds.md from the API.
 	@mkdir -p docs/reference
-	$(TOOL) crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/tools/crd-ref-docs.yaml --renderer=markdown --output-path=docs/reference/crds.md
+	$(TOOL) crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/tools/crd-ref-docs/config.yaml --templates-dir=hack/tools/crd-ref-docs --renderer=markdown --output-path=docs/reference/crds.md
 
 .PHONY: lint-api
 lint-api: ## Check the API against Kubernetes' conventions with kube-api-linter; settings in hack/tools/kubeapilinter.
