@@ -1,9 +1,6 @@
 package xmldoc
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
 // startTag reads <name attr="..."> or <name/>. It returns the scope's length from before the element.
 func (p *parser) startTag() (n *Node, scope int, empty bool, err error) {
@@ -220,22 +217,12 @@ func (p *parser) qname() (prefix, local string, err error) {
 	return prefix, local, nil
 }
 
+// ncname reads a name of ASCII letters, digits, "_", "-" and ".". XML allows more, and its editions and parsers disagree about which
+// (XML 1.0, 2.3); SAML needs no more.
 func (p *parser) ncname() (string, error) {
 	start := p.pos
-	for p.pos < len(p.src) {
-		c := p.src[p.pos]
-		if c < utf8.RuneSelf {
-			if !isNameByte(c, p.pos == start) {
-				break
-			}
-			p.pos++
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(p.src[p.pos:])
-		if !isNameRune(r, p.pos == start) {
-			break
-		}
-		p.pos += size
+	for p.pos < len(p.src) && isNameByte(p.src[p.pos], p.pos == start) {
+		p.pos++
 	}
 	if p.pos == start {
 		return "", p.fail("a name is malformed")
@@ -248,22 +235,6 @@ func isNameByte(c byte, first bool) bool {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_':
 		return true
 	case '0' <= c && c <= '9', c == '-', c == '.':
-		return !first
-	}
-	return false
-}
-
-// isNameRune follows NameStartChar and NameChar of XML 1.0 (fifth edition, 2.3) for what is not ASCII.
-func isNameRune(r rune, first bool) bool {
-	switch {
-	case r >= 0xC0 && r <= 0x2FF:
-		return r != 0xD7 && r != 0xF7
-	case r >= 0x370 && r <= 0x1FFF:
-		return r != 0x37E
-	case r == 0x200C, r == 0x200D, r >= 0x2070 && r <= 0x218F, r >= 0x2C00 && r <= 0x2FEF, r >= 0x3001 && r <= 0xD7FF,
-		r >= 0xF900 && r <= 0xFDCF, r >= 0xFDF0 && r <= 0xFFFD, r >= 0x10000 && r <= 0xEFFFF:
-		return true
-	case r == 0xB7, r >= 0x300 && r <= 0x36F, r == 0x203F, r == 0x2040:
 		return !first
 	}
 	return false
