@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"html/template"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 	"unicode"
@@ -81,13 +82,20 @@ type frame struct {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// Write answers with a page. host is what people know the service provider by: the host of its URL.
-func Write(w http.ResponseWriter, status int, host string, p Page) error {
+// Origin is where the pages are served from. Host is what people know the service provider by: the host of its URL. Base is that URL where the page is
+// shown on another host (an application's, by its proxy), and empty on the service provider's own.
+type Origin struct{ Host, Base string }
+
+// Write answers with a page.
+func Write(w http.ResponseWriter, status int, o Origin, p Page) error {
 	name, title, policy := p.view()
+	if o.Base != "" {
+		policy = strings.ReplaceAll(policy, "'self'", o.Base)
+	}
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buffer)
 	buffer.Reset()
-	if err := templates.ExecuteTemplate(buffer, "page", frame{Host: host, Title: title, Stylesheet: stylesheetPath, Icon: faviconPath, View: name, Page: p}); err != nil {
+	if err := templates.ExecuteTemplate(buffer, "page", frame{Host: o.Host, Title: title, Stylesheet: o.Base + stylesheetPath, Icon: o.Base + faviconPath, View: name, Page: p}); err != nil {
 		http.Error(w, "The page could not be rendered.", http.StatusInternalServerError)
 		return err
 	}
@@ -95,6 +103,10 @@ func Write(w http.ResponseWriter, status int, host string, p Page) error {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)
 	Harden(h)
+	if o.Base != "" {
+		// Whether the application's host is https alone is not ours to say.
+		h.Del("Strict-Transport-Security")
+	}
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, err := w.Write(buffer.Bytes())
@@ -125,6 +137,8 @@ func asset(contentType string, content []byte) http.Handler {
 		Harden(w.Header())
 		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("Content-Security-Policy", "default-src 'none'")
+		// The page that denies access is shown on the application's host.
+		w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		w.Write(content) //nolint:errcheck // the client went away
 	})

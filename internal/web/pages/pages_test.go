@@ -30,7 +30,7 @@ func everyPage() []Page {
 func TestNothingThatComesFromOutsideIsMarkup(t *testing.T) {
 	for _, p := range everyPage() {
 		w := httptest.NewRecorder()
-		if err := Write(w, 200, "sso.example.com", p); err != nil {
+		if err := Write(w, 200, Origin{Host: "sso.example.com"}, p); err != nil {
 			t.Fatal(err)
 		}
 		name, _, _ := p.view()
@@ -47,7 +47,7 @@ func TestNothingThatComesFromOutsideIsMarkup(t *testing.T) {
 func TestPoliciesAndHeaders(t *testing.T) {
 	for _, p := range everyPage() {
 		w := httptest.NewRecorder()
-		if err := Write(w, http.StatusForbidden, "sso.example.com", p); err != nil {
+		if err := Write(w, http.StatusForbidden, Origin{Host: "sso.example.com"}, p); err != nil {
 			t.Fatal(err)
 		}
 		policy := w.Header().Get("Content-Security-Policy")
@@ -67,7 +67,7 @@ func TestPoliciesAndHeaders(t *testing.T) {
 
 func TestPolicyOfPostNamesItsOnlyScript(t *testing.T) {
 	w := httptest.NewRecorder()
-	if err := Write(w, 200, "h", Post{Heading: "Going on to Acme", Action: "https://idp.example/sso", Field: "SAMLRequest", Message: "PHg+", RelayState: "r"}); err != nil {
+	if err := Write(w, 200, Origin{Host: "h"}, Post{Heading: "Going on to Acme", Action: "https://idp.example/sso", Field: "SAMLRequest", Message: "PHg+", RelayState: "r"}); err != nil {
 		t.Fatal(err)
 	}
 	body := w.Body.String()
@@ -90,5 +90,15 @@ func TestAssetsMayBeKeptForEver(t *testing.T) {
 		if w.Code != 200 || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
 			t.Errorf("%s: %d %v", path, w.Code, w.Header())
 		}
+	}
+}
+
+func TestPageOnAnotherHostTakesItsStyleFromOurs(t *testing.T) {
+	w := httptest.NewRecorder()
+	if err := Write(w, 403, Origin{Host: "sso.example.com", Base: "https://sso.example.com"}, Message{Heading: "No access"}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(w.Body.String(), `href="https://sso.example.com/assets/style.`) || !strings.Contains(w.Header().Get("Content-Security-Policy"), "style-src https://sso.example.com;") {
+		t.Error(w.Header(), w.Body)
 	}
 }

@@ -114,27 +114,40 @@ func (o Original) Path() string {
 	return path
 }
 
-// Original reads X-Original-URL (ingress-nginx), or X-Forwarded-Method, -Proto, -Host and -Uri (Traefik, Caddy), or X-Original-Method and X-Original-URI (nginx).
+// Forwarded reads X-Forwarded-Method, -Proto, -Host and -Uri, which Traefik and Caddy write themselves in every request that they ask about.
 // ok is false when the peer is not trusted, or when the headers are absent, doubled or malformed.
-func (t *Trust) Original(r *http.Request) (o Original, ok bool) {
+func (t *Trust) Forwarded(r *http.Request) (o Original, ok bool) {
 	if !t.Trusted(r) {
 		return Original{}, false
 	}
-	o.Method = first(r, "X-Forwarded-Method", "X-Original-Method")
-	if o.Method == "" {
-		o.Method = r.Method
+	o = Original{Method: one(r, "X-Forwarded-Method"), Scheme: one(r, "X-Forwarded-Proto"), Host: one(r, "X-Forwarded-Host"), URI: one(r, "X-Forwarded-Uri")}
+	return o.normal()
+}
+
+// XOriginal reads X-Original-URL and X-Original-Method, which ingress-nginx writes and every nginx must be configured to write. No other header is
+// looked at, because nginx hands on what the client sent. ok is as in Forwarded.
+func (t *Trust) XOriginal(r *http.Request) (o Original, ok bool) {
+	if !t.Trusted(r) {
+		return Original{}, false
 	}
-	if full := first(r, "X-Original-Url"); full != "" {
-		scheme, rest, found := strings.Cut(full, "://")
-		slash := strings.IndexByte(rest, '/')
-		if !found || slash < 0 {
-			return Original{}, false
-		}
-		o.Scheme, o.Host, o.URI = scheme, rest[:slash], rest[slash:]
-	} else {
-		o.Scheme, o.Host, o.URI = first(r, "X-Forwarded-Proto"), first(r, "X-Forwarded-Host"), first(r, "X-Forwarded-Uri", "X-Original-Uri")
+	scheme, rest, found := strings.Cut(one(r, "X-Original-Url"), "://")
+	slash := strings.IndexByte(rest, '/')
+	if !found || slash < 0 {
+		return Original{}, false
 	}
+	o = Original{Method: one(r, "X-Original-Method"), Scheme: scheme, Host: rest[:slash], URI: rest[slash:]}
+	return o.normal()
+}
+
+// normal puts the host in lower case and takes WebSocket schemes for what they run on.
+func (o Original) normal() (Original, bool) {
 	o.Host = strings.ToLower(o.Host)
+	switch o.Scheme {
+	case "wss":
+		o.Scheme = "https"
+	case "ws":
+		o.Scheme = "http"
+	}
 	return o, o.valid()
 }
 
@@ -142,16 +155,10 @@ func (o Original) valid() bool {
 	return (o.Scheme == "https" || o.Scheme == "http") && o.Host != "" && !strings.ContainsAny(o.Host, ", /\\@?#") && strings.HasPrefix(o.URI, "/") && o.Method != ""
 }
 
-// first is the value of the first header that is there; a header that is there twice is worth nothing, since one of the two was not the proxy's.
-func first(r *http.Request, names ...string) string {
-	for _, name := range names {
-		switch values := r.Header[name]; len(values) {
-		case 0:
-		case 1:
-			return values[0]
-		default:
-			return ""
-		}
+// one is the value of a header; a header that is there twice is worth nothing, since one of the two was not the proxy's.
+func one(r *http.Request, name string) string {
+	if values := r.Header[name]; len(values) == 1 {
+		return values[0]
 	}
 	return ""
 }

@@ -56,30 +56,52 @@ func TestClient(t *testing.T) {
 func TestOriginal(t *testing.T) {
 	list := trust(t, "127.0.0.1")
 	const peer = "127.0.0.1:9"
+	forwarded := func(method, scheme, host, uri string) []string {
+		return []string{"X-Forwarded-Method", method, "X-Forwarded-Proto", scheme, "X-Forwarded-Host", host, "X-Forwarded-Uri", uri}
+	}
 	for name, c := range map[string]struct {
 		r    *http.Request
 		want string
 	}{
-		"traefik":           {request(peer, "X-Forwarded-Method", "POST", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "App.example.com", "X-Forwarded-Uri", "/a?b=c"), "POST https://app.example.com/a?b=c"},
-		"nginx":             {request(peer, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "app.example.com", "X-Original-Uri", "/a", "X-Original-Method", "PUT"), "PUT https://app.example.com/a"},
-		"ingress-nginx":     {request(peer, "X-Original-Url", "https://app.example.com:8443/a?b", "X-Original-Method", "GET"), "GET https://app.example.com:8443/a?b"},
-		"untrusted":         {request("203.0.113.1:9", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "app.example.com", "X-Forwarded-Uri", "/"), ""},
-		"nothing":           {request(peer), ""},
-		"two hosts":         {request(peer, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "a.example.com", "X-Forwarded-Host", "b.example.com", "X-Forwarded-Uri", "/"), ""},
-		"a list of hosts":   {request(peer, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "a.example.com, b.example.com", "X-Forwarded-Uri", "/"), ""},
-		"user in the host":  {request(peer, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "a.example.com@evil.example", "X-Forwarded-Uri", "/"), ""},
-		"relative URI":      {request(peer, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "a.example.com", "X-Forwarded-Uri", "a"), ""},
-		"scheme":            {request(peer, "X-Forwarded-Proto", "javascript", "X-Forwarded-Host", "a.example.com", "X-Forwarded-Uri", "/"), ""},
-		"URL without slash": {request(peer, "X-Original-Url", "https://app.example.com"), ""},
+		"traefik":          {request(peer, forwarded("POST", "https", "App.example.com", "/a?b=c")...), "POST https://app.example.com/a?b=c"},
+		"a websocket":      {request(peer, forwarded("GET", "wss", "app.example.com", "/")...), "GET https://app.example.com/"},
+		"untrusted":        {request("203.0.113.1:9", forwarded("GET", "https", "app.example.com", "/")...), ""},
+		"nothing":          {request(peer), ""},
+		"two hosts":        {request(peer, append(forwarded("GET", "https", "a.example.com", "/"), "X-Forwarded-Host", "b.example.com")...), ""},
+		"two URIs":         {request(peer, append(forwarded("GET", "https", "a.example.com", "/"), "X-Forwarded-Uri", "/public")...), ""},
+		"a list of hosts":  {request(peer, forwarded("GET", "https", "a.example.com, b.example.com", "/")...), ""},
+		"user in the host": {request(peer, forwarded("GET", "https", "a.example.com@evil.example", "/")...), ""},
+		"relative URI":     {request(peer, forwarded("GET", "https", "a.example.com", "a")...), ""},
+		"scheme":           {request(peer, forwarded("GET", "javascript", "a.example.com", "/")...), ""},
+		"nginx's headers do not count here": {request(peer, append(forwarded("GET", "https", "a.example.com", "/secret"), "X-Original-Url", "https://a.example.com/public")...),
+			"GET https://a.example.com/secret"},
 	} {
-		o, ok := list.Original(c.r)
-		got := ""
-		if ok {
-			got = o.Method + " " + o.URL()
-		}
-		if got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
-		}
+		o, ok := list.Forwarded(c.r)
+		check(t, "forwarded: "+name, o, ok, c.want)
+	}
+	for name, c := range map[string]struct {
+		r    *http.Request
+		want string
+	}{
+		"ingress-nginx": {request(peer, "X-Original-Url", "https://app.example.com:8443/a?b", "X-Original-Method", "PUT"), "PUT https://app.example.com:8443/a?b"},
+		"untrusted":     {request("203.0.113.1:9", "X-Original-Url", "https://app.example.com/", "X-Original-Method", "GET"), ""},
+		"no slash":      {request(peer, "X-Original-Url", "https://app.example.com", "X-Original-Method", "GET"), ""},
+		"no method":     {request(peer, "X-Original-Url", "https://app.example.com/"), ""},
+		"the client's X-Forwarded headers do not count": {request(peer, forwarded("GET", "https", "app.example.com", "/public")...), ""},
+	} {
+		o, ok := list.XOriginal(c.r)
+		check(t, "original: "+name, o, ok, c.want)
+	}
+}
+
+func check(t *testing.T, name string, o Original, ok bool, want string) {
+	t.Helper()
+	got := ""
+	if ok {
+		got = o.Method + " " + o.URL()
+	}
+	if got != want {
+		t.Errorf("%s: %q, want %q", name, got, want)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/internal/web/access"
 	"sallyport.dev/sallyport/internal/web/proxy"
 	"sallyport.dev/sallyport/internal/web/returnurl"
 )
@@ -27,6 +28,8 @@ type Site struct {
 	Returns *returnurl.Policy
 	Proxies *proxy.Trust
 	Cookie  Cookie
+	// Access is nil where every signed-in person may enter every host.
+	Access *access.Access
 
 	byName  map[string]*Connection
 	byUID   map[string]*Connection
@@ -75,7 +78,12 @@ func Compile(s snapshot.Snapshot, revision string) (*Site, []Broken, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	rules, err := access.Compile(s.ServiceProvider.Access)
+	if err != nil {
+		return nil, nil, err
+	}
 	site := &Site{
+		Access:   rules,
 		Snapshot: s, Revision: revision, Host: base.Host, Returns: returns, Proxies: proxies, Cookie: cookie(s.ServiceProvider),
 		Domains: identity.NewDomainTable(s.Domains, s.Connections),
 		byName:  make(map[string]*Connection, len(s.Connections)), byUID: make(map[string]*Connection, len(s.Connections)),
