@@ -36,27 +36,34 @@ func (d *DB) Groups(ctx context.Context, userID string) ([]Group, error) {
 	return out, rows.Err()
 }
 
-func (t *txn) memberships(userID, idpUID string) (map[string]membership, error) {
-	rows, err := t.sql.QueryContext(t.ctx, `SELECT g.id, g.name, m.claimed, m.ruled FROM memberships m JOIN groups_of_idps g ON g.id = m.group_id
-		WHERE m.user_id = $1 AND g.idp_uid = $2`, userID, idpUID)
+func (t *txn) memberships(userID string, idp IdPRef) (map[string]membership, error) {
+	rows, err := t.sql.QueryContext(t.ctx, `SELECT g.id, g.name, g.idp_name, m.claimed, m.ruled FROM memberships m JOIN groups_of_idps g ON g.id = m.group_id
+		WHERE m.user_id = $1 AND g.idp_uid = $2`, userID, idp.UID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	out := map[string]membership{}
+	renamed := false
 	for rows.Next() {
 		var m membership
-		if err := rows.Scan(&m.groupID, &m.name, &m.claimed, &m.ruled); err != nil {
+		var idpName string
+		if err := rows.Scan(&m.groupID, &m.name, &idpName, &m.claimed, &m.ruled); err != nil {
 			return nil, err
 		}
 		out[m.name] = m
+		renamed = renamed || idpName != idp.Name
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil || !renamed {
+		return out, err
+	}
+	_, err = t.exec(`UPDATE groups_of_idps SET idp_name = $2 WHERE idp_uid = $1`, idp.UID, idp.Name)
+	return out, err
 }
 
 func (t *txn) SyncGroups(userID string, idp IdPRef, s GroupSync) (GroupChanges, error) {
 	var changes GroupChanges
-	stored, err := t.memberships(userID, idp.UID)
+	stored, err := t.memberships(userID, idp)
 	if err != nil {
 		return changes, err
 	}
