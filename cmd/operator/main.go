@@ -1,0 +1,123 @@
+// Command operator runs Sallyport's control plane: it turns the custom resources into running service providers.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/controllers"
+	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/trust"
+	"sallyport.dev/sallyport/internal/version"
+)
+
+type flags struct {
+	image, namespace, metrics, health string
+	leaderElect, showVersion          bool
+	allowPrivate                      bool
+}
+
+func main() {
+	var f flags
+	flag.StringVar(&f.image, "service-provider-image", os.Getenv("SERVICE_PROVIDER_IMAGE"), "image of the service provider's pods; from SERVICE_PROVIDER_IMAGE")
+	flag.StringVar(&f.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator itself; from POD_NAMESPACE")
+	flag.StringVar(&f.metrics, "metrics-listen", ":8080", "address of the metrics; 0 for none")
+	flag.StringVar(&f.health, "health-listen", ":8081", "address of /healthz and /readyz")
+	flag.BoolVar(&f.leaderElect, "leader-elect", false, "let one of several replicas work, and another take over when it stops")
+	flag.BoolVar(&f.allowPrivate, "allow-private-metadata", false, "let metadata be fetched from private networks")
+	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
+	flag.Parse()
+	if f.showVersion {
+		fmt.Println(version.String())
+		return
+	}
+	// Audit records go to standard output, one JSON object a line; everything else to standard error.
+	ctrl.SetLogger(logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil)))
+	if err := run(f); err != nil {
+		ctrl.Log.Error(err, "the operator stopped")
+		os.Exit(1)
+	}
+}
+
+func run(f flags) error {
+	objects := runtime.NewScheme()
+	if err := scheme.AddToScheme(objects); err != nil {
+		return err
+	}
+	if err := v1alpha1.AddToScheme(objects); err != nil {
+		return err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return err
+	}
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        objects,
+		Metrics:                       metricsserver.Options{BindAddress: f.metrics},
+		HealthProbeBindAddress:        f.health,
+		LeaderElection:                f.leaderElect,
+		LeaderElectionID:              "sallyport-operator",
+		LeaderElectionNamespace:       f.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 ptr.To(controllers.LeaseDuration),
+		RenewDeadline:                 ptr.To(controllers.RenewDeadline),
+		RetryPeriod:                   ptr.To(controllers.RetryPeriod),
+		GracefulShutdownTimeout:       ptr.To(5 * time.Second),
+		// The contents of Secrets and ConfigMaps never enter the cache.
+		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.ServiceProvider{}:  {Transform: keep},
+			&v1alpha1.IdentityProvider{}: {Transform: keep},
+			&v1alpha1.DomainBinding{}:    {Transform: keep},
+			&v1alpha1.AttributeMapping{}: {Transform: keep},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	reconciler := &controllers.Reconciler{
+		Client:  manager.GetClient(),
+		Live:    manager.GetAPIReader(),
+		Events:  manager.GetEventRecorder("sallyport-operator"),
+		Audit:   audit.NewStdout(os.Stdout, writerName(), clock.RealClock{}),
+		Clock:   clock.RealClock{},
+		Ask:     controllers.HTTPRevision,
+		Fetcher: trust.NewFetcher(trust.FetcherOptions{AllowPrivate: f.allowPrivate, UserAgent: "sallyport/" + version.Version}),
+		Options: controllers.Options{Image: f.image, Namespace: f.namespace},
+	}
+	if err := reconciler.SetUp(manager); err != nil {
+		return err
+	}
+	for _, add := range []func(string, healthz.Checker) error{manager.AddHealthzCheck, manager.AddReadyzCheck} {
+		if err := add("ping", healthz.Ping); err != nil {
+			return err
+		}
+	}
+	return manager.Start(ctrl.SetupSignalHandler())
+}
+
+// keep is for our own kinds: their managed fields say who changed them, for the audit log.
+func keep(object any) (any, error) { return object, nil }
+
+// writerName names this process in the audit log. A process starts a hash chain of its own.
+func writerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "operator"
+	}
+	return fmt.Sprintf("%s/%d", host, time.Now().Unix())
+}
