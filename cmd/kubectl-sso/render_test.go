@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,5 +128,22 @@ func TestMetadataFromThisMachineIsOnlyFetchedWhenAllowed(t *testing.T) {
 	got := sso(t, idp, "render", "-o", t.TempDir(), "-")
 	if got.code != exitFindings || !strings.Contains(got.stderr, "-:15: error: spec.saml.metadata.url: ") {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestMetadataIsFetchedWithItsOwnCA(t *testing.T) {
+	xml := sampleMetadata(t)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(xml)) }))
+	defer server.Close()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	idp := serviceProvider + strings.Replace(twoSources, "      url: https://idp.example.com/metadata\n      inline: <EntityDescriptor/>\n",
+		"      url: "+server.URL+"\n      caBundle: {configMapRef: {name: ca}}\n", 1) +
+		"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca}\ndata:\n  ca.crt: |\n    " + strings.ReplaceAll(string(authority), "\n", "\n    ") + "\n"
+	dir := t.TempDir()
+	if got := sso(t, idp, "render", "-o", dir, "--allow-loopback", "-"); got.code != exitClean {
+		t.Fatalf("%+v", got)
+	}
+	if s, _ := read(t, dir); s.Connections[0].Trust.EntityID != "https://idp.acme.example/realms/acme" {
+		t.Errorf("%+v", s.Connections[0].Trust)
 	}
 }

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
@@ -136,19 +135,8 @@ func (r Resolver) parseOptions(source v1alpha1.MetadataSource, found *references
 	if err != nil {
 		return options, err
 	}
-	for rest := content; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return options, invalidField(field, "not a certificate: %v", err)
-		}
-		options.SignatureCertificates = append(options.SignatureCertificates, certificate)
-	}
-	if len(options.SignatureCertificates) == 0 {
-		return options, invalidField(field, "there is no PEM certificate in it")
+	if options.SignatureCertificates, err = trust.ParsePEM(string(content)); err != nil {
+		return options, invalidField(field, "%v", err)
 	}
 	return options, nil
 }
@@ -194,6 +182,7 @@ func manual(source *v1alpha1.ManualTrust, found *references) (*trust.Metadata, e
 		return nil, invalidField(field+".certificatesFrom", "%v", err)
 	default:
 		// The error begins with the field below manual, such as certificates[1].
-		return nil, invalid(field + "." + err.Error())
+		name, sentence, _ := strings.Cut(err.Error(), " ")
+		return nil, invalidField(field+"."+strings.TrimSuffix(name, ":"), "%s", sentence)
 	}
 }
