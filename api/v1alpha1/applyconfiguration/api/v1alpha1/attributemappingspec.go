@@ -17,7 +17,7 @@ type AttributeMappingSpecApplyConfiguration struct {
 	LastName *AttributeSourcesApplyConfiguration `json:"lastName,omitempty"`
 	// groups of the person.
 	Groups *GroupSourcesApplyConfiguration `json:"groups,omitempty"`
-	// profile fills profile attributes: the standard ones, and those that the ServiceProvider names itself.
+	// profile fills profile attributes: the standard ones, and those that the ServiceProvider names itself. It stands for the preset's whole list.
 	Profile []ProfileSourceApplyConfiguration `json:"profile,omitempty"`
 	// rules add groups by CEL expressions over attributes, email, groups and nameID.
 	Rules []GroupRuleApplyConfiguration `json:"rules,omitempty"`

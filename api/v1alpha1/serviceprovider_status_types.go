@@ -1,0 +1,62 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ServiceProviderStatus is what is known of a ServiceProvider.
+type ServiceProviderStatus struct {
+	// conditions are Accepted, StoreReady, Available, Programmed and Ready.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation of spec that this status is about; -1 before the operator's first visit.
+	// +optional
+	// +kubebuilder:validation:Minimum=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// url is what the pods serve now.
+	// +optional
+	// +kubebuilder:validation:MaxLength=267
+	URL string `json:"url,omitempty"`
+
+	// replicas is the number of pods that is wanted.
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// readyReplicas is the number of pods that are ready.
+	// +optional
+	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+
+	// replicaSummary is ready pods / wanted pods, such as 2/2.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	ReplicaSummary string `json:"replicaSummary,omitempty"`
+
+	// revision is the digest of the snapshot that the operator has written.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Revision string `json:"revision,omitempty"`
+
+	// programmedRevision is the last revision that every ready pod served.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	ProgrammedRevision string `json:"programmedRevision,omitempty"`
+
+	// identityProviders counts the accepted IdentityProviders.
+	// +optional
+	IdentityProviders *int32 `json:"identityProviders,omitempty"`
+
+	// domainBindings counts the accepted DomainBindings.
+	// +optional
+	DomainBindings *int32 `json:"domainBindings,omitempty"`
+
+	// users counts the people known to the store, as of the last count.
+	// +optional
+	Users *int64 `json:"users,omitempty"`
+
+	// activeSessions counts the sessions that have not ended, as of the last count.
+	// +optional
+	ActiveSessions *int64 `json:"activeSessions,omitempty"`
+}
