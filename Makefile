@@ -25,5 +25,5 @@ build: ## Build bin/operator, bin/serviceprovider and bin/kubectl-sso.
 
 include hack/generate.mk
 include hack/cluster/cluster.mk
-include hack/demo/demo.mk
+-include hack/demo/demo.mk
 include hack/test.mk

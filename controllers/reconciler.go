@@ -91,10 +91,11 @@ func (r *Reconciler) collect(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.idps, s.bindings, s.mappings = idps.Items, bindings.Items, mappings.Items
-	return nil
+	return r.recall(ctx, s)
 }
 
-func (r *Reconciler) compile(ctx context.Context, s *scope) error {
+// recall remembers what is published, or finds it out after a restart.
+func (r *Reconciler) recall(ctx context.Context, s *scope) error {
 	previous, ok := r.published.get(s.key)
 	if !ok {
 		var err error
@@ -104,17 +105,21 @@ func (r *Reconciler) compile(ctx context.Context, s *scope) error {
 		r.setPublished(s.key, previous)
 	}
 	s.previous = previous
+	return nil
+}
+
+func (r *Reconciler) compile(_ context.Context, s *scope) error {
 	in := compile.Input{Name: s.key.Name, ServiceProvider: s.serviceProvider, IdentityProviders: s.idps, DomainBindings: s.bindings,
 		AttributeMappings: s.mappings, Resolved: s.resolved, Verified: s.verified}
-	if previous.encoded != nil {
-		in.Previous = &previous.snapshot
+	if s.previous.encoded != nil {
+		in.Previous = &s.previous.snapshot
 	}
 	s.output = compile.Compile(in)
 	if s.output.Snapshot == nil {
 		return nil
 	}
 	var err error
-	s.encoded, err = snapshot.EncodeAfter(previous.encoded, *s.output.Snapshot)
+	s.encoded, err = snapshot.EncodeAfter(s.previous.encoded, *s.output.Snapshot)
 	return err
 }
 

@@ -89,6 +89,9 @@ func (r *Reconciler) resolveOne(ctx context.Context, s *scope, idp *v1alpha1.Ide
 	case errors.As(err, &problem):
 		state.resolved = compile.Resolved{Reason: problem.reason, Message: problem.message, Invalid: problem.message}
 		state.fresh = compile.Condition{Type: v1alpha1.ConditionMetadataFresh, Status: "False", Reason: problem.reason, Message: problem.message}
+		if before, ok := connection(&s.previous.snapshot, idp.Name); ok && before.UID == string(idp.UID) {
+			state.resolved.Trust = before.Trust // the last good trust goes on being served
+		}
 	case err != nil:
 		return nil, err
 	default:

@@ -32,10 +32,11 @@ type scope struct {
 	trust    map[string]*trustState
 	verified map[string]compile.Verification
 
+	previous *published // collect
+
 	// compile
-	previous *published
-	output   *compile.Output
-	encoded  *snapshot.Encoded
+	output  *compile.Output
+	encoded *snapshot.Encoded
 
 	// acknowledge
 	programmed programmed

@@ -1,0 +1,176 @@
+package controllers
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/audit"
+)
+
+type chanSafe struct {
+	mutex sync.Mutex
+	all   []audit.Record
+}
+
+func (c *chanSafe) add(r audit.Record) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.all = append(c.all, r)
+}
+
+// count returns how many records of the type there are about the object.
+func (l *auditLog) count(recordType audit.Type, ns, name string) int {
+	l.records.mutex.Lock()
+	defer l.records.mutex.Unlock()
+	n := 0
+	for _, r := range l.records.all {
+		if r.Type == recordType && r.Target.Namespace == ns && r.Target.Name == name {
+			n++
+		}
+	}
+	return n
+}
+
+func create(t *testing.T, objects ...client.Object) {
+	t.Helper()
+	for _, object := range objects {
+		if err := k8s.Create(t.Context(), object); err != nil {
+			t.Fatalf("creating %s: %v", object.GetName(), err)
+		}
+	}
+}
+
+func serviceProvider(ns string) *v1alpha1.ServiceProvider {
+	return &v1alpha1.ServiceProvider{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "main"}, Spec: v1alpha1.ServiceProviderSpec{URL: "https://sso.example.com"}}
+}
+
+func identityProvider(ns, name string, source v1alpha1.MetadataSource) *v1alpha1.IdentityProvider {
+	return &v1alpha1.IdentityProvider{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Spec: v1alpha1.IdentityProviderSpec{
+		ServiceProviderRef: v1alpha1.ServiceProviderReference{Name: "main"}, DisplayName: "Acme", SAML: v1alpha1.SAMLSettings{Metadata: source}}}
+}
+
+func domainBinding(ns, name, domain, idp string) *v1alpha1.DomainBinding {
+	return &v1alpha1.DomainBinding{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Spec: v1alpha1.DomainBindingSpec{
+		Domain: domain, IdentityProviderRef: v1alpha1.IdentityProviderReference{Name: v1alpha1.ObjectName(idp)}}}
+}
+
+// await waits until the condition of the object has the status and reason, for the object's generation, and returns its message.
+func await[T client.Object](t *testing.T, object T, conditionType string, want metav1.ConditionStatus, reason string) string {
+	t.Helper()
+	var last []metav1.Condition
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+			t.Fatalf("reading %s: %v", object.GetName(), err)
+		}
+		last = conditionsOf(t, object)
+		c := meta.FindStatusCondition(last, conditionType)
+		if c != nil && c.Status == want && c.Reason == reason && c.ObservedGeneration == object.GetGeneration() {
+			return c.Message
+		}
+	}
+	t.Fatalf("%s did not become %s=%s (%s): %+v", object.GetName(), conditionType, want, reason, last)
+	return ""
+}
+
+func conditionsOf(t *testing.T, object client.Object) []metav1.Condition {
+	t.Helper()
+	encoded, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o struct {
+		Status struct {
+			Conditions []metav1.Condition `json:"conditions"`
+		} `json:"status"`
+	}
+	if err := json.Unmarshal(encoded, &o); err != nil {
+		t.Fatal(err)
+	}
+	return o.Status.Conditions
+}
+
+// gitOpsStatus is what Argo CD, Flux and kubectl make of the object.
+func gitOpsStatus(t *testing.T, object client.Object) status.Status {
+	t.Helper()
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := status.Compute(&unstructured.Unstructured{Object: content})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.Status
+}
+
+func conditionTypes(conditions []metav1.Condition) []string {
+	var types []string
+	for _, c := range conditions {
+		types = append(types, c.Type)
+	}
+	slices.Sort(types)
+	return types
+}
+
+// idpMetadata is what a small IdP publishes.
+func idpMetadata(t *testing.T, entityID string) string {
+	t.Helper()
+	return fmt.Sprintf(`<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="%s">
+  <IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+    <KeyDescriptor use="signing"><KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>%s</X509Certificate></X509Data></KeyInfo></KeyDescriptor>
+    <SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="https://idp.example.com/sso"/>
+  </IDPSSODescriptor>
+</EntityDescriptor>`, entityID, base64.StdEncoding.EncodeToString(certificate(t)))
+}
+
+func certificate(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "idp.example.com"}, NotBefore: time.Now(), NotAfter: time.Now().AddDate(2, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func certificatePEM(t *testing.T) string {
+	return pemOf(certificate(t))
+}
+
+func mustContain(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q does not say %q", text, part)
+		}
+	}
+}
+
+func pemOf(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
