@@ -16,11 +16,14 @@ const maxDepth = 16
 
 // Canonical rewrites JSON into the one form that is hashed: RFC 8785 (members sorted by name, no white space, shortest escapes),
 // restricted to integers. Duplicate names, fractions, exponents and nesting deeper than 16 are errors, because two readers could see them differently.
-func Canonical(text []byte) ([]byte, error) {
+func Canonical(text []byte) ([]byte, error) { return canonicalWithout(text, "") }
+
+// canonicalWithout leaves out one member of the outermost object.
+func canonicalWithout(text []byte, without string) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	out := make([]byte, 0, len(text))
-	out, err := canonicalValue(d, out, 0)
+	out, err := canonicalValue(d, out, 0, without)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +33,7 @@ func Canonical(text []byte) ([]byte, error) {
 	return out, nil
 }
 
-func canonicalValue(d *json.Decoder, out []byte, depth int) ([]byte, error) {
+func canonicalValue(d *json.Decoder, out []byte, depth int, without string) ([]byte, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
 	}
@@ -41,7 +44,7 @@ func canonicalValue(d *json.Decoder, out []byte, depth int) ([]byte, error) {
 	switch v := token.(type) {
 	case json.Delim:
 		if v == '{' {
-			return canonicalObject(d, out, depth)
+			return canonicalObject(d, out, depth, without)
 		}
 		return canonicalArray(d, out, depth)
 	case string:
@@ -66,7 +69,7 @@ type member struct {
 	value []byte
 }
 
-func canonicalObject(d *json.Decoder, out []byte, depth int) ([]byte, error) {
+func canonicalObject(d *json.Decoder, out []byte, depth int, without string) ([]byte, error) {
 	var members []member
 	for d.More() {
 		token, err := d.Token()
@@ -74,7 +77,7 @@ func canonicalObject(d *json.Decoder, out []byte, depth int) ([]byte, error) {
 			return nil, err
 		}
 		name := token.(string)
-		value, err := canonicalValue(d, nil, depth+1)
+		value, err := canonicalValue(d, nil, depth+1, "")
 		if err != nil {
 			return nil, err
 		}
@@ -85,13 +88,18 @@ func canonicalObject(d *json.Decoder, out []byte, depth int) ([]byte, error) {
 	}
 	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
 	out = append(out, '{')
+	first := true
 	for i, m := range members {
-		if i > 0 {
-			if m.name == members[i-1].name {
-				return nil, fmt.Errorf("the name %q occurs twice", m.name)
-			}
+		if i > 0 && m.name == members[i-1].name {
+			return nil, fmt.Errorf("the name %q occurs twice", m.name)
+		}
+		if without != "" && m.name == without {
+			continue
+		}
+		if !first {
 			out = append(out, ',')
 		}
+		first = false
 		out = append(appendString(out, m.name), ':')
 		out = append(out, m.value...)
 	}
@@ -105,7 +113,7 @@ func canonicalArray(d *json.Decoder, out []byte, depth int) ([]byte, error) {
 			out = append(out, ',')
 		}
 		var err error
-		if out, err = canonicalValue(d, out, depth+1); err != nil {
+		if out, err = canonicalValue(d, out, depth+1, ""); err != nil {
 			return nil, err
 		}
 	}

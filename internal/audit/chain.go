@@ -116,6 +116,26 @@ func canonicalBody(r Record) ([]byte, error) {
 	return Canonical(text)
 }
 
+// hashes says whether a line's content gives the hash that it carries. A line as it was written is hashed as it is; one that was laid out anew on its way
+// is made canonical first.
+func hashes(line []byte, carried string) (bool, error) {
+	const tail = len(hashMember) + 2*sha256.Size + len(`"}`)
+	if at := len(line) - tail; at > 0 && string(line[at:at+len(hashMember)]) == hashMember {
+		h := sha256.New()
+		h.Write(line[:at])
+		h.Write([]byte{'}'})
+		if hex.EncodeToString(h.Sum(nil)) == carried {
+			return true, nil
+		}
+	}
+	canonical, err := canonicalWithout(line, "hash")
+	if err != nil {
+		return false, err
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:]) == carried, nil
+}
+
 // ParseLine reads one line back. Details is a json.RawMessage. It does not verify: see Verify.
 func ParseLine(line []byte) (Record, error) {
 	var b struct {
