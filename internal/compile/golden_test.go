@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write what comes out into testdata/*.ou
 
 // TestGolden compiles testdata/X.in.yaml for the ServiceProvider main and compares with X.out.yaml. Where there is X.before.yaml,
 // that is compiled first and counts as what was served before. Annotations say what the network would:
-// "trust" is none, fetching or invalid (good without one), "verified" is yes or no.
+// "trust" is none, fetching, invalid, or invalid but known (good without one), "verified" is yes or no.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.in.yaml")
 	if err != nil || len(files) == 0 {
@@ -121,9 +121,13 @@ func resolved(name, how string) Resolved {
 		return Resolved{Keys: keys, Reason: v1alpha1.ReasonInvalidMetadata, Message: "spec.saml.metadata.inline: there is no IDPSSODescriptor: this is not the metadata of an IdP."}
 	case "fetching":
 		return Resolved{Keys: keys, Reason: v1alpha1.ReasonFetching, Message: "The metadata is being fetched."}
-	case "invalid":
+	case "invalid", "invalid but known":
 		message := "spec.saml.metadata.manual.certificates[1]: not a PEM certificate."
-		return Resolved{Keys: keys, Invalid: message, Reason: v1alpha1.ReasonInvalidCertificate, Message: message}
+		r := Resolved{Keys: keys, Invalid: message, Reason: v1alpha1.ReasonInvalidCertificate, Message: message}
+		if how == "invalid but known" {
+			r.Trust = resolved(name, "").Trust
+		}
+		return r
 	}
 	return Resolved{Keys: keys, Trust: &snapshot.Trust{
 		EntityID:            "https://idp.example.com/" + name,

@@ -194,3 +194,35 @@ func TestEveryBoundDomainIsSafe(t *testing.T) {
 		}
 	}
 }
+
+// TestTheLoserTakesOverWhenTheWinnerGoes removes each winner of testdata/conflicts.in.yaml in turn.
+func TestTheLoserTakesOverWhenTheWinnerGoes(t *testing.T) {
+	in := load(t, "testdata/conflicts.in.yaml")
+	before := Compile(in)
+	for _, loser := range before.Findings() {
+		if loser.Winner == "" {
+			continue
+		}
+		without := in
+		without.IdentityProviders, without.DomainBindings, without.AttributeMappings = nil, nil, nil
+		for _, idp := range in.IdentityProviders {
+			if loser.Kind == v1alpha1.KindIdentityProvider && idp.Name == loser.Winner {
+				idp.Spec.CatchAll = v1alpha1.StateDisabled
+			}
+			without.IdentityProviders = append(without.IdentityProviders, idp)
+		}
+		for _, b := range in.DomainBindings {
+			if b.Name != loser.Winner {
+				without.DomainBindings = append(without.DomainBindings, b)
+			}
+		}
+		for _, m := range in.AttributeMappings {
+			if m.Name != loser.Winner {
+				without.AttributeMappings = append(without.AttributeMappings, m)
+			}
+		}
+		if f := Compile(without).Finding(loser.Kind, loser.Name); !f.Accepted() || f.Serving != ServingCurrent || f.Winner != "" {
+			t.Errorf("%s %s did not take over: %+v", loser.Kind, loser.Name, f)
+		}
+	}
+}
