@@ -33,6 +33,8 @@ type selection struct {
 	depth int
 	// signed is true when the document is what the root's signature was made over.
 	signed bool
+	// rootProblem is why the root's signature was not accepted; nil when it has none.
+	rootProblem error
 }
 
 // selector picks the entity out of the pieces of a document and computes the digest of a signed aggregate on the way.
@@ -57,6 +59,8 @@ type selector struct {
 	before []byte
 	// canonical is the canonical form of shell; before the root's signature was read there is none.
 	canonical []byte
+	// leading is the white space before the root's signature.
+	leading []byte
 }
 
 func selectEntity(r io.Reader, o ParseOptions) (*selection, error) {
@@ -80,6 +84,7 @@ func selectEntity(r io.Reader, o ParseOptions) (*selection, error) {
 		return nil, fail(KindEntityNotFound, "None of the %d entities in the metadata is %s, which spec.saml.metadata.entityID asks for.", s.entities, clip(o.EntityID))
 	}
 	if s.signed == nil {
+		s.found.rootProblem = s.rootProblem
 		return s.found, nil
 	}
 	if subtle.ConstantTimeCompare(s.digest.Sum(nil), s.signed.Digest) != 1 {
@@ -235,7 +240,9 @@ func (s *selector) space(text []byte) error {
 		return nil
 	}
 	if s.mustVerify() && s.children == 0 {
-		return s.keepSpace(text)
+		if s.leading = append(s.leading, text...); len(s.leading) > maxTagBytes {
+			return fail(KindTooLarge, "The metadata has more than %d bytes of white space before its signature.", maxTagBytes)
+		}
 	}
 	return nil
 }
@@ -280,12 +287,9 @@ func (s *selector) element(raw []byte) error {
 
 // hashElement adds an element's canonical form to the digest and returns it, with the start and end tags around it.
 func (s *selector) hashElement(raw []byte) ([]byte, error) {
-	document, element, err := s.parse(raw)
+	document, _, err := s.parse(raw)
 	if err != nil {
 		return nil, err
-	}
-	if element.Is(xmldsig.Space, "Signature") && len(s.shell) == 1 {
-		return nil, fail(KindSignature, "The metadata's root carries more than one signature.")
 	}
 	canonical, err := document.Canonical(nil, s.signed.PrefixList)
 	if err != nil {

@@ -1,33 +1,145 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
+	"errors"
 	"fmt"
-	"net"
-	"net/url"
+	"slices"
 	"strings"
 
 	"sallyport.dev/sallyport/internal/saml/xmldoc"
 	"sallyport.dev/sallyport/internal/saml/xmldsig"
 )
 
-// maxCertificates is how many certificates one IdP may have.
-const maxCertificates = 64
+// maxPEMBytes bounds what is read as PEM, and maxPEMBlocks how many certificates of it.
+const (
+	maxPEMBytes  = 256 << 10
+	maxPEMBlocks = 64
+)
 
-// readKey takes every certificate of a KeyDescriptor; one without `use` is for signing and encryption (saml-metadata 2.4.1.1).
-func (m *Metadata) readKey(descriptor *xmldoc.Node) error {
-	use := UseBoth
-	switch descriptor.Value("use") {
-	case "signing":
-		use = UseSigning
-	case "encryption":
-		use = UseEncryption
+func hexSHA256(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
+// keys reads every KeyDescriptor of the role (saml-metadata 2.4.1.1). Dates are reported, not enforced: the metadata vouches for the key.
+func (r *reading) keys(role *xmldoc.Node) error {
+	var broken, weak string
+	for n := role.First; n != nil; n = n.Next {
+		if !n.Is(nsMetadata, "KeyDescriptor") {
+			continue
+		}
+		use, ok := keyUse(n)
+		if !ok {
+			r.warn("A key in the metadata is for something else than signing and encryption, and was left out.")
+			continue
+		}
+		certificates, failed := keyCertificates(n)
+		if failed > 0 {
+			broken = "A certificate in the metadata does not parse as X.509, and was left out."
+			r.warn(broken)
+		}
+		if len(certificates) == 0 && failed == 0 {
+			r.warn("A key in the metadata has no certificate, and was left out: only X509Certificate is read.")
+		}
+		for _, certificate := range certificates {
+			if problem := r.m.add(certificate, use); problem != "" {
+				weak = problem
+				r.warn(problem)
+			}
+		}
 	}
+	switch {
+	case len(r.m.Trust.SigningCertificates) > 0:
+		return nil
+	case broken != "":
+		return fail(KindBadCertificate, "The identity provider has no signing certificate that can be used. %s", broken)
+	case weak != "":
+		return fail(KindNoSigningKey, "The identity provider has no signing key that can be used. %s", weak)
+	}
+	return fail(KindNoSigningKey, "The identity provider has no signing certificate in its metadata, so no response could be verified.")
+}
+
+// add takes a certificate, and returns why its key is not trusted if it is not. The same certificate for signing and for encryption is
+// listed once, for both.
+func (m *Metadata) add(certificate *x509.Certificate, use Use) (problem string) {
+	listed := describe(certificate, use)
+	if listed.Weak != "" {
+		problem = fmt.Sprintf("The certificate %s is not trusted: %s.", listed.SHA256, listed.Weak)
+	}
+	i := slices.IndexFunc(m.Certificates, func(c Certificate) bool { return c.SHA256 == listed.SHA256 })
+	switch {
+	case i < 0 && len(m.Certificates) == maxKeys:
+		return fmt.Sprintf("There are more than %d certificates, and the rest was left out.", maxKeys)
+	case i < 0:
+		m.Certificates = append(m.Certificates, listed)
+	case m.Certificates[i].Use != use:
+		m.Certificates[i].Use = UseBoth
+	}
+	if listed.Weak != "" {
+		return problem
+	}
+	take := func(list *[][]byte) {
+		if !slices.ContainsFunc(*list, func(der []byte) bool { return bytes.Equal(der, certificate.Raw) }) {
+			*list = append(*list, certificate.Raw)
+		}
+	}
+	if use != UseEncryption {
+		take(&m.Trust.SigningCertificates)
+	}
+	if use != UseSigning {
+		take(&m.Trust.EncryptionCertificates)
+	}
+	return ""
+}
+
+func describe(certificate *x509.Certificate, use Use) Certificate {
+	c := Certificate{
+		SHA256: hexSHA256(certificate.Raw), Subject: clip(certificate.Subject.String()),
+		NotBefore: certificate.NotBefore.UTC(), NotAfter: certificate.NotAfter.UTC(), Use: use, Key: keyName(certificate.PublicKey),
+	}
+	if err := xmldsig.CheckKey(certificate.PublicKey); err != nil {
+		c.Weak = err.Error()
+	}
+	return c
+}
+
+func keyName(public any) string {
+	switch key := public.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA %d", key.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "ECDSA " + key.Curve.Params().Name
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	return "unknown"
+}
+
+func keyUse(descriptor *xmldoc.Node) (Use, bool) {
+	value, ok := descriptor.Attr("use")
+	switch {
+	case !ok:
+		return UseBoth, true
+	case value == "signing":
+		return UseSigning, true
+	case value == "encryption":
+		return UseEncryption, true
+	}
+	return "", false
+}
+
+// keyCertificates returns the certificates of a key, and how many do not parse. An X509Data with a chain has one key, the leaf's: the
+// authorities above it must never verify a response.
+func keyCertificates(descriptor *xmldoc.Node) (certificates []*x509.Certificate, failed int) {
 	for info := descriptor.First; info != nil; info = info.Next {
 		if !info.Is(xmldsig.Space, "KeyInfo") {
 			continue
@@ -36,97 +148,93 @@ func (m *Metadata) readKey(descriptor *xmldoc.Node) error {
 			if !data.Is(xmldsig.Space, "X509Data") {
 				continue
 			}
-			for node := data.First; node != nil; node = node.Next {
-				if !node.Is(xmldsig.Space, "X509Certificate") {
+			var chain []*x509.Certificate
+			for n := data.First; n != nil; n = n.Next {
+				if !n.Is(xmldsig.Space, "X509Certificate") {
 					continue
 				}
-				der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(node.Text), ""))
-				if err != nil {
-					return fail(KindBadCertificate, "A certificate in the metadata is not base64.")
+				certificate, err := parseBase64(n.Text)
+				if err != nil || len(chain) >= maxKeys {
+					failed++
+					continue
 				}
-				if err := m.addCertificate(der, use); err != nil {
-					return err
-				}
+				chain = append(chain, certificate)
 			}
+			certificates = append(certificates, leaves(chain)...)
 		}
 	}
-	return nil
+	return certificates, failed
 }
 
-// addCertificate reports a certificate, and trusts its key when it is strong enough. Its dates decide nothing: the metadata vouches for the key.
-func (m *Metadata) addCertificate(der []byte, use Use) error {
+// parseBase64 reads a certificate in base64 with any white space in it. Some products put PEM armour around it; that is read too.
+func parseBase64(text string) (*x509.Certificate, error) {
+	text = strings.TrimSpace(text)
+	text = strings.TrimPrefix(text, "-----BEGIN CERTIFICATE-----")
+	text = strings.TrimSuffix(text, "-----END CERTIFICATE-----")
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	if err != nil {
+		return nil, errors.New("is not base64")
+	}
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
-		return fail(KindBadCertificate, "A certificate in the metadata cannot be read: %v.", err)
+		return nil, errors.New("does not parse as an X.509 certificate")
 	}
-	if len(m.Certificates) >= maxCertificates {
-		return fail(KindTooLarge, "The metadata has more than %d certificates for one IdP.", maxCertificates)
+	return certificate, nil
+}
+
+// leaves returns the certificates that did not issue another one of the list.
+func leaves(chain []*x509.Certificate) []*x509.Certificate {
+	if len(chain) < 2 {
+		return chain
 	}
-	shown := Certificate{SHA256: hexSHA256(der), Subject: certificate.Subject.String(), NotBefore: certificate.NotBefore.UTC(), NotAfter: certificate.NotAfter.UTC(),
-		Use: use, Key: keyName(certificate.PublicKey)}
-	if err := xmldsig.CheckKey(certificate.PublicKey); err != nil {
-		shown.Weak = err.Error()
+	return slices.DeleteFunc(slices.Clone(chain), func(authority *x509.Certificate) bool {
+		return authority.IsCA && slices.ContainsFunc(chain, func(c *x509.Certificate) bool {
+			return !bytes.Equal(c.Raw, authority.Raw) && bytes.Equal(c.RawIssuer, authority.RawSubject) && !bytes.Equal(c.RawSubject, authority.RawSubject) &&
+				c.CheckSignatureFrom(authority) == nil
+		})
+	})
+}
+
+// ParsePEM reads the certificates of a PEM text: one or more, chains reduced to their leaves, or the bare base64 of one. The error is
+// the end of a sentence that starts with the name of the field, and quotes nothing of the text.
+func ParsePEM(text string) ([]*x509.Certificate, error) {
+	if len(text) > maxPEMBytes {
+		return nil, fmt.Errorf("is larger than %d bytes", maxPEMBytes)
 	}
-	for i, known := range m.Certificates {
-		if known.SHA256 == shown.SHA256 {
-			if known.Use == use || known.Use == UseBoth {
-				return nil
-			}
-			m.Certificates[i].Use = UseBoth
-			m.trust(der, use, shown.Weak)
-			return nil
+	if strings.TrimSpace(text) == "" {
+		return nil, errors.New("is empty: write the certificate as PEM, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
+	}
+	if !strings.Contains(text, "-----BEGIN") {
+		certificate, err := parseBase64(text)
+		if err != nil {
+			return nil, errors.New("is not PEM: write the certificate from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
 		}
+		return []*x509.Certificate{certificate}, nil
 	}
-	m.Certificates = append(m.Certificates, shown)
-	m.trust(der, use, shown.Weak)
-	return nil
-}
-
-func (m *Metadata) trust(der []byte, use Use, weak string) {
-	if use != UseEncryption {
-		if weak != "" {
-			m.Warnings = append(m.Warnings, "The certificate "+hexSHA256(der)[:16]+" is not trusted for signatures: "+weak+".")
-		} else {
-			m.Trust.SigningCertificates = append(m.Trust.SigningCertificates, der)
+	var chain []*x509.Certificate
+	rest := []byte(text)
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
 		}
+		if strings.Contains(block.Type, "PRIVATE KEY") {
+			return nil, errors.New("has a private key in it: remove it, consider it known to others, and write the certificate alone")
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("has a PEM block of type %q: only CERTIFICATE is read", clip(block.Type))
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("does not parse: PEM block %d is not an X.509 certificate", len(chain)+1)
+		}
+		if len(chain) == maxPEMBlocks {
+			return nil, fmt.Errorf("has more than %d certificates", maxPEMBlocks)
+		}
+		chain = append(chain, certificate)
 	}
-	if use != UseSigning {
-		m.Trust.EncryptionCertificates = append(m.Trust.EncryptionCertificates, der)
+	if len(chain) == 0 || bytes.Contains(rest, []byte("-----BEGIN")) {
+		return nil, errors.New("is not well-formed PEM: a line is missing or was changed when it was copied")
 	}
-}
-
-func hexSHA256(der []byte) string {
-	sum := sha256.Sum256(der)
-	return hex.EncodeToString(sum[:])
-}
-
-func keyName(key any) string {
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		return fmt.Sprintf("RSA %d", k.N.BitLen())
-	case *ecdsa.PublicKey:
-		return "ECDSA " + k.Curve.Params().Name
-	default:
-		return fmt.Sprintf("%T", key)
-	}
-}
-
-// checkEndpoint refuses a URL that a browser must not be sent to with a SAML message.
-func checkEndpoint(address string, allowHTTPLoopback bool) error {
-	parsed, err := url.Parse(address)
-	switch {
-	case err != nil || parsed.Host == "" || parsed.User != nil:
-		return fmt.Errorf("%s is not an absolute URL", clip(address))
-	case parsed.Scheme == "https":
-		return nil
-	case parsed.Scheme == "http" && allowHTTPLoopback && isLoopback(parsed.Hostname()):
-		return nil
-	default:
-		return fmt.Errorf("%s is not https", clip(address))
-	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+	return leaves(chain), nil
 }

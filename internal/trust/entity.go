@@ -1,6 +1,10 @@
 package trust
 
 import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,152 +13,241 @@ import (
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
+// How much of one entity is taken; the rest is left out with a warning. Keys are counted after equal ones are merged.
+const (
+	maxEntityID      = 1024
+	maxURL           = 2048
+	maxKeys          = 64
+	maxEndpoints     = 16
+	maxNameIDFormats = 16
+	maxAttributes    = 64
+	maxAttributeName = 512
+	maxWarnings      = 8
+)
+
 const nsAssertion = "urn:oasis:names:tc:SAML:2.0:assertion"
 
-// readEntity reads what the selected entity says (saml-metadata 2.3.2). Where a signature is asked for, it reads the signed bytes and nothing else.
-func readEntity(selected *selection, o ParseOptions) (*Metadata, error) {
-	root, entity, err := parseWrapped(selected.document, selected.depth)
+// reading is one entity being read.
+type reading struct {
+	o ParseOptions
+	m *Metadata
+}
+
+func (r *reading) warn(sentence string) {
+	if len(r.m.Warnings) < maxWarnings && !slices.Contains(r.m.Warnings, sentence) {
+		r.m.Warnings = append(r.m.Warnings, sentence)
+	}
+}
+
+// readEntity reads the selected entity: where a signature is asked for, from the bytes that were signed and no others.
+func readEntity(s *selection, o ParseOptions) (*Metadata, error) {
+	root, entity, err := parseWrapped(s.document, s.depth)
 	if err != nil {
 		return nil, err
 	}
-	if entity == nil || !entity.Is(nsMetadata, "EntityDescriptor") {
-		return nil, fail(KindWrongRoot, "What came is XML, but not SAML 2.0 metadata: its root is not an EntityDescriptor or EntitiesDescriptor.")
+	if !entity.Is(nsMetadata, "EntityDescriptor") {
+		return nil, errNamespace("EntityDescriptor")
 	}
-	if len(o.SignatureCertificates) > 0 && !selected.signed {
-		if entity, err = signedEntity(entity, o); err != nil {
+	r := &reading{o: o, m: &Metadata{}}
+	for n := root; n != entity; n = n.First {
+		if err := r.validity(n); err != nil {
 			return nil, err
 		}
 	}
-	m := &Metadata{}
-	if err := m.readFrame(root, selected.depth, entity, o.Now); err != nil {
+	if len(o.SignatureCertificates) > 0 && !s.signed {
+		if entity, err = verifiedEntity(entity, s.rootProblem, o); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.entity(entity); err != nil {
 		return nil, err
 	}
-	m.Trust.EntityID = entity.Value("entityID")
-	if m.Trust.EntityID == "" || len(m.Trust.EntityID) > 1024 {
-		return nil, fail(KindWrongRoot, "The metadata's EntityDescriptor has no usable entityID.")
-	}
-	if o.EntityID != "" && m.Trust.EntityID != o.EntityID {
-		return nil, fail(KindEntityNotFound, "The metadata is about the entity %s, and spec.saml.metadata.entityID asks for %s.", clip(m.Trust.EntityID), clip(o.EntityID))
-	}
-	role := identityProviderRole(entity)
-	if role == nil {
-		return nil, fail(KindNoIDPSSODescriptor, "The entity %s is not a SAML 2.0 identity provider: its metadata has no IDPSSODescriptor.", clip(m.Trust.EntityID))
-	}
-	if err := m.readRole(role, o); err != nil {
-		return nil, err
-	}
-	m.Trust.ValidUntil = m.ValidUntil
-	m.Digest = digest(m.Trust)
-	return m, nil
+	return r.m, nil
 }
 
-// signedEntity verifies the entity's own signature and returns the entity that was signed.
-func signedEntity(entity *xmldoc.Node, o ParseOptions) (*xmldoc.Node, error) {
-	policy := xmldsig.Policy{Limits: entityLimits()}
+// verifiedEntity checks the signature of the entity itself and returns what the signed bytes say.
+func verifiedEntity(entity *xmldoc.Node, rootProblem error, o ParseOptions) (*xmldoc.Node, error) {
+	policy := xmldsig.Policy{Limits: xmldoc.DefaultLimits()}
 	for _, certificate := range o.SignatureCertificates {
 		policy.Keys = append(policy.Keys, certificate.PublicKey)
 	}
-	signed, err := xmldsig.Verify(entity, policy)
+	verified, err := xmldsig.Verify(entity, policy)
+	if problem, ok := errors.AsType[*xmldsig.Error](err); ok && problem.Kind == xmldsig.Missing && rootProblem != nil {
+		return nil, rootProblem
+	}
 	if err != nil {
 		return nil, signatureError(err)
 	}
-	verified, err := xmldoc.Parse(signed, entityLimits())
+	_, entity, err = parseWrapped(verified, 0)
 	if err != nil {
-		return nil, xmlError(err)
+		return nil, err
 	}
-	return verified, nil
+	if !entity.Is(nsMetadata, "EntityDescriptor") {
+		return nil, errNamespace("EntityDescriptor")
+	}
+	return entity, nil
 }
 
-// readFrame reads validUntil and cacheDuration of the entity and of everything around it: the strictest counts (saml-metadata 2.3.1).
-func (m *Metadata) readFrame(root *xmldoc.Node, depth int, entity *xmldoc.Node, now time.Time) error {
-	frames := []*xmldoc.Node{entity}
-	for node := root; depth > 0 && node != nil; depth, node = depth-1, node.First {
-		frames = append(frames, node)
+func (r *reading) entity(entity *xmldoc.Node) error {
+	t := &r.m.Trust
+	t.EntityID = strings.Trim(entity.Value("entityID"), " \t\r\n")
+	if t.EntityID == "" || len(t.EntityID) > maxEntityID || strings.ContainsAny(t.EntityID, " \t\r\n") {
+		return fail(KindWrongRoot, "The metadata's entityID is missing, has white space in it, or is longer than %d characters.", maxEntityID)
 	}
-	if role := identityProviderRole(entity); role != nil {
-		frames = append(frames, role)
+	if r.o.EntityID != "" && t.EntityID != r.o.EntityID {
+		return fail(KindEntityNotFound, "The metadata is about %s, not about %s, which spec.saml.metadata.entityID asks for.", clip(t.EntityID), clip(r.o.EntityID))
 	}
-	for _, frame := range frames {
-		if text, ok := frame.Attr("validUntil"); ok {
-			until, err := time.Parse(time.RFC3339, strings.TrimSpace(text))
-			if err != nil {
-				return fail(KindNotXML, "The metadata's validUntil is not a time: %s.", clip(text))
-			}
-			if m.ValidUntil.IsZero() || until.Before(m.ValidUntil) {
-				m.ValidUntil = until.UTC()
-			}
-		}
-		if text, ok := frame.Attr("cacheDuration"); ok {
-			if d, err := parseDuration(strings.TrimSpace(text)); err == nil && d > 0 && (m.CacheDuration == 0 || d < m.CacheDuration) {
-				m.CacheDuration = d
-			}
+	role := identityProviderRole(entity)
+	if role == nil {
+		return fail(KindNoIDPSSODescriptor, "The entity %s is not a SAML 2.0 identity provider: it has no IDPSSODescriptor for that protocol. Is this the metadata of a service provider?", clip(t.EntityID))
+	}
+	for _, n := range []*xmldoc.Node{entity, role} {
+		if err := r.validity(n); err != nil {
+			return err
 		}
 	}
-	if !m.ValidUntil.IsZero() && !now.Before(m.ValidUntil) {
-		return fail(KindExpired, "The metadata was valid until %s: the IdP's admin has to publish it anew.", m.ValidUntil.Format(time.DateOnly))
+	if !r.m.ValidUntil.IsZero() && !r.o.Now.Before(r.m.ValidUntil) {
+		return fail(KindExpired, "The metadata expired on %s (validUntil): whoever publishes it has to publish it anew.", r.m.ValidUntil.UTC().Format(time.RFC3339))
 	}
+	t.ValidUntil = r.m.ValidUntil
+	wants := strings.Trim(role.Value("WantAuthnRequestsSigned"), " \t\r\n")
+	t.WantAuthnRequestsSigned = wants == "true" || wants == "1"
+	if err := r.keys(role); err != nil {
+		return err
+	}
+	if err := r.endpoints(role); err != nil {
+		return err
+	}
+	r.advertised(role)
+	r.m.Digest = digest(*t)
 	return nil
 }
 
-// identityProviderRole returns the entity's IDPSSODescriptor for SAML 2.0 (saml-metadata 2.4.3), nil when there is none.
+// identityProviderRole returns the first IDPSSODescriptor for SAML 2.0 (saml-metadata 2.4.3).
 func identityProviderRole(entity *xmldoc.Node) *xmldoc.Node {
-	for child := entity.First; child != nil; child = child.Next {
-		if !child.Is(nsMetadata, "IDPSSODescriptor") {
-			continue
-		}
-		for _, protocol := range strings.Fields(child.Value("protocolSupportEnumeration")) {
-			if protocol == nsProtocol {
-				return child
-			}
+	for n := entity.First; n != nil; n = n.Next {
+		if n.Is(nsMetadata, "IDPSSODescriptor") && slices.Contains(strings.Fields(n.Value("protocolSupportEnumeration")), nsProtocol) {
+			return n
 		}
 	}
 	return nil
 }
 
-func (m *Metadata) readRole(role *xmldoc.Node, o ParseOptions) error {
-	m.Trust.WantAuthnRequestsSigned = isTrue(role.Value("WantAuthnRequestsSigned"))
-	for child := role.First; child != nil; child = child.Next {
+// validity takes validUntil and cacheDuration of an element; around and in an entity the strictest one counts (saml-metadata 2.3.1).
+func (r *reading) validity(n *xmldoc.Node) error {
+	if value, ok := n.Attr("validUntil"); ok {
+		until, err := parseDateTime(value)
+		if err != nil {
+			return fail(KindNotXML, "The metadata's validUntil on %s is not a date and time such as 2026-12-31T00:00:00Z.", n.Local)
+		}
+		if r.m.ValidUntil.IsZero() || until.Before(r.m.ValidUntil) {
+			r.m.ValidUntil = until
+		}
+	}
+	if value, ok := n.Attr("cacheDuration"); ok {
+		duration, err := parseDuration(value)
+		if err != nil {
+			r.warn("cacheDuration on " + n.Local + " is not a duration such as PT6H, and was not looked at.")
+			return nil
+		}
+		if r.m.CacheDuration == 0 || duration < r.m.CacheDuration {
+			r.m.CacheDuration = duration
+		}
+	}
+	return nil
+}
+
+func (r *reading) endpoints(role *xmldoc.Node) error {
+	var problem string
+	take := func(name string) []snapshot.Endpoint {
+		var out []snapshot.Endpoint
+		for n := role.First; n != nil; n = n.Next {
+			if !n.Is(nsMetadata, name) {
+				continue
+			}
+			binding := strings.Trim(n.Value("Binding"), " \t\r\n")
+			if binding != snapshot.BindingRedirect && binding != snapshot.BindingPOST {
+				continue
+			}
+			e := snapshot.Endpoint{Binding: binding, URL: strings.Trim(n.Value("Location"), " \t\r\n"), ResponseURL: strings.Trim(n.Value("ResponseLocation"), " \t\r\n")}
+			err := checkEndpoint(e.URL, r.o.AllowHTTPLoopback)
+			if err == nil && e.ResponseURL != "" {
+				err = checkEndpoint(e.ResponseURL, r.o.AllowHTTPLoopback)
+			}
+			if err != nil {
+				problem = "The " + name + " endpoint " + clip(e.URL) + " is not used: it " + err.Error() + "."
+				r.warn(problem)
+				continue
+			}
+			if slices.Contains(out, e) {
+				continue
+			}
+			if len(out) == maxEndpoints {
+				r.warn("There are more " + name + " endpoints than are used.")
+				break
+			}
+			out = append(out, e)
+		}
+		return out
+	}
+	r.m.Trust.SLO = take("SingleLogoutService")
+	problem = ""
+	if r.m.Trust.SSO = take("SingleSignOnService"); len(r.m.Trust.SSO) > 0 {
+		return nil
+	}
+	if problem != "" {
+		return fail(KindBadEndpoint, "The identity provider has no single sign-on endpoint that can be used. %s", problem)
+	}
+	return fail(KindBadEndpoint, "The identity provider has no single sign-on endpoint with the binding HTTP-Redirect or HTTP-POST.")
+}
+
+// checkEndpoint says what is wrong with a URL that browsers shall be sent to, as the end of a sentence.
+func checkEndpoint(raw string, allowHTTPLoopback bool) error {
+	u, err := url.Parse(raw)
+	switch {
+	case len(raw) > maxURL:
+		return errors.New("is longer than 2048 characters")
+	case err != nil || u.Hostname() == "" || u.Opaque != "":
+		return errors.New("is not an absolute URL")
+	case u.User != nil:
+		return errors.New("has a user name in it")
+	case u.Fragment != "":
+		return errors.New("has a fragment in it")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && allowHTTPLoopback && isLoopbackHost(u.Hostname()):
+		return nil
+	}
+	return errors.New("must be https: what goes over http can be read and changed on the way")
+}
+
+func isLoopbackHost(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Unmap().IsLoopback()
+}
+
+// advertised takes what helps people to write a mapping: NameID formats and attributes (saml-metadata 2.4.3).
+func (r *reading) advertised(role *xmldoc.Node) {
+	t := &r.m.Trust
+	for n := role.First; n != nil; n = n.Next {
 		switch {
-		case child.Is(nsMetadata, "KeyDescriptor"):
-			if err := m.readKey(child); err != nil {
-				return err
+		case n.Is(nsMetadata, "NameIDFormat"):
+			format := n.Trimmed()
+			if format != "" && len(format) <= 256 && len(t.NameIDFormats) < maxNameIDFormats && !slices.Contains(t.NameIDFormats, format) {
+				t.NameIDFormats = append(t.NameIDFormats, format)
 			}
-		case child.Is(nsMetadata, "SingleSignOnService"):
-			m.Trust.SSO = m.addEndpoint(m.Trust.SSO, child, o)
-		case child.Is(nsMetadata, "SingleLogoutService"):
-			m.Trust.SLO = m.addEndpoint(m.Trust.SLO, child, o)
-		case child.Is(nsMetadata, "NameIDFormat"):
-			m.Trust.NameIDFormats = append(m.Trust.NameIDFormats, strings.TrimSpace(child.Text))
-		case child.Is(nsAssertion, "Attribute"):
-			m.Trust.Attributes = append(m.Trust.Attributes, snapshot.AdvertisedAttribute{Name: child.Value("Name"), FriendlyName: child.Value("FriendlyName")})
+		case n.Is(nsAssertion, "Attribute"):
+			a := snapshot.AdvertisedAttribute{Name: n.Value("Name"), FriendlyName: n.Value("FriendlyName")}
+			if len(a.FriendlyName) > maxAttributeName {
+				a.FriendlyName = ""
+			}
+			known := func(b snapshot.AdvertisedAttribute) bool { return b.Name == a.Name }
+			if a.Name != "" && len(a.Name) <= maxAttributeName && len(t.Attributes) < maxAttributes && !slices.ContainsFunc(t.Attributes, known) {
+				t.Attributes = append(t.Attributes, a)
+			}
 		}
 	}
-	if len(m.Trust.SSO) == 0 {
-		return fail(KindBadEndpoint, "The metadata has no SingleSignOnService over https with the Redirect or POST binding.")
-	}
-	if len(m.Trust.SigningCertificates) == 0 {
-		return fail(KindNoSigningKey, "The metadata has no signing certificate that can be trusted: RSA of at least 2048 bits, or ECDSA with P-256 or larger.")
-	}
-	return nil
 }
-
-// addEndpoint takes an endpoint whose binding we speak and whose URL is safe to send people to; what is left out is said in a warning.
-func (m *Metadata) addEndpoint(all []snapshot.Endpoint, node *xmldoc.Node, o ParseOptions) []snapshot.Endpoint {
-	binding := node.Value("Binding")
-	if binding != snapshot.BindingRedirect && binding != snapshot.BindingPOST {
-		return all
-	}
-	endpoint := snapshot.Endpoint{Binding: binding, URL: strings.TrimSpace(node.Value("Location")), ResponseURL: strings.TrimSpace(node.Value("ResponseLocation"))}
-	for _, address := range []string{endpoint.URL, endpoint.ResponseURL} {
-		if address == "" && address != endpoint.URL {
-			continue
-		}
-		if err := checkEndpoint(address, o.AllowHTTPLoopback); err != nil {
-			m.Warnings = append(m.Warnings, node.Local+" is left out: "+err.Error())
-			return all
-		}
-	}
-	return append(all, endpoint)
-}
-
-func isTrue(boolean string) bool { return boolean == "true" || boolean == "1" }

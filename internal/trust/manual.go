@@ -1,78 +1,57 @@
 package trust
 
 import (
-	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"strings"
 
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
-// ManualTrust makes metadata of what somebody typed in. ssoBinding is Redirect or POST. Each of pems may hold one certificate or a chain,
-// as PEM or as bare base64. Errors begin with the field, such as certificates[1].
+// ManualTrust makes of typed-in values what metadata would have said. ssoBinding is Redirect, POST or one of their URNs, empty takes
+// Redirect; sloURL may be empty; pems are PEM texts with one or more signing certificates each, every one of which is trusted.
+// Errors are *Error and start with the name of the field, such as "certificates[1]".
 func ManualTrust(entityID, ssoURL, ssoBinding, sloURL string, pems []string) (*Metadata, error) {
-	m := &Metadata{}
-	m.Trust.EntityID = strings.TrimSpace(entityID)
-	if m.Trust.EntityID == "" {
-		return nil, fmt.Errorf("entityID: write the IdP's entity ID")
+	if entityID == "" || len(entityID) > maxEntityID || strings.ContainsAny(entityID, " \t\r\n") {
+		return nil, fail(KindWrongRoot, "entityID must be the identity provider's entity ID: 1 to %d characters without white space.", maxEntityID)
+	}
+	binding, err := bindingURN(ssoBinding)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkEndpoint(ssoURL, false); err != nil {
-		return nil, fmt.Errorf("ssoURL: %w", err)
+		return nil, fail(KindBadEndpoint, "ssoURL %s.", err)
 	}
-	binding := snapshot.BindingRedirect
-	if ssoBinding == "POST" {
-		binding = snapshot.BindingPOST
-	}
-	m.Trust.SSO = []snapshot.Endpoint{{Binding: binding, URL: ssoURL}}
+	m := &Metadata{Trust: snapshot.Trust{EntityID: entityID, SSO: []snapshot.Endpoint{{Binding: binding, URL: ssoURL}}}}
 	if sloURL != "" {
 		if err := checkEndpoint(sloURL, false); err != nil {
-			return nil, fmt.Errorf("sloURL: %w", err)
+			return nil, fail(KindBadEndpoint, "sloURL %s.", err)
 		}
-		m.Trust.SLO = []snapshot.Endpoint{{Binding: snapshot.BindingRedirect, URL: sloURL}}
+		m.Trust.SLO = []snapshot.Endpoint{{Binding: binding, URL: sloURL}}
+	}
+	if len(pems) == 0 {
+		return nil, fail(KindNoSigningKey, "certificates: write at least one signing certificate of the identity provider as PEM.")
 	}
 	for i, text := range pems {
-		certificates, err := certificatesIn(text)
+		certificates, err := ParsePEM(text)
 		if err != nil {
-			return nil, fmt.Errorf("certificates[%d]: %w", i, err)
+			return nil, fail(KindBadCertificate, "certificates[%d] %s.", i, err)
 		}
-		for _, der := range certificates {
-			if err := m.addCertificate(der, UseSigning); err != nil {
-				return nil, fmt.Errorf("certificates[%d]: %w", i, err)
+		for _, certificate := range certificates {
+			if problem := m.add(certificate, UseSigning); problem != "" {
+				return nil, fail(KindNoSigningKey, "certificates[%d]: %s", i, problem)
 			}
 		}
-	}
-	if len(m.Trust.SigningCertificates) == 0 {
-		return nil, fmt.Errorf("certificates: none of them can be trusted: RSA of at least 2048 bits, or ECDSA with P-256 or larger")
 	}
 	m.Digest = digest(m.Trust)
 	return m, nil
 }
 
-// certificatesIn returns the DER form of every certificate in PEM, or of the one in bare base64, as consoles show it.
-func certificatesIn(text string) ([][]byte, error) {
-	rest := []byte(strings.TrimSpace(text))
-	if len(rest) == 0 {
-		return nil, fmt.Errorf("it is empty: paste the IdP's signing certificate, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
+func bindingURN(binding string) (string, error) {
+	switch binding {
+	case "", "Redirect", snapshot.BindingRedirect:
+		return snapshot.BindingRedirect, nil
+	case "POST", snapshot.BindingPOST:
+		return snapshot.BindingPOST, nil
 	}
-	if !strings.Contains(text, "-----BEGIN") {
-		der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
-		if err != nil {
-			return nil, fmt.Errorf("it is not a certificate in PEM form: paste it from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
-		}
-		return [][]byte{der}, nil
-	}
-	var all [][]byte
-	for len(rest) > 0 {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return nil, fmt.Errorf("it is not PEM: there must be nothing but certificates from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
-		}
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("it holds a %s: only the certificate is needed, and a private key must never be here", clip(block.Type))
-		}
-		all = append(all, block.Bytes)
-		rest = []byte(strings.TrimSpace(string(rest)))
-	}
-	return all, nil
+	return "", fail(KindBadEndpoint, "ssoBinding must be Redirect or POST, not %s.", fmt.Sprintf("%q", clip(binding)))
 }

@@ -1,55 +1,146 @@
 package trust
 
 import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
+	"net/url"
 	"time"
 
+	"sallyport.dev/sallyport/internal/saml/xmldsig"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
-// spKeyBits is the size of our own RSA keys: what NIST SP 800-57 takes to be enough beyond 2030.
-const spKeyBits = 3072
+const (
+	// spKeyBits is the size of our own RSA keys: 128 bits of security (NIST SP 800-57 part 1, table 2).
+	spKeyBits = 3072
+	// backdated lets a certificate be valid for partners whose clock is behind.
+	backdated = 5 * time.Minute
+	// maxCommonName is X.520's bound.
+	maxCommonName = 64
+)
 
-// NewSPKey makes a key pair and a self-signed certificate for one connection, in the phase Next. It takes some tenths of a second.
+// NewSPKey makes an RSA-3072 key with a self-signed certificate for a connection, valid from now on for lifetime. It is a KeyNext: nothing
+// signs with it before it was published. A nil random is the system's.
 func NewSPKey(now time.Time, entityID string, lifetime time.Duration, random io.Reader) (snapshot.SPKey, error) {
+	if lifetime <= 0 {
+		return snapshot.SPKey{}, errors.New("the lifetime of a certificate must be positive")
+	}
+	if random == nil {
+		random = rand.Reader
+	}
 	key, err := rsa.GenerateKey(random, spKeyBits)
 	if err != nil {
-		return snapshot.SPKey{}, err
+		return snapshot.SPKey{}, fmt.Errorf("make an RSA key: %w", err)
 	}
-	serial := make([]byte, 16)
-	if _, err := io.ReadFull(random, serial); err != nil {
-		return snapshot.SPKey{}, err
+	serial, err := rand.Int(random, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return snapshot.SPKey{}, fmt.Errorf("make a serial number: %w", err)
 	}
-	serial[0] &= 0x7f // positive (RFC 5280 4.1.2.2)
 	template := &x509.Certificate{
-		SerialNumber:          new(big.Int).SetBytes(serial),
-		Subject:               pkix.Name{CommonName: commonName(entityID)},
-		NotBefore:             now.Add(-5 * time.Minute).UTC(), // the other side's clock may be behind
-		NotAfter:              now.Add(lifetime).UTC(),
+		SerialNumber: serial.Add(serial, big.NewInt(1)),
+		Subject:      pkix.Name{CommonName: commonName(entityID)},
+		NotBefore:    now.Add(-backdated).UTC(),
+		NotAfter:     now.Add(lifetime).UTC(),
+		// Session keys of encrypted assertions are wrapped with the same key, so it is for both.
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		BasicConstraintsValid: true,
+		SignatureAlgorithm:    x509.SHA256WithRSA,
+	}
+	if u, err := url.Parse(entityID); err == nil && u.Scheme != "" {
+		template.URIs = []*url.URL{u}
 	}
 	certificate, err := x509.CreateCertificate(random, template, template, key.Public(), key)
 	if err != nil {
-		return snapshot.SPKey{}, fmt.Errorf("making the certificate of %s: %w", entityID, err)
+		return snapshot.SPKey{}, fmt.Errorf("sign a certificate: %w", err)
 	}
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return snapshot.SPKey{}, err
+		return snapshot.SPKey{}, fmt.Errorf("encode a private key: %w", err)
 	}
 	return snapshot.SPKey{Phase: snapshot.KeyNext, Certificate: certificate, PrivateKey: private}, nil
 }
 
-// commonName fits the entity ID into the 64 characters of a common name (RFC 5280, ub-common-name).
+// commonName is the entity ID, or its end when it is too long: the end has the connection's name.
 func commonName(entityID string) string {
-	const most = 64
-	if runes := []rune(entityID); len(runes) > most {
-		return string(runes[len(runes)-most:])
+	if len(entityID) <= maxCommonName {
+		return entityID
 	}
-	return entityID
+	return entityID[len(entityID)-maxCommonName:]
+}
+
+// ParseKeyPair reads a key pair that a user brought, as in a Secret of type kubernetes.io/tls. Of a chain the first certificate is taken.
+// The error is the end of a sentence that starts with the Secret's name, and names the key of its data.
+func ParseKeyPair(certificatePEM, keyPEM []byte) (snapshot.SPKey, error) {
+	if len(certificatePEM) > maxPEMBytes || len(keyPEM) > maxPEMBytes {
+		return snapshot.SPKey{}, fmt.Errorf("is larger than %d bytes", maxPEMBytes)
+	}
+	block, _ := pem.Decode(certificatePEM)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return snapshot.SPKey{}, errors.New("has no PEM certificate in tls.crt")
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return snapshot.SPKey{}, errors.New("has something in tls.crt that does not parse as an X.509 certificate")
+	}
+	private, err := parsePrivateKey(keyPEM)
+	if err != nil {
+		return snapshot.SPKey{}, err
+	}
+	signer, ok := private.(crypto.Signer)
+	if !ok {
+		return snapshot.SPKey{}, errors.New("has a private key in tls.key that cannot sign: bring an RSA or ECDSA key")
+	}
+	if public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(certificate.PublicKey) {
+		return snapshot.SPKey{}, errors.New("has a certificate in tls.crt that does not belong to the private key in tls.key")
+	}
+	if err := xmldsig.CheckKey(certificate.PublicKey); err != nil {
+		return snapshot.SPKey{}, fmt.Errorf("cannot be used: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return snapshot.SPKey{}, errors.New("has a private key in tls.key that cannot be used")
+	}
+	return snapshot.SPKey{Phase: snapshot.KeyNext, Certificate: certificate.Raw, PrivateKey: der}, nil
+}
+
+func parsePrivateKey(keyPEM []byte) (any, error) {
+	for block, rest := pem.Decode(keyPEM); block != nil; block, rest = pem.Decode(rest) {
+		switch block.Type {
+		case "PRIVATE KEY":
+			if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+				return key, nil
+			}
+		case "RSA PRIVATE KEY":
+			if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+				return key, nil
+			}
+		case "EC PRIVATE KEY":
+			if key, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
+				return key, nil
+			}
+		case "ENCRYPTED PRIVATE KEY":
+			return nil, errors.New("has an encrypted private key in tls.key: bring it without a passphrase, the Secret protects it")
+		}
+	}
+	return nil, errors.New("has no PEM private key in tls.key that parses")
+}
+
+func sameKey(a, b snapshot.SPKey) bool { return bytes.Equal(a.Certificate, b.Certificate) }
+
+// notAfter is when the certificate of a key expires; zero when it does not parse.
+func notAfter(key snapshot.SPKey) time.Time {
+	certificate, err := x509.ParseCertificate(key.Certificate)
+	if err != nil {
+		return time.Time{}
+	}
+	return certificate.NotAfter
 }
