@@ -78,7 +78,7 @@ func TestLintFindsWhatWouldBeRefused(t *testing.T) {
 	binding := func(name, domain, to string) string {
 		return "---\napiVersion: sso.sallyport.dev/v1alpha1\nkind: DomainBinding\nmetadata: {name: " + name + "}\nspec:\n  domain: " + domain + "\n  identityProviderRef: {name: " + to + "}\n"
 	}
-	inline := idp("      inline: |\n" + indent(sampleMetadata(t)))
+	inline := idp("      inline: |\n" + sampleMetadata(t))
 	for name, c := range map[string]struct{ manifest, want string }{
 		"http":               {idp("      url: http://idp.example.com/m\n"), ":13: error: spec.saml.metadata.url: must be an absolute https:// URL"},
 		"a bad PEM":          {idp("      manual:\n        entityID: urn:idp\n        ssoURL: https://idp.example.com\n        certificates:\n        - not a certificate\n"), ":17: error: spec.saml.metadata.manual.certificates[0]: "},
@@ -127,8 +127,6 @@ func sampleMetadata(t *testing.T) string {
 	}
 	return xml
 }
-
-func indent(xml string) string { return strings.ReplaceAll(xml, "\n        ", "\n        ") }
 
 func TestWhatCannotBeLookedAtIsNotedAndNotBlamed(t *testing.T) {
 	url := strings.Replace(twoSources, "      inline: <EntityDescriptor/>\n", "", 1)
