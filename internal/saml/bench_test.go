@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/url"
 	"testing"
-	"time"
 
 	crewjam "github.com/crewjam/saml"
 
@@ -114,9 +113,7 @@ func crewjamSP(t testing.TB, f *fixture) *crewjam.ServiceProvider {
 	if err := xml.Unmarshal(f.idp.Metadata(), &idp); err != nil {
 		t.Fatal(err)
 	}
-	old := crewjam.TimeNow
-	crewjam.TimeNow = func() time.Time { return f.now }
-	t.Cleanup(func() { crewjam.TimeNow = old })
+	setCrewjamClock(t, f.now)
 	return &crewjam.ServiceProvider{
 		EntityID: f.conf.EntityID, Key: parsed.(*rsa.PrivateKey), AcsURL: *acs, IDPMetadata: &idp,
 		AllowIDPInitiated: f.pending == nil,
