@@ -84,7 +84,7 @@ func (g *Gate) decide(s *site.Site, q *question) (verdict, *session.Session) {
 	default:
 		return unauthenticated, nil
 	}
-	if idp := s.ConnectionByUID(current.IdP.UID).Name; !q.require.met(current, idp) || rule != nil && !rule.Admits(current.Groups, idp, current.User.Email) {
+	if idp := s.NameOf(current.IdP); !q.require.met(current, idp) || rule != nil && !rule.Admits(current.Groups, idp, current.User.Email) {
 		return forbidden, current
 	}
 	return allowed, current

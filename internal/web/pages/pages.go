@@ -174,3 +174,22 @@ func Initial(name string) string {
 	}
 	return string(unicode.ToUpper(r))
 }
+
+// Words splits an API name in camel case: jobTitle becomes Job title.
+func Words(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		switch {
+		case i == 0:
+			b.WriteRune(unicode.ToUpper(r))
+		case unicode.IsUpper(r):
+			b.WriteByte(' ')
+			b.WriteRune(unicode.ToLower(r))
+		case r == '_':
+			b.WriteByte(' ')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}

@@ -181,28 +181,26 @@ func plainHost(host string) bool {
 	return len(host) <= 253 && (last[0] < '0' || last[0] > '9')
 }
 
-// FromQuery takes the return URL out of a request's raw query. nginx cannot escape, so that
+// FromQuery takes the return URL out of a request's raw query and gives back the other parameters. nginx cannot escape, so that
 // "?rd=https://$host$request_uri" arrives as it stands: then everything after "rd=" belongs to the URL, and rd has to come last.
 // An escaped value ends at the next "&", as usual.
-func FromQuery(rawQuery string) string {
-	for rest, at := rawQuery, 0; ; {
-		at = strings.Index(rest, "rd=")
-		if at < 0 {
-			return ""
-		}
-		if at == 0 || rest[at-1] == '&' {
-			value := rest[at+len("rd="):]
-			if strings.HasPrefix(value, "https://") || strings.HasPrefix(value, "http://") {
-				return value
-			}
-			value, _, _ = strings.Cut(value, "&")
-			decoded, err := url.QueryUnescape(value)
-			if err != nil {
-				// Check refuses it, because a percent sign without two digits does not parse.
-				return value
-			}
-			return decoded
-		}
-		rest = rest[at+len("rd="):]
+func FromQuery(rawQuery string) (rd string, others url.Values) {
+	at := strings.Index("&"+rawQuery, "&rd=")
+	if at < 0 {
+		others, _ = url.ParseQuery(rawQuery)
+		return "", others
 	}
+	value := rawQuery[at+len("rd="):]
+	if strings.HasPrefix(value, "https://") || strings.HasPrefix(value, "http://") {
+		others, _ = url.ParseQuery(strings.TrimSuffix(rawQuery[:at], "&"))
+		return value, others
+	}
+	value, rest, _ := strings.Cut(value, "&")
+	others, _ = url.ParseQuery(rawQuery[:at] + rest)
+	decoded, err := url.QueryUnescape(value)
+	if err != nil {
+		// Check refuses it, because a percent sign without two digits does not parse.
+		decoded = value
+	}
+	return decoded, others
 }

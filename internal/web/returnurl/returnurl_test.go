@@ -77,19 +77,23 @@ func TestNewNamesTheField(t *testing.T) {
 }
 
 func TestFromQuery(t *testing.T) {
-	for query, want := range map[string]string{
-		"":                                      "",
-		"x=1":                                   "",
-		"ord=1":                                 "",
-		"rd=/account":                           "/account",
-		"rd=https%3A%2F%2Fa.b%2F&x=1":           "https://a.b/",
-		"idp=okta&rd=https://a.b/c?d=e&f=g%20h": "https://a.b/c?d=e&f=g%20h",
-		"rd=%":                                  "%",
-		"ard=1&rd=2":                            "2",
-		"rd=%2F%5Cevil.example":                 `/\evil.example`,
+	for query, want := range map[string][2]string{
+		"":                            {"", ""},
+		"x=1":                         {"", "x=1"},
+		"ord=1":                       {"", "ord=1"},
+		"rd=/account":                 {"/account", ""},
+		"rd=https%3A%2F%2Fa.b%2F&x=1": {"https://a.b/", "x=1"},
+		"idp=okta&rd=https://a.b/c?d=e&idp=g%20h":  {"https://a.b/c?d=e&idp=g%20h", "idp=okta"},
+		"idp=okta&rd=https%3A%2F%2Fa.b%2F%3Fc&x=1": {"https://a.b/?c", "idp=okta&x=1"},
+		"rd=%":                  {"%", ""},
+		"ard=1&rd=2":            {"2", "ard=1"},
+		"rd=%2F%5Cevil.example": {`/\evil.example`, ""},
+		"rd=&x=1":               {"", "x=1"},
+		"rd=/a&rd=/b":           {"/a", "rd=%2Fb"},
 	} {
-		if got := FromQuery(query); got != want {
-			t.Errorf("FromQuery(%q) = %q, want %q", query, got, want)
+		rd, others := FromQuery(query)
+		if rd != want[0] || others.Encode() != want[1] {
+			t.Errorf("FromQuery(%q) = %q, %q, want %q", query, rd, others.Encode(), want)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/access"
 	"sallyport.dev/sallyport/internal/web/proxy"
 	"sallyport.dev/sallyport/internal/web/returnurl"
@@ -34,6 +35,9 @@ type Site struct {
 	byName  map[string]*Connection
 	byUID   map[string]*Connection
 	enabled []*Connection
+	// names and disabled are by UID, of every connection in the snapshot, also of those that could not be made ready.
+	names    map[string]string
+	disabled map[string]bool
 }
 
 // Connection is one IdP ready to serve.
@@ -87,15 +91,21 @@ func Compile(s snapshot.Snapshot, revision string) (*Site, []Broken, error) {
 		Snapshot: s, Revision: revision, Host: base.Host, Returns: returns, Proxies: proxies, Cookie: cookie(s.ServiceProvider),
 		Domains: identity.NewDomainTable(s.Domains, s.Connections),
 		byName:  make(map[string]*Connection, len(s.Connections)), byUID: make(map[string]*Connection, len(s.Connections)),
+		names: make(map[string]string, len(s.Connections)), disabled: map[string]bool{},
 	}
 	var broken []Broken
 	for _, c := range s.Connections {
+		uid := UIDOf(c)
+		site.names[uid] = c.Name
+		if !c.Enabled {
+			site.disabled[uid] = true
+		}
 		ready, err := prepare(c)
 		if err != nil {
 			broken = append(broken, Broken{c.Name, err})
 			continue
 		}
-		site.byName[c.Name], site.byUID[ready.UID] = ready, ready
+		site.byName[c.Name], site.byUID[uid] = ready, ready
 		if ready.Usable() {
 			site.enabled = append(site.enabled, ready)
 		}
@@ -115,7 +125,7 @@ func prepare(c snapshot.Connection) (*Connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mapping: %w", err)
 	}
-	return &Connection{Connection: c, UID: cmp.Or(c.UID, c.Name), SAML: protocol, Mapping: mapping}, nil
+	return &Connection{Connection: c, UID: UIDOf(c), SAML: protocol, Mapping: mapping}, nil
 }
 
 // cookie names the session's cookie so that browsers refuse it from anybody else: __Host- where it stays on this host, __Secure- where the
@@ -131,21 +141,38 @@ func cookie(sp snapshot.ServiceProvider) Cookie {
 	return c
 }
 
+// UIDOf is what everything of an IdP is kept under.
+func UIDOf(c snapshot.Connection) string { return cmp.Or(c.UID, c.Name) }
+
 // Connection finds one by name; nil when there is none.
 func (s *Site) Connection(name string) *Connection { return s.byName[name] }
 
 // ConnectionByUID finds one by UID; nil when there is none.
 func (s *Site) ConnectionByUID(uid string) *Connection { return s.byUID[uid] }
 
+// NameOf is today's name of an IdP, or the one that it had at sign-in where the snapshot does not have it.
+func (s *Site) NameOf(idp store.IdPRef) string { return cmp.Or(s.names[idp.UID], idp.Name) }
+
 // Usable are the connections that people can sign in through now, sorted by label.
 func (s *Site) Usable() []*Connection { return s.enabled }
 
-// Admits says whether a session of an IdP, for an address of a domain, still counts: the IdP is there and enabled, and the domain was not bound to another.
+// Admits says whether a session of an IdP, for an address of a domain, still counts: the IdP is not disabled, and the domain was not bound to another.
+// An IdP that the snapshot does not have is not held against its sessions, since a fault in its object leaves it out too; its deletion ends them in the store.
 func (s *Site) Admits(idpUID, emailDomain string) bool {
-	c := s.byUID[idpUID]
-	if c == nil || !c.Enabled {
+	if s.disabled[idpUID] {
 		return false
 	}
 	binding, bound := s.Domains.Binding(emailDomain)
-	return !bound || binding.Connection == c.Name
+	return !bound || binding.Connection == s.names[idpUID] || s.names[idpUID] == ""
 }
+
+// CookieReaches says whether browsers send the session's cookie to a host.
+func (s *Site) CookieReaches(host string) bool {
+	if s.Cookie.Domain == "" {
+		return hostname(host) == hostname(s.Host)
+	}
+	domain := strings.TrimPrefix(s.Cookie.Domain, ".")
+	return hostname(host) == domain || strings.HasSuffix(hostname(host), "."+domain)
+}
+
+func hostname(host string) string { return (&url.URL{Host: host}).Hostname() }

@@ -71,8 +71,7 @@ func TestAdmits(t *testing.T) {
 		{"uid-alpha", "acme.example", false},
 		{"uid-alpha", "unbound.example", true},
 		{"uid-off", "unbound.example", false},
-		{"uid-gone", "acme.example", false},
-		{"", "", false},
+		{"uid-gone", "acme.example", true},
 	} {
 		if got := site.Admits(c.uid, c.domain); got != c.want {
 			t.Errorf("Admits(%q, %q) = %v", c.uid, c.domain, got)
@@ -83,6 +82,11 @@ func TestAdmits(t *testing.T) {
 	}
 	if usable := site.Usable(); len(usable) != 2 || usable[0].Name != "alpha" {
 		t.Errorf("%v", usable)
+	}
+	for host, want := range map[string]bool{"app.example.com": true, "example.com:8443": true, "a.b.example.com": true, "badexample.com": false, "app.acme.example": false} {
+		if site.CookieReaches(host) != want {
+			t.Errorf("CookieReaches(%q) = %v", host, !want)
+		}
 	}
 	if site.Cookie.Name != "__Secure-sso-main" {
 		t.Error(site.Cookie.Name)

@@ -1,0 +1,221 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/identity"
+	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/saml"
+	"sallyport.dev/sallyport/internal/session"
+	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/pages"
+	"sallyport.dev/sallyport/internal/web/serve"
+	"sallyport.dev/sallyport/internal/web/site"
+)
+
+// verifyPatience is how long a response waits for its turn to be verified.
+const verifyPatience = 10 * time.Second
+
+// arrival is one response on its way through the pipeline.
+type arrival struct {
+	s   *site.Site
+	c   *site.Connection
+	who serve.Client
+	// reference is what the person is shown, entry the debug entry's ID.
+	reference, entry string
+	response         string
+	handle           string
+	// pending is the request that it answers, nil when there is none. lost says that there is one, and the browser has no part in it.
+	pending *store.Pending
+	lost    bool
+	back    string
+}
+
+// acs is the assertion consumer service (saml-profiles 4.1.4.3): docs/security/response-pipeline.md has the order of the rules.
+func (h *Handler) acs(w http.ResponseWriter, r *http.Request, s *site.Site) {
+	c := h.connection(w, r, s)
+	if c == nil {
+		return
+	}
+	a := &arrival{s: s, c: c, who: serve.ClientOf(s, r), reference: serve.NewReference(), entry: audit.NewID(h.Clock.Now())}
+	if refusal := h.read(w, r, a); refusal != nil {
+		h.refuse(w, r, a, refusal)
+		return
+	}
+	if err := h.findPending(r, a); err != nil {
+		h.StoreFailed(w, s, "pending", err)
+		return
+	}
+	assertion, refusal, err := h.verify(r.Context(), a)
+	switch {
+	case err != nil:
+		h.overloaded(w, a)
+	case refusal != nil && a.lost:
+		h.recordRefusal(r.Context(), a, refusal)
+		pages.Harden(w.Header())
+		http.Redirect(w, r, "/signin/resume?"+url.Values{"ref": {a.reference}, "rd": {a.back}}.Encode(), http.StatusSeeOther)
+	case refusal != nil:
+		h.refuse(w, r, a, refusal)
+	default:
+		h.admit(w, r, a, assertion)
+	}
+}
+
+// read takes the form (rule 1): a POST of one SAMLResponse and at most one RelayState, in a body of bounded size.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request, a *arrival) *saml.Refusal {
+	r.Body = http.MaxBytesReader(w, r.Body, h.maxBody)
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/x-www-form-urlencoded" {
+		return a.c.SAML.Refuse(saml.ReasonMalformed, "application/x-www-form-urlencoded", "another content type")
+	}
+	if err := r.ParseForm(); err != nil {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return a.c.SAML.Refuse(saml.ReasonLimitExceeded, "a smaller body", "a body that is too large")
+		}
+		return a.c.SAML.Refuse(saml.ReasonMalformed, "a form", "a body that is none")
+	}
+	responses, relay := r.PostForm["SAMLResponse"], r.PostForm["RelayState"]
+	if len(responses) != 1 || len(relay) > 1 {
+		return a.c.SAML.Refuse(saml.ReasonMalformed, "one SAMLResponse", "none or several")
+	}
+	a.response = responses[0]
+	a.handle = r.PostForm.Get("RelayState")
+	return nil
+}
+
+// findPending finds the request that is answered (rule 2), by the handle in RelayState and the browser's own part of it. The connection of the path must
+// be the one that was asked. Only an error means that the store could not say.
+func (h *Handler) findPending(r *http.Request, a *arrival) error {
+	a.back = a.s.Snapshot.ServiceProvider.URL + accountPath
+	if !isSecret(a.handle) {
+		// An unsolicited response may name a page to go to, within the allow-list (rule 11).
+		if back, err := a.s.Returns.Check(a.handle); err == nil {
+			a.back = back
+		}
+		return nil
+	}
+	p, err := h.Store.Pending(r.Context(), hash(a.handle))
+	if errors.Is(err, store.ErrNotFound) || err == nil && (p.Connection != a.c.Name || p.IdPUID != a.c.UID) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if back, err := a.s.Returns.Check(p.ReturnURL); err == nil {
+		a.back = back
+	}
+	if !holds(r, a.handle, p) {
+		a.lost = true
+		return nil
+	}
+	a.pending = &p
+	return nil
+}
+
+// verify runs rules 3 to 9, when it is this response's turn. An error means that its turn did not come.
+func (h *Handler) verify(ctx context.Context, a *arrival) (*saml.Assertion, *saml.Refusal, error) {
+	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
+	defer cancel()
+	select {
+	case h.verifying <- struct{}{}:
+		defer func() { <-h.verifying }()
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	started := time.Now()
+	defer func() { h.Metrics.Verification.Observe(time.Since(started).Seconds()) }()
+	var pending *saml.Pending
+	if a.pending != nil {
+		pending = &saml.Pending{RequestID: a.pending.RequestID, Connection: a.pending.Connection, IssuedAt: a.pending.IssuedAt, Classes: a.pending.Classes,
+			Comparison: a.pending.Comparison, ForceAuthn: a.pending.ForceAuthn}
+	}
+	assertion, refusal := a.c.SAML.Accept(ctx, a.response, pending, h.Clock.Now())
+	return assertion, refusal, nil
+}
+
+// admit runs rules 10 to 12 and signs the person in: replay guard, domain, user, session and audit record in one transaction.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request, a *arrival, assertion *saml.Assertion) {
+	in := h.signInOf(r, a, assertion)
+	result, err := h.people.SignIn(r.Context(), in)
+	if rejection, ok := identity.AsRejection(err); ok {
+		refusal := a.c.SAML.Refuse(saml.Reason(rejection.Reason), rejection.Expected, rejection.Actual)
+		refusal.Sentence, refusal.XML, refusal.ClockDifference = rejection.Sentence, assertion.XML, assertion.ClockDifference
+		h.debug(r.Context(), a, entryOf(a, refusal, assertion))
+		h.count(a, saml.Reason(rejection.Reason))
+		h.refusalPage(w, a, saml.Reason(rejection.Reason))
+		return
+	}
+	if err != nil {
+		h.StoreFailed(w, a.s, "signin", err)
+		return
+	}
+	if h.Clock.Now().Before(a.c.VerboseUntil) {
+		entry := entryOf(a, nil, assertion)
+		entry.Email = result.User.Email
+		h.debug(r.Context(), a, entry)
+	}
+	h.Metrics.SignIns.WithLabelValues(a.c.Name, "success", "").Inc()
+	if a.pending != nil {
+		clearPending(w, pendingName(a.handle))
+	}
+	rememberConnection(w, a.c)
+	serve.SetSession(w, a.s, result.Token, result.Session.ExpiresAt, h.Clock.Now())
+	switch {
+	case result.SecondFactorRequired:
+		h.leave(w, r, a.s, a.s.Snapshot.ServiceProvider.URL+h.secondFactor)
+	default:
+		h.leave(w, r, a.s, a.back)
+	}
+}
+
+func (h *Handler) signInOf(r *http.Request, a *arrival, assertion *saml.Assertion) provision.SignIn {
+	idp := store.IdPRef{UID: a.c.UID, Name: a.c.Name}
+	in := provision.SignIn{
+		Connection: provision.Connection{IdP: idp, Enabled: a.c.Enabled, Provisioning: a.c.Provisioning, Mapping: a.c.Mapping, Verbose: h.Clock.Now().Before(a.c.VerboseUntil)},
+		Domains:    a.s.Domains, Profile: a.s.Snapshot.ServiceProvider.ProfileAttributes, Session: a.s.Snapshot.ServiceProvider.Session,
+		Assertion: provision.Assertion{
+			Input: identity.Input{
+				NameID:     identity.NameID(assertion.NameID),
+				Attributes: assertion.Values(),
+			},
+			ID: assertion.ID, ReplayUntil: assertion.ReplayUntil, SessionIndex: assertion.SessionIndex, SessionNotOnOrAfter: assertion.SessionNotOnOrAfter,
+			AuthnContext: assertion.AuthnContextClass,
+		},
+		Client: provision.Client{IP: a.who.IP, UserAgent: a.who.UserAgent, Request: a.reference}, ReturnURL: a.back, DebugEntry: a.entry,
+	}
+	if a.pending != nil {
+		in.PendingHandle = a.pending.HandleHash
+	}
+	if previous, ok := session.KeyOf(serve.Cookie(r, a.s.Cookie.Name)); ok {
+		in.Previous = &previous
+	}
+	return in
+}
+
+// leave goes on after signing in. A Strict cookie is not sent on a navigation that another site began, redirects included: then the browser has to begin
+// a new one from a page of ours.
+func (h *Handler) leave(w http.ResponseWriter, r *http.Request, s *site.Site, to string) {
+	if s.Cookie.SameSite != "Strict" {
+		pages.Harden(w.Header())
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return
+	}
+	w.Header().Set("Refresh", "0; url="+to)
+	h.Page(w, s, http.StatusOK, pages.Message{Good: true, Heading: "You are signed in", Action: &pages.Link{URL: to, Label: "Go on"}})
+}
+
+func (h *Handler) overloaded(w http.ResponseWriter, a *arrival) {
+	h.Log.Error("a response was not verified in time: too many at once", "idp", a.c.Name, "reference", a.reference)
+	w.Header().Set("Retry-After", "5")
+	h.Page(w, a.s, http.StatusServiceUnavailable, pages.Message{
+		Heading: "Please try again in a moment", Sentence: "Very many people are signing in right now.", Reference: a.reference,
+		Action: &pages.Link{URL: "/signin?rd=" + url.QueryEscape(a.back), Label: "Try again"},
+	})
+}

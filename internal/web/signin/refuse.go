@@ -1,0 +1,106 @@
+package signin
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/saml"
+	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/pages"
+)
+
+// refuse records a refusal and answers with a page that is the same for every reason that an attacker could probe for.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, refusal *saml.Refusal) {
+	h.recordRefusal(r.Context(), a, refusal)
+	h.refusalPage(w, a, refusal.Reason)
+}
+
+// recordRefusal writes the debug entry, the audit record and the metric. The person gets the page whether or not the store takes them.
+func (h *Handler) recordRefusal(ctx context.Context, a *arrival, refusal *saml.Refusal) {
+	h.count(a, refusal.Reason)
+	h.debug(ctx, a, entryOf(a, refusal, nil))
+	h.auditRefusal(ctx, a, refusal)
+}
+
+func (h *Handler) auditRefusal(ctx context.Context, a *arrival, refusal *saml.Refusal) {
+	record := audit.Record{
+		Type: audit.TypeSAMLAssertionFailed, Outcome: audit.OutcomeFailure, Reason: string(refusal.Reason), Request: a.reference,
+		Actor:   audit.Actor{Kind: audit.ActorIdP, ID: a.c.Name, IP: a.who.IP, UserAgent: a.who.UserAgent},
+		Target:  audit.Target{Kind: provision.KindIdentityProvider, Namespace: a.s.Snapshot.ServiceProvider.Namespace, Name: a.c.Name, UID: a.c.UID, Generation: a.c.Generation},
+		Details: audit.AssertionFailure{IdP: a.c.Name, IdPUID: a.c.UID, DebugEntry: a.entry, Check: string(refusal.Check)},
+	}
+	if err := h.Store.WriteAudit(ctx, record); err != nil {
+		h.Metrics.StoreErrors.WithLabelValues("audit").Inc()
+		h.Log.Error("a refused response could not be recorded", "idp", a.c.Name, "reference", a.reference, "reason", refusal.Reason, "error", err)
+	}
+}
+
+func (h *Handler) count(a *arrival, reason saml.Reason) {
+	h.Metrics.SignIns.WithLabelValues(a.c.Name, "failure", string(reason)).Inc()
+	h.Log.Info("a response was refused", "idp", a.c.Name, "reference", a.reference, "reason", reason)
+}
+
+func (h *Handler) debug(ctx context.Context, a *arrival, entry store.DebugEntry) {
+	entry.At = h.Clock.Now()
+	if err := h.Store.AddDebugEntry(ctx, entry); err != nil {
+		h.Metrics.StoreErrors.WithLabelValues("debug").Inc()
+		h.Log.Error("a debug entry could not be kept", "idp", a.c.Name, "reference", a.reference, "error", err)
+	}
+}
+
+// entryOf describes a response for diagnosis. With an assertion, its values were verified.
+func entryOf(a *arrival, refusal *saml.Refusal, assertion *saml.Assertion) store.DebugEntry {
+	e := store.DebugEntry{
+		ID: a.entry, Reference: a.reference, IdP: store.IdPRef{UID: a.c.UID, Name: a.c.Name}, Success: refusal == nil, IP: a.who.IP, UserAgent: a.who.UserAgent,
+	}
+	if a.pending != nil {
+		e.RequestID = a.pending.RequestID
+	}
+	if refusal != nil {
+		e.ErrorType, e.Check, e.Expected, e.Actual, e.XML = string(refusal.Reason), string(refusal.Check), refusal.Expected, refusal.Actual, refusal.XML
+		e.ClockDifference = refusal.ClockDifference
+		if e.Sentence = refusal.Sentence; refusal.Advice != "" {
+			e.Sentence += "\n" + refusal.Advice
+		}
+		if claims := refusal.Unverified; claims != nil {
+			e.Issuer, e.NameID, e.Attributes = claims.Issuer, store.NameID(claims.NameID), values(claims.Attributes)
+		}
+	}
+	if assertion != nil {
+		e.Verified, e.Issuer, e.NameID, e.Attributes = true, assertion.Issuer, store.NameID(assertion.NameID), assertion.Values()
+		e.XML, e.ClockDifference = assertion.XML, assertion.ClockDifference
+	}
+	return e
+}
+
+func values(attributes []saml.Attribute) map[string][]string {
+	return (&saml.Assertion{Attributes: attributes}).Values()
+}
+
+// refusalPage is constant, but for what the IdP has vouched for: there the person is told what to ask for.
+func (h *Handler) refusalPage(w http.ResponseWriter, a *arrival, reason saml.Reason) {
+	m := pages.Message{
+		Heading:   "We could not sign you in",
+		Sentence:  a.c.Label() + " sent a response that we could not accept.",
+		Advice:    "Ask your administrator and give them this reference.",
+		Reference: a.reference,
+		Action:    &pages.Link{URL: "/signin?" + url.Values{"other": {"1"}, "rd": {a.back}}.Encode(), Label: "Try again"},
+	}
+	switch reason {
+	case saml.ReasonUserSuspended:
+		m.Heading, m.Sentence, m.Action = "Your account is suspended", "You signed in at "+a.c.Label()+", but your account here has been suspended.", nil
+	case saml.ReasonUserNotFound:
+		m.Heading, m.Sentence, m.Action = "You have no account here yet", "You signed in at "+a.c.Label()+", but nobody has created an account for you here.", nil
+	case saml.ReasonIdPDisabled:
+		m.Sentence = "Signing in with " + a.c.Label() + " is switched off."
+	case saml.ReasonStatusNotSuccess:
+		m.Sentence = a.c.Label() + " did not sign you in."
+	}
+	if a.back == "" {
+		m.Action = &pages.Link{URL: "/signin", Label: "Try again"}
+	}
+	h.Page(w, a.s, http.StatusForbidden, m)
+}
