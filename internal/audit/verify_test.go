@@ -289,8 +289,8 @@ func BenchmarkVerify(b *testing.B) {
 		if err != nil || !r.OK() {
 			b.Fatal(err, r.Findings)
 		}
-		b.ReportMetric(float64(b.Elapsed().Seconds())/float64(b.N)*10, "s/1M-records")
 	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*10, "s/1M-records")
 }
 
 func BenchmarkAppend(b *testing.B) {

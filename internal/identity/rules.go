@@ -18,7 +18,9 @@ const (
 	maxRules    = 64
 	maxRuleText = 4096
 	// ruleCost bounds what one rule may cost with the largest assertion that is accepted; it is checked when the rule is compiled and again when it runs.
-	ruleCost = 1_000_000
+	ruleCost = 500_000
+	// rulesCost bounds all rules of a mapping together: about 0.3 s for the largest assertion that is accepted.
+	rulesCost = 3_000_000
 )
 
 // Sizes that the estimate of a rule's cost assumes.
@@ -57,10 +59,14 @@ func compileRules(rules []snapshot.Rule) ([]compiledRule, error) {
 		return nil, err
 	}
 	var out []compiledRule
+	total := uint64(0)
 	for i, r := range rules {
-		program, err := compileRule(env, r.When)
+		program, cost, err := compileRule(env, r.When)
 		if err != nil {
 			return nil, fmt.Errorf("rules[%d].when: %w", i, err)
+		}
+		if total += cost; total > rulesCost {
+			return nil, fmt.Errorf("rules[%d].when: the rules up to this one cost too much together: up to %d steps, at most %d", i, total, rulesCost)
 		}
 		for j, g := range r.AddGroups {
 			if g == "" || len(g) > maxGroupName || strings.ContainsFunc(g, func(c rune) bool { return c < 0x20 || c == 0x7f || c == ',' }) {
@@ -72,29 +78,31 @@ func compileRules(rules []snapshot.Rule) ([]compiledRule, error) {
 	return out, nil
 }
 
-func compileRule(env *cel.Env, when string) (cel.Program, error) {
+func compileRule(env *cel.Env, when string) (program cel.Program, cost uint64, err error) {
 	ast, issues := env.Compile(when)
 	if err := issues.Err(); err != nil {
-		return nil, fmt.Errorf("%s", describeIssues(issues))
+		return nil, 0, fmt.Errorf("%s", describeIssues(issues))
 	}
 	if ast.OutputType() != cel.BoolType {
-		return nil, fmt.Errorf("must be true or false, but is a %s", ast.OutputType())
+		return nil, 0, fmt.Errorf("must be true or false, but is a %s", ast.OutputType())
 	}
 	estimate, err := env.EstimateCost(ast, ruleSizes{})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if estimate.Max > ruleCost {
-		return nil, fmt.Errorf("costs too much: up to %d steps with %d values, at most %d; avoid loops inside loops", estimate.Max, sizeValues, ruleCost)
+		return nil, 0, fmt.Errorf("costs too much: up to %d steps with %d values, at most %d; avoid loops inside loops", estimate.Max, sizeValues, ruleCost)
 	}
-	return env.Program(ast, cel.CostLimit(ruleCost), cel.EvalOptions(cel.OptOptimize))
+	program, err = env.Program(ast, cel.CostLimit(ruleCost), cel.EvalOptions(cel.OptOptimize))
+	return program, estimate.Max, err
 }
 
 // describeIssues makes one line of CEL's report: where and what.
 func describeIssues(issues *cel.Issues) string {
 	var parts []string
 	for _, e := range issues.Errors() {
-		parts = append(parts, fmt.Sprintf("column %d: %s", e.Location.Column()+1, e.Message))
+		message, _, _ := strings.Cut(e.Message, " expecting {") // the parser lists everything that could follow
+		parts = append(parts, fmt.Sprintf("column %d: %s", e.Location.Column()+1, message))
 	}
 	if len(parts) > 3 {
 		parts = append(parts[:3], fmt.Sprintf("and %d more", len(parts)-3))
