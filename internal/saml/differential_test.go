@@ -280,7 +280,11 @@ func (c crewjamCase) serviceProvider(t *testing.T, dir string, now time.Time) *c
 		entityID += ".php"
 	}
 	setCrewjamClock(t, now)
-	return &crewjam.ServiceProvider{EntityID: entityID, Key: rsaPEM(t, filepath.Join(dir, c.key)), AcsURL: *acs, IDPMetadata: &idp}
+	key, err := modcache.RSAKey(filepath.Join(dir, c.key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &crewjam.ServiceProvider{EntityID: entityID, Key: key, AcsURL: *acs, IDPMetadata: &idp}
 }
 
 // connection is the same service provider for us.

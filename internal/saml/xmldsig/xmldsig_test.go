@@ -19,11 +19,13 @@ import (
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
 
+	"sallyport.dev/sallyport/internal/saml/samltest/modcache"
 	"sallyport.dev/sallyport/internal/saml/xmldoc"
 )
 
+// rsaKey is the same in every process of a fuzzing run.
 var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
-	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	_, k, err := modcache.FuzzKeys()
 	if err != nil {
 		panic(err)
 	}

@@ -3,9 +3,7 @@ package xmlenc
 import (
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -17,15 +15,22 @@ import (
 	"sallyport.dev/sallyport/internal/saml/xmldoc"
 )
 
-var key, otherKey = sync.OnceValue(newKey), sync.OnceValue(newKey)
+// key is the same in every process of a fuzzing run.
+var key = sync.OnceValue(func() *rsa.PrivateKey {
+	_, k, err := modcache.FuzzKeys()
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
 
-func newKey() *rsa.PrivateKey {
+var otherKey = sync.OnceValue(func() *rsa.PrivateKey {
 	k, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		panic(err)
 	}
 	return k
-}
+})
 
 func policy(cbc bool, keys ...*rsa.PrivateKey) Policy {
 	return Policy{Keys: keys, AllowCBC: cbc, MaxEncryptedKeys: 4}
@@ -172,7 +177,11 @@ func TestShibbolethCiphertexts(t *testing.T) {
 			t.Fatalf("%s: %v", tc.file, err)
 		}
 		el, _ := root.Child("urn:oasis:names:tc:SAML:2.0:assertion", "EncryptedAssertion")
-		got, err := Decrypt(el, policy(tc.cbc, privateKey(t, filepath.Join(dir, "testdata", tc.key))))
+		private, err := modcache.RSAKey(filepath.Join(dir, "testdata", tc.key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decrypt(el, policy(tc.cbc, private))
 		if err != nil || !strings.HasPrefix(string(got), tc.start) {
 			t.Errorf("%s: %.80q, %v", tc.file, got, err)
 		}
@@ -186,21 +195,4 @@ func crewjamDir(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, "xmlenc")
-}
-
-func privateKey(t *testing.T, file string) *rsa.PrivateKey {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode(data)
-	if k, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-		return k
-	}
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k.(*rsa.PrivateKey)
 }
