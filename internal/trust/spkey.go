@@ -31,15 +31,32 @@ const (
 // NewSPKey makes an RSA-3072 key with a self-signed certificate for a connection, valid from now on for lifetime. It is a KeyNext: nothing
 // signs with it before it was published. A nil random is the system's.
 func NewSPKey(now time.Time, entityID string, lifetime time.Duration, random io.Reader) (snapshot.SPKey, error) {
-	if lifetime <= 0 {
-		return snapshot.SPKey{}, errors.New("the lifetime of a certificate must be positive")
+	key, err := NewRSAKey(random)
+	if err != nil {
+		return snapshot.SPKey{}, err
 	}
+	return CertifySPKey(key, now, entityID, lifetime, random)
+}
+
+// NewRSAKey makes an RSA-3072 key. It takes some tenths of a second, so whoever has to be quick makes some in advance. A nil random is the system's.
+func NewRSAKey(random io.Reader) (*rsa.PrivateKey, error) {
 	if random == nil {
 		random = rand.Reader
 	}
 	key, err := rsa.GenerateKey(random, spKeyBits)
 	if err != nil {
-		return snapshot.SPKey{}, fmt.Errorf("make an RSA key: %w", err)
+		return nil, fmt.Errorf("make an RSA key: %w", err)
+	}
+	return key, nil
+}
+
+// CertifySPKey is NewSPKey with a key that was made before and that nothing else has used.
+func CertifySPKey(key *rsa.PrivateKey, now time.Time, entityID string, lifetime time.Duration, random io.Reader) (snapshot.SPKey, error) {
+	if lifetime <= 0 {
+		return snapshot.SPKey{}, errors.New("the lifetime of a certificate must be positive")
+	}
+	if random == nil {
+		random = rand.Reader
 	}
 	serial, err := rand.Int(random, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
