@@ -9,7 +9,6 @@ import (
 type topic string
 
 const (
-	topicNone         topic = ""
 	topicAudience     topic = "audience"
 	topicACS          topic = "acs"
 	topicCertificate  topic = "certificate"
@@ -30,6 +29,10 @@ const (
 	topicSuspended    topic = "suspended"
 	topicFactor       topic = "factor"
 	topicLogoutURL    topic = "logoutURL"
+	topicTrust        topic = "trust"
+	topicRequest      topic = "request"
+	topicReplay       topic = "replay"
+	topicMalformed    topic = "malformed"
 )
 
 // topicOf finds what the advice for a refusal is about.
@@ -56,9 +59,12 @@ func (c *Connection) topicOf(r *Refusal) topic {
 	case ReasonExpired, ReasonNotYetValid:
 		return topicClock
 	case ReasonInResponseToMismatch:
-		if r.Check == CheckPending {
+		if r.Check == CheckPending && r.Actual != c.conf.Name {
 			return topicUnsolicited
 		}
+		return topicRequest
+	case ReasonReplayed:
+		return topicReplay
 	case ReasonDecryptionFailed:
 		return topicEncryption
 	case ReasonMissingEmail:
@@ -81,13 +87,13 @@ func (c *Connection) topicOf(r *Refusal) topic {
 	case ReasonSecondFactorFailed:
 		return topicFactor
 	}
-	return topicNone
+	return topicMalformed
 }
 
 func (c *Connection) signatureTopic(r *Refusal) topic {
 	switch {
 	case c.conf.Trust == nil:
-		return topicIssuer
+		return topicTrust
 	case r.Expected == "a signed Response":
 		return topicSignResponse
 	case r.Actual == "none":
@@ -110,7 +116,7 @@ func (c *Connection) advice(r *Refusal) string {
 		issuer = c.conf.Trust.EntityID
 	}
 	return strings.NewReplacer("{entityID}", c.conf.EntityID, "{acs}", c.conf.ACSURL, "{slo}", c.conf.SLOURL, "{metadata}", c.conf.MetadataURL,
-		"{name}", c.conf.Name, "{issuer}", issuer, "{skew}", c.skew().String()).Replace(text)
+		"{name}", c.conf.Name, "{issuer}", issuer, "{skew}", span(c.skew())).Replace(text)
 }
 
 // policySentence explains the reasons that other layers find.

@@ -70,9 +70,9 @@ var adviceTexts = map[topic]map[string]string{
 		"Generic": "Compare the clocks of both sides (NTP). If the sign-in page was left open for long, sign in again. spec.saml.response.clockSkew of idp/{name} allows {skew} and may be raised to 5m.",
 	},
 	topicUnsolicited: {
-		"Okta":            "Sign in from the application, not from the Okta dashboard tile: hide the tile (General > App visibility), or set spec.saml.response.unsolicited of idp/{name} to Allowed.",
-		"EntraID":         "Sign in from the application, not from My Apps: set Properties > Visible to users to No, or set spec.saml.response.unsolicited of idp/{name} to Allowed.",
-		"GoogleWorkspace": "Sign in from the application, not from Google's app launcher, or set spec.saml.response.unsolicited of idp/{name} to Allowed.",
+		"Okta":            "Sign in from the application, not from the Okta dashboard tile: hide the tile (General > App visibility), or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost or it took more than 15 minutes.",
+		"EntraID":         "Sign in from the application, not from My Apps: set Properties > Visible to users to No, or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost or it took more than 15 minutes.",
+		"GoogleWorkspace": "Sign in from the application, not from Google's app launcher, or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost or it took more than 15 minutes.",
 		"Generic":         "Sign in from the application and not at the IdP, or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost or it took more than 15 minutes.",
 	},
 	topicEncryption: {
@@ -121,5 +121,17 @@ var adviceTexts = map[topic]map[string]string{
 	},
 	topicFactor: {
 		"": "kubectl sso users reset-second-factor lets the person enrol again.",
+	},
+	topicTrust: {
+		"": "The condition TrustEstablished of idp/{name} (kubectl describe idp {name}) says what is missing: give the IdP's metadata in spec.saml.metadata.",
+	},
+	topicRequest: {
+		"": "Start the sign-in again from the application. If it fails every time, the IdP does not copy the request's ID into InResponseTo, or answers from another connection's settings: the assertion consumer service of this one is {acs}.",
+	},
+	topicReplay: {
+		"": "Sign in again. If it fails every time, something between the browser and this service sends the form twice.",
+	},
+	topicMalformed: {
+		"": "Compare the message (kubectl sso debug idp/{name} --xml) with what the IdP's own log says it sent: something on the way may have changed it, or the IdP does not follow the SAML 2.0 browser profile here.",
 	},
 }

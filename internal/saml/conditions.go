@@ -52,7 +52,7 @@ func (a *acceptance) checkValidity(cond *xmldoc.Node) *Refusal {
 		}
 		if a.now.Add(a.skew()).Before(t) {
 			return a.refuse(ReasonNotYetValid, CheckConditions, "at or after "+stamp(t), stamp(a.now),
-				fmt.Sprintf("The assertion is valid from %s and it is now %s; a clock skew of %s is allowed.", stamp(t), stamp(a.now), a.skew()))
+				fmt.Sprintf("The assertion is valid from %s and it is now %s; a clock skew of %s is allowed.", stamp(t), stamp(a.now), span(a.skew())))
 		}
 	}
 	if v, ok := cond.Attr("NotOnOrAfter"); ok {

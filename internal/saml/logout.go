@@ -210,7 +210,7 @@ func (m *logoutMessage) checkLogoutExpiry(n *xmldoc.Node) (time.Time, *Refusal) 
 	}
 	if !m.now.Add(-m.skew()).Before(until) {
 		return until, m.refuse(ReasonExpired, CheckNotOnOrAfter, "before "+stamp(until), stamp(m.now),
-			fmt.Sprintf("The LogoutRequest was valid until %s and it is now %s; a clock skew of %s is allowed.", stamp(until), stamp(m.now), m.skew()))
+			fmt.Sprintf("The LogoutRequest was valid until %s and it is now %s; a clock skew of %s is allowed.", stamp(until), stamp(m.now), span(m.skew())))
 	}
 	return until.Add(m.skew()), nil
 }

@@ -127,7 +127,7 @@ func (a *acceptance) checkResponseInstant(r *xmldoc.Node) *Refusal {
 	if a.pending != nil && issued.Before(a.pending.IssuedAt.Truncate(time.Second).Add(-a.skew())) {
 		return a.refuse(ReasonExpired, CheckIssueInstant, "at or after "+stamp(a.pending.IssuedAt), stamp(issued),
 			fmt.Sprintf("The response was made at %s, before the request was sent at %s: the clocks differ by more than %s.",
-				stamp(issued), stamp(a.pending.IssuedAt), a.skew()))
+				stamp(issued), stamp(a.pending.IssuedAt), span(a.skew())))
 	}
 	return nil
 }
@@ -140,9 +140,18 @@ func (c *Connection) checkInstant(n *xmldoc.Node, now time.Time) (time.Time, *Re
 	}
 	if issued.After(now.Add(c.skew())) {
 		return issued, c.refuse(ReasonNotYetValid, CheckIssueInstant, "at or before "+stamp(now), stamp(issued),
-			fmt.Sprintf("The %s was issued at %s, which is %s in our future; a clock skew of %s is allowed.", n.Local, stamp(issued), issued.Sub(now).Round(time.Second), c.skew()))
+			fmt.Sprintf("The %s was issued at %s, which is %s in our future; a clock skew of %s is allowed.", n.Local, stamp(issued), issued.Sub(now).Round(time.Second), span(c.skew())))
 	}
 	return issued, nil
+}
+
+// span writes a duration without the zeros of time.Duration: 1m and not 1m0s.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	return s
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

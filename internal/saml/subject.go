@@ -141,5 +141,5 @@ func (a *acceptance) over(notOnOrAfter time.Time) bool {
 
 func (a *acceptance) expired(check Check, notOnOrAfter time.Time) *Refusal {
 	return a.refuse(ReasonExpired, check, "before "+stamp(notOnOrAfter), stamp(a.now),
-		fmt.Sprintf("The assertion was valid until %s and it is now %s; a clock skew of %s is allowed.", stamp(notOnOrAfter), stamp(a.now), a.skew()))
+		fmt.Sprintf("The assertion was valid until %s and it is now %s; a clock skew of %s is allowed.", stamp(notOnOrAfter), stamp(a.now), span(a.skew())))
 }

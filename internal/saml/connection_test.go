@@ -1,0 +1,125 @@
+package saml
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport.dev/sallyport/internal/saml/samltest"
+)
+
+func TestConnectionErrorsNameTheField(t *testing.T) {
+	for field, edit := range map[string]func(*fixture){
+		"name and entityID":            func(f *fixture) { f.conf.EntityID = "" },
+		"acsURL":                       func(f *fixture) { f.conf.ACSURL = "/saml/okta/acs" },
+		"keys[1]: not a PKCS #8":       func(f *fixture) { f.conf.Keys[1].PrivateKey = []byte("x") },
+		"trust.entityID":               func(f *fixture) { f.conf.Trust.EntityID = "" },
+		"trust.signingCertificates[0]": func(f *fixture) { f.conf.Trust.SigningCertificates = [][]byte{[]byte("x")} },
+		"trust.signingCertificates is": func(f *fixture) { f.conf.Trust.SigningCertificates = nil },
+	} {
+		f := newFixture(t)
+		edit(f)
+		if _, err := NewConnection(f.conf); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestWeakKeysAreNotTrusted(t *testing.T) {
+	t.Setenv("GODEBUG", "rsa1024min=0")
+	weak := rsaKey(1024)()
+	der, err := samltest.SelfSigned(weak, "weak", t0, t0.AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t)
+	f.conf.Trust.SigningCertificates = append([][]byte{der}, f.conf.Trust.SigningCertificates...)
+	c, err := NewConnection(f.conf)
+	if err != nil || len(c.trusted) != 1 {
+		t.Errorf("a weak key beside a strong one: %v", err)
+	}
+	f.conf.Trust.SigningCertificates = [][]byte{der}
+	if _, err := NewConnection(f.conf); err == nil || !strings.Contains(err.Error(), "1024 bits") {
+		t.Errorf("a weak key alone: %v", err)
+	}
+}
+
+func TestConnectionWithoutTrust(t *testing.T) {
+	f := newFixture(t)
+	f.conf.Trust = nil
+	c := f.connection()
+	if _, err := c.Metadata(); err != nil {
+		t.Error(err)
+	}
+	if c.CanLogout() {
+		t.Error("logout without trust")
+	}
+	if _, r := c.Accept(t.Context(), f.form(f.response()), f.pending, t0); r == nil || r.Reason != ReasonSignatureInvalid {
+		t.Errorf("%v", r)
+	}
+}
+
+func TestClockSkewHasADefault(t *testing.T) {
+	f := newFixture(t)
+	f.conf.Response.ClockSkew = 0
+	if got := f.connection().skew(); got != DefaultClockSkew {
+		t.Errorf("%s", got)
+	}
+	f.conf.Response.ClockSkew = time.Hour
+	if got := f.connection().skew(); got != MaxClockSkew {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestConnectionIsSafeForConcurrentUse is for the race detector.
+func TestConnectionIsSafeForConcurrentUse(t *testing.T) {
+	f := newFixture(t)
+	c := f.connection()
+	r := f.response()
+	encrypted := r
+	encrypted.EncryptTo = append(encrypted.EncryptTo, public(shared().current))
+	forms := []string{f.form(r), f.form(encrypted), f.form(samltest.Response{Now: t0, ACS: f.conf.ACSURL, Audience: "x", InResponseTo: "_request1"})}
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			for j := range 10 {
+				if _, refusal := c.Accept(t.Context(), forms[(i+j)%3], f.pending, t0); (refusal != nil) != ((i+j)%3 == 2) {
+					t.Errorf("form %d: %v", (i+j)%3, refusal)
+				}
+				if _, err := c.NewAuthnRequest(t0, "h", RequestOptions{}); err != nil {
+					t.Error(err)
+				}
+				if _, err := c.Metadata(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestGivenUpRequestIsRefused(t *testing.T) {
+	f := newFixture(t)
+	form := f.form(f.response())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if a, r := f.connection().Accept(ctx, form, f.pending, t0); a != nil || r == nil || r.Reason != ReasonLimitExceeded {
+		t.Errorf("%v %v", a, r)
+	}
+}
+
+// TestPanicsAreRefusals: should a check ever panic, that is a refusal and not a crash.
+func TestPanicsAreRefusals(t *testing.T) {
+	f := newFixture(t)
+	c := f.connection()
+	form := f.form(f.response())
+	old := steps
+	t.Cleanup(func() { steps = old })
+	steps = append([]step{func(*acceptance) *Refusal { panic("boom") }}, old...)
+	a, r := c.Accept(t.Context(), form, f.pending, t0)
+	if a != nil || r == nil || r.Check != CheckPanic || strings.Contains(r.Sentence, "boom") || len(r.XML) == 0 {
+		t.Errorf("%v %+v", a, r)
+	}
+}
