@@ -68,7 +68,7 @@ func selectEntity(r io.Reader, o ParseOptions) (*selection, error) {
 	if err := s.keys(); err != nil {
 		return nil, err
 	}
-	if err := split(r, o.MaxBytes, s); err != nil {
+	if err := split(r, o.MaxBytes, o.share, s); err != nil {
 		return nil, err
 	}
 	if s.found == nil && s.entities == 0 {

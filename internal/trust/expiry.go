@@ -35,18 +35,18 @@ type Validity string
 const (
 	// ValidityGood: there is no validUntil, or more than a quarter of the time to it is left.
 	ValidityGood Validity = "Good"
-	// ValidityExpiring: a quarter of the time from its first fetch to validUntil is left, or less: a refresh is overdue.
+	// ValidityExpiring: a quarter of the time from when it was first seen to validUntil is left, or less: a refresh is overdue.
 	ValidityExpiring Validity = "Expiring"
 	// ValidityExpired: validUntil is over; what it says must not be trusted any more (saml-metadata 2.3.1).
 	ValidityExpired Validity = "Expired"
 )
 
-// ValidityAt judges metadata that was fetched at a time, and says when the verdict changes by itself; zero: never.
-func (m *Metadata) ValidityAt(fetched, now time.Time) (validity Validity, until time.Time) {
+// ValidityAt judges metadata that was first seen with this validUntil at since, and says when the verdict changes by itself; zero: never.
+func (m *Metadata) ValidityAt(since, now time.Time) (validity Validity, until time.Time) {
 	if m.ValidUntil.IsZero() {
 		return ValidityGood, time.Time{}
 	}
-	quarter := m.ValidUntil.Add(-m.ValidUntil.Sub(fetched) / 4)
+	quarter := m.ValidUntil.Add(-m.ValidUntil.Sub(since) / 4)
 	switch {
 	case !now.Before(m.ValidUntil):
 		return ValidityExpired, time.Time{}

@@ -53,6 +53,7 @@ type FetcherOptions struct {
 type Fetcher struct {
 	o         FetcherOptions
 	addresses addressPolicy
+	budget    *budget
 }
 
 // NewFetcher makes a Fetcher.
@@ -75,7 +76,7 @@ func NewFetcher(o FetcherOptions) *Fetcher {
 	if o.Proxy == nil {
 		o.Proxy = httpproxy.FromEnvironment().ProxyFunc()
 	}
-	return &Fetcher{o: o, addresses: addressPolicy{allowPrivate: o.AllowPrivate, allowLoopback: o.AllowLoopback}}
+	return &Fetcher{o: o, addresses: addressPolicy{allowPrivate: o.AllowPrivate, allowLoopback: o.AllowLoopback}, budget: newBudget()}
 }
 
 // Request is what to fetch.
@@ -121,7 +122,7 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) (*Result, error) {
 	if r.Parse.Now.IsZero() {
 		r.Parse.Now = f.o.Clock.Now()
 	}
-	r.Parse.MaxBytes = f.o.MaxBytes
+	r.Parse.MaxBytes, r.Parse.share = f.o.MaxBytes, f.budget.share(ctx)
 	body := &watchedReader{r: response.Body}
 	result.Metadata, err = ParseMetadata(body, r.Parse)
 	if body.err != nil {
@@ -240,7 +241,6 @@ func (f *Fetcher) get(ctx context.Context, target *url.URL, r Request, roots *x5
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: maxHeaderBytes,
-		ReadBufferSize:         readBuffer,
 	}
 	if proxy == nil {
 		dialer.Control = f.addresses.control

@@ -79,7 +79,7 @@ const (
 	KeyStepPublish KeyStep = "Publish"
 	// KeyStepRotate: the next key signs; the one before it still decrypts.
 	KeyStepRotate KeyStep = "Rotate"
-	// KeyStepRetire: the previous key goes.
+	// KeyStepRetire: the previous key goes, or a next one that is not wanted any more.
 	KeyStepRetire KeyStep = "Retire"
 	// KeyStepNote: nothing but KeySet.Rotation changes, because a rotation is under way already.
 	KeyStepNote KeyStep = "Note"
@@ -131,8 +131,8 @@ func PlanKeys(set KeySet, policy KeyPolicy, wish KeyWish, now time.Time) KeyPlan
 		return p.step(KeyStepRetire)
 	}
 	if wish.Provided != nil {
-		if p.provide(*current, next, *wish.Provided) {
-			return p.step(KeyStepPublish)
+		if step := p.provide(*current, next, *wish.Provided); step != KeyStepNone {
+			return p.step(step)
 		}
 		wish.Rotation = ""
 		next = p.set.find(snapshot.KeyNext)
@@ -186,21 +186,21 @@ func (p KeyPlan) first(next, previous *SPKeyState, wish KeyWish) KeyPlan {
 	return p.step(KeyStepCreate)
 }
 
-// provide makes the user's key the next one, unless it is that or the current one already. It tells whether anything changed.
-func (p *KeyPlan) provide(current SPKeyState, next *SPKeyState, provided snapshot.SPKey) bool {
+// provide makes the user's key the next one, unless it is that or the current one already.
+func (p *KeyPlan) provide(current SPKeyState, next *SPKeyState, provided snapshot.SPKey) KeyStep {
 	switch {
+	case sameKey(current.SPKey, provided) && next == nil, next != nil && sameKey(next.SPKey, provided):
+		return KeyStepNone
 	case sameKey(current.SPKey, provided):
 		// A successor that was made or brought before is not wanted any more; it has signed nothing.
 		p.drop(snapshot.KeyNext)
-		return next != nil
-	case next != nil && sameKey(next.SPKey, provided):
-		return false
+		return KeyStepRetire
 	}
 	p.drop(snapshot.KeyNext)
 	// One that was used before comes back as if it were new: partners may have forgotten it.
 	p.set.Keys = slices.DeleteFunc(p.set.Keys, func(k SPKeyState) bool { return sameKey(k.SPKey, provided) })
 	p.set.Keys = append(p.set.Keys, p.state(provided, snapshot.KeyNext))
-	return true
+	return KeyStepPublish
 }
 
 func (p *KeyPlan) promote() {

@@ -74,6 +74,8 @@ type ParseOptions struct {
 	MaxBytes int64
 	// AllowHTTPLoopback lets endpoints of the IdP be http://127.0.0.1 and the like: for tests and demonstrations on one machine.
 	AllowHTTPLoopback bool
+
+	share *share
 }
 
 // ParseMetadata reads SAML 2.0 metadata, an EntityDescriptor or an aggregate of any depth (saml-metadata 2.3), as a stream: what it

@@ -11,7 +11,7 @@ import (
 // Limits of the splitter, in bytes unless said otherwise.
 const (
 	maxTagBytes = 64 << 10
-	readBuffer  = 64 << 10
+	readBuffer  = 16 << 10
 	// maxNesting is how many EntitiesDescriptor elements may lie in one another.
 	maxNesting = 8
 )
@@ -35,6 +35,7 @@ type parts interface {
 type splitter struct {
 	r     *bufio.Reader
 	to    parts
+	share *share
 	buf   []byte
 	depth int // of open EntitiesDescriptor elements
 	root  bool
@@ -44,8 +45,9 @@ type splitter struct {
 
 var errTruncated = fail(KindNotXML, "The metadata breaks off in the middle: it is not complete XML.")
 
-func split(r io.Reader, maxBytes int64, to parts) error {
-	s := &splitter{r: bufio.NewReaderSize(&limitedReader{r: r, left: maxBytes, max: maxBytes}, readBuffer), to: to}
+func split(r io.Reader, maxBytes int64, memory *share, to parts) error {
+	s := &splitter{r: bufio.NewReaderSize(&limitedReader{r: r, left: maxBytes, max: maxBytes}, readBuffer), to: to, share: memory}
+	defer memory.shrink()
 	if err := s.prolog(); err != nil {
 		return s.failure(err)
 	}
@@ -177,7 +179,7 @@ func (s *splitter) start() error {
 				return err
 			}
 		}
-		return s.to.element(s.buf)
+		return s.whole()
 	}
 	if s.depth == maxNesting {
 		return fail(KindTooLarge, "The metadata nests more than %d EntitiesDescriptor elements.", maxNesting)
@@ -192,6 +194,23 @@ func (s *splitter) start() error {
 		return s.to.close(endTag(s.buf))
 	}
 	s.depth++
+	return nil
+}
+
+// whole hands on the element in s.buf.
+func (s *splitter) whole() error {
+	release, err := s.share.parse()
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := s.to.element(s.buf); err != nil {
+		return err
+	}
+	if cap(s.buf) > freeBytes {
+		s.buf = nil
+	}
+	s.share.shrink()
 	return nil
 }
 
@@ -371,6 +390,9 @@ func (s *splitter) until(delimiter byte, most int) error {
 				return fail(KindNotXML, "What came is not XML. Open the URL in a browser that is not signed in to see what is there.")
 			}
 			return fail(KindTooLarge, "One element of the metadata is larger than %d bytes.", most)
+		}
+		if err := s.share.grow(len(s.buf) + len(chunk)); err != nil {
+			return err
 		}
 		s.buf = append(s.buf, chunk...)
 		if err == nil {
