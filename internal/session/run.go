@@ -25,9 +25,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		case <-ticker.C():
 			m.flush(ctx)
 		case err := <-watch:
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.o.MissTimeout)
-			defer cancel()
-			m.flush(last)
+			m.flush(ctx)
 			return err
 		}
 	}
@@ -56,27 +54,42 @@ func (m *Manager) touch(key Key, at int64) {
 	}
 }
 
-// flush writes the touches that wait. What the store does not take is dropped: the next request of the session touches it again.
+// flush writes the touches that wait, also when ctx has just ended. What the store does not take waits for the next time.
 func (m *Manager) flush(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	m.mu.Lock()
 	waiting := m.touched
 	m.touched = map[Key]int64{}
 	m.mu.Unlock()
-	batch := make([]store.Touch, 0, min(len(waiting), flushBatch))
-	write := func() bool {
-		limited, cancel := context.WithTimeout(ctx, m.o.MissTimeout)
-		defer cancel()
-		err := m.backend.TouchSessions(limited, batch)
-		batch = batch[:0]
-		return err == nil
-	}
-	for key, at := range waiting {
-		batch = append(batch, store.Touch{Hash: key[:], At: time.UnixMicro(at)})
-		if len(batch) == flushBatch && !write() {
+	for len(waiting) > 0 {
+		batch := make([]store.Touch, 0, min(len(waiting), flushBatch))
+		for key, at := range waiting {
+			if batch = append(batch, store.Touch{Hash: key[:], At: time.UnixMicro(at)}); len(batch) == flushBatch {
+				break
+			}
+		}
+		if err := m.write(ctx, batch); err != nil {
+			m.restore(waiting)
 			return
 		}
+		for _, t := range batch {
+			delete(waiting, Key(t.Hash))
+		}
 	}
-	if len(batch) > 0 {
-		write()
+}
+
+func (m *Manager) write(ctx context.Context, batch []store.Touch) error {
+	ctx, cancel := context.WithTimeout(ctx, m.o.MissTimeout)
+	defer cancel()
+	return m.backend.TouchSessions(ctx, batch)
+}
+
+func (m *Manager) restore(waiting map[Key]int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, at := range waiting {
+		if newer, ok := m.touched[key]; (!ok || newer < at) && len(m.touched) < maxTouched {
+			m.touched[key] = at
+		}
 	}
 }
