@@ -1,60 +1,269 @@
-// Package web is the service provider's public port: sign-in and sign-out for browsers, and the checks of the proxies.
+// Package web puts the service provider's HTTP surface together: the public port, the management port, and what runs beside them.
 package web
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/utils/clock"
 
 	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/session"
+	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/account"
 	"sallyport.dev/sallyport/internal/web/authz"
+	"sallyport.dev/sallyport/internal/web/management"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/signin"
 	"sallyport.dev/sallyport/internal/web/site"
 )
 
-// Public is everything on the public port.
-func Public(env *serve.Env, people *provision.Service) http.Handler {
-	mux := http.NewServeMux()
-	// handle gives a handler the site of this moment: it keeps the one it started with, whatever is swapped in meanwhile.
-	handle := func(pattern string, f func(http.ResponseWriter, *http.Request, *site.Site)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			s := env.Sites.Current()
-			if s == nil {
-				w.Header().Set("Retry-After", "1")
-				http.Error(w, "The service provider is starting: it waits for its first snapshot.", http.StatusServiceUnavailable)
-				return
-			}
-			f(w, r, s)
-		})
-	}
-	signin.New(signin.Options{Env: env, People: people}).Routes(handle)
-	gate := authz.NewGate(env)
-	mux.Handle("GET /authz/nginx", gate.Nginx())
-	mux.Handle("/authz/forward", gate.Forward())
-	mux.Handle("/authz/envoy/", gate.Envoy("/authz/envoy", false))
-	mux.Handle("GET /assets/", pages.Assets())
-	handle("/", func(w http.ResponseWriter, r *http.Request, s *site.Site) {
-		if r.URL.Path == "/" {
-			http.Redirect(w, r, "/signin", http.StatusSeeOther)
-			return
-		}
-		env.Page(w, s, http.StatusNotFound, pages.Message{Heading: "There is nothing here", Sentence: "The page that you asked for does not exist."})
-	})
-	return recovered(env.Log, mux)
+// Options of New. Store is required.
+type Options struct {
+	Store store.Store
+	Clock clock.WithTicker
+	Log   *slog.Logger
+	// TokenFile holds the bearer token of the management API.
+	TokenFile string
+	// MaxBody bounds the body of a SAML response, in bytes; 0 is signin.DefaultMaxBody.
+	MaxBody int64
+	// Sessions tunes the session cache; its Clock is set here.
+	Sessions session.Options
+	// Audit receives the audit log as lines of JSON; nil delivers nothing.
+	Audit func(lines []store.AuditLine) error
 }
 
-// recovered turns a panic into a plain 500 and a log line without anything of the request.
-func recovered(log *slog.Logger, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
-				reference := serve.NewReference()
-				log.Error("a handler panicked", "reference", reference, "stack", string(debug.Stack()))
-				http.Error(w, "Something went wrong. Give your administrator this reference: "+reference, http.StatusInternalServerError)
+// Server is the service provider without its listeners. It is safe for concurrent use.
+type Server struct {
+	env        *serve.Env
+	people     *provision.Service
+	gate       *authz.Gate
+	management *management.Server
+	public     http.Handler
+	audit      func([]store.AuditLine) error
+	ticker     clock.WithTicker
+
+	draining atomic.Bool
+	// enforce wakes the loop that ends what a new snapshot does not allow.
+	enforce chan struct{}
+}
+
+// New puts everything together. Serve Public and Management, call Run beside them, and Apply for each snapshot.
+func New(ctx context.Context, o Options) (*Server, error) {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Audit != nil {
+		if err := o.Store.RegisterSink(ctx, stdoutSink); err != nil {
+			return nil, err
+		}
+	}
+	o.Sessions.Clock = o.Clock
+	sessions, err := session.NewManager(o.Store, o.Sessions)
+	if err != nil {
+		return nil, err
+	}
+	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: metrics.New()}
+	env.Metrics.SessionCache(sessions.CacheStats)
+	s := &Server{
+		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, enforce: make(chan struct{}, 1),
+	}
+	s.management = management.New(management.Options{Env: env, People: s.people, TokenFile: o.TokenFile})
+	s.public = s.routes(o.MaxBody)
+	return s, nil
+}
+
+// Apply puts a snapshot into service. On an error the one before stays.
+func (s *Server) Apply(in snapshot.Snapshot, revision string) error {
+	next, broken, err := site.Compile(in, revision)
+	m := s.env.Metrics
+	if err != nil {
+		m.SnapshotErrors.Inc()
+		s.env.Log.Error("the snapshot cannot be served; the last good one stays", "revision", revision, "error", err)
+		return err
+	}
+	for _, b := range broken {
+		s.env.Log.Error("a connection cannot be served and is left out", "idp", b.Connection, "error", b.Err)
+	}
+	if bounds := in.ServiceProvider.DebugLog; bounds.MaxEntries > 0 && bounds.Retention > 0 {
+		s.env.Store.SetDebugBounds(bounds.MaxEntries, bounds.Retention)
+	}
+	s.env.Sites.Swap(next)
+	m.Snapshot.Reset()
+	m.Snapshot.WithLabelValues(revision).Set(1)
+	m.SnapshotLoaded.Set(float64(s.env.Clock.Now().Unix()))
+	countConnections(m, in, len(broken))
+	s.env.Log.Info("serving a snapshot", "revision", revision, "connections", len(in.Connections)-len(broken), "domains", len(in.Domains))
+	select {
+	case s.enforce <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func countConnections(m *metrics.Metrics, in snapshot.Snapshot, broken int) {
+	states := map[string]float64{"usable": 0, "disabled": 0, "waiting": 0, "broken": float64(broken)}
+	for _, c := range in.Connections {
+		switch {
+		case !c.Enabled:
+			states["disabled"]++
+		case c.Trust == nil:
+			states["waiting"]++
+		default:
+			states["usable"]++
+		}
+	}
+	states["usable"] -= float64(broken)
+	for state, n := range states {
+		m.Connections.WithLabelValues(state).Set(max(0, n))
+	}
+}
+
+// Public is the handler of the public port, Management that of the other.
+func (s *Server) Public() http.Handler     { return s.public }
+func (s *Server) Management() http.Handler { return s.management.Handler() }
+
+// Gate is for ext_authz over gRPC.
+func (s *Server) Gate() *authz.Gate { return s.gate }
+
+// Drain fails readiness from now on, and asks clients to open their next connection elsewhere. Everything is still answered.
+func (s *Server) Drain() {
+	s.management.Drain()
+	s.draining.Store(true)
+}
+
+// Envoy's path prefixes: see authz.Gate.Envoy.
+const (
+	envoyPrefix     = "/authz/envoy"
+	envoyWithPrefix = "/authz/envoy-with"
+)
+
+// routes takes forward-auth checks past the router and its middleware: they are nine of ten requests, and Envoy's carry paths that a router would clean.
+func (s *Server) routes(maxBody int64) http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, f func(http.ResponseWriter, *http.Request, *site.Site)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if current := s.env.Sites.Current(); current != nil {
+				f(w, r, current)
+				return
 			}
-		}()
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "The service provider is starting.", http.StatusServiceUnavailable)
+		})
+	}
+	signin.New(signin.Options{Env: s.env, People: s.people, MaxBody: maxBody}).Routes(handle)
+	account.New(s.env, s.people, "").Routes(handle)
+	handle("/", s.notFound)
+	mux.Handle("GET /assets/", pages.Assets())
+	inner := s.measured(s.sameOrigin(mux))
+	nginx, forward := s.gate.Nginx(), s.gate.Forward()
+	envoy, envoyWith := s.gate.Envoy(envoyPrefix, false), s.gate.Envoy(envoyWithPrefix, true)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header()["Connection"] = closeConnection
+		}
+		switch path := r.URL.Path; {
+		case path == "/authz/nginx":
+			nginx.ServeHTTP(w, r)
+		case path == "/authz/forward":
+			forward.ServeHTTP(w, r)
+		case strings.HasPrefix(path, envoyWithPrefix+"/"):
+			envoyWith.ServeHTTP(w, r)
+		case strings.HasPrefix(path, envoyPrefix+"/"):
+			envoy.ServeHTTP(w, r)
+		default:
+			inner.ServeHTTP(w, r)
+		}
+	})
+}
+
+var closeConnection = []string{"close"}
+
+func (s *Server) notFound(w http.ResponseWriter, _ *http.Request, current *site.Site) {
+	s.env.Page(w, current, http.StatusNotFound, pages.Message{Heading: "There is nothing here", Sentence: "The address may be misspelt, or out of date.",
+		Action: &pages.Link{URL: "/account", Label: "Your account"}})
+}
+
+// sameOrigin refuses requests that change something and come from pages of other origins, by Sec-Fetch-Site and Origin. IdPs post to two addresses,
+// which trust nothing but signatures.
+func (s *Server) sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.AddInsecureBypassPattern("POST /saml/{idp}/acs")
+	protection.AddInsecureBypassPattern("POST /saml/{idp}/slo")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		current := s.env.Sites.Current()
+		// Behind a proxy that changes the Host header, the origin is our own URL all the same.
+		if err := protection.Check(r); err != nil && (current == nil || r.Header.Get("Origin") != current.Snapshot.ServiceProvider.URL || r.Header.Get("Sec-Fetch-Site") == "cross-site") {
+			if current == nil {
+				http.Error(w, "forbidden", http.StatusForbidden)
+				return
+			}
+			s.env.Page(w, current, http.StatusForbidden, pages.Message{Heading: "This did not come from here", Sentence: "Another website sent this request in your name, and it was not carried out.",
+				Action: &pages.Link{URL: "/account", Label: "Your account"}})
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
+
+// answered remembers the status of an answer.
+type answered struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answered) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answered) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// measured times requests and turns a panic into an error that says nothing.
+func (s *Server) measured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started, a := time.Now(), &answered{ResponseWriter: w}
+		defer func() {
+			if fault := recover(); fault != nil {
+				s.env.Log.Error("a request panicked", "route", r.Pattern, "stack", string(debug.Stack()))
+				if a.status == 0 {
+					http.Error(a, "Something went wrong.", http.StatusInternalServerError)
+				}
+			}
+			s.env.Metrics.Requests.WithLabelValues(route(r), strconv.Itoa(a.status/100)+"xx").Observe(time.Since(started).Seconds())
+		}()
+		next.ServeHTTP(a, r)
+	})
+}
+
+// route is the pattern that answered: a closed set, whatever is asked for.
+func route(r *http.Request) string {
+	if r.Pattern == "" {
+		return "none"
+	}
+	return r.Pattern
+}
+
+// Run follows revocations and keeps house until ctx ends.
+func (s *Server) Run(ctx context.Context) error { return s.keepHouse(ctx) }

@@ -1,5 +1,5 @@
-// Package management is the service provider's second port: health, metrics, and an API for the operator and `kubectl sso`. It is in no Service;
-// the API asks for the bearer token that only who may read the ServiceProvider's Secret has.
+// Package management is the service provider's second port: probes, metrics, and an API for the operator and for `kubectl sso`. It is plain HTTP inside
+// the cluster's network and is never exposed. Everything below /v1/ needs the bearer token.
 package management
 
 import (
@@ -7,149 +7,280 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
-	"net"
+	"errors"
+	"fmt"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/proxy"
 	"sallyport.dev/sallyport/internal/web/serve"
 )
 
 const (
-	// maxWait bounds how long a request for a revision waits for it.
-	maxWait = 30 * time.Second
-	// pingTimeout bounds what readiness waits for the store.
-	pingTimeout = time.Second
-	// deniedEvery is the least time between two audit records of requests without a token; the metric counts them all.
+	// maxWait bounds a long poll; defaultWait is without a timeout parameter.
+	maxWait     = 30 * time.Second
+	defaultWait = 5 * time.Second
+	// maxBody bounds the body of a request, in bytes.
+	maxBody = 64 << 10
+	// tokenEvery is how often the token's file is read again, so that a rotated Secret counts without a restart.
+	tokenEvery = 5 * time.Second
+	// deniedEvery is the least time between two records of refused requests: a flood of them fills no disk.
 	deniedEvery = time.Second
+	pingTimeout = time.Second
 )
 
-// Server answers on the management port.
+// Options of New.
+type Options struct {
+	Env    *serve.Env
+	People *provision.Service
+	// TokenFile holds the bearer token; empty refuses everything below /v1/.
+	TokenFile string
+}
+
+// Server answers on the management port. It is safe for concurrent use.
 type Server struct {
-	env *serve.Env
-	// token returns the bearer token of now: it is read from a file that may be replaced.
-	token func() (string, error)
+	*serve.Env
+	people   *provision.Service
+	file     string
+	draining atomic.Bool
 
-	draining   atomic.Bool
-	lastDenied atomic.Int64
+	mu         sync.Mutex
+	token      [sha256.Size]byte
+	tokenKnown bool
+	tokenRead  time.Time
+	deniedAt   time.Time
 }
 
-// New makes a Server.
-func New(env *serve.Env, token func() (string, error)) *Server {
-	return &Server{env: env, token: token}
-}
+// New makes the server.
+func New(o Options) *Server { return &Server{Env: o.Env, people: o.People, file: o.TokenFile} }
 
-// Drain makes readiness fail from now on: proxies send nobody any more, and those that are late are still served.
-func (s *Server) Drain() { s.draining.Store(true) }
+// Drain makes readiness fail from now on. Requests are still answered.
+func (m *Server) Drain() { m.draining.Store(true) }
 
-// Handler is everything on the port.
-func (s *Server) Handler() http.Handler {
+// Handler routes the port.
+func (m *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", s.ready)
-	mux.Handle("GET /metrics", s.env.Metrics.Handler())
-	mux.Handle("GET /v1/revision", s.guarded(s.revision))
-	mux.Handle("/v1/", s.guarded(func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "there is no "+r.Method+" on this path")
-	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) }) //nolint:errcheck // a probe
+	mux.HandleFunc("GET /readyz", m.readyz)
+	mux.Handle("GET /metrics", m.Metrics.Handler())
+	api := func(pattern string, f func(w http.ResponseWriter, r *http.Request) error) {
+		method, path, _ := strings.Cut(pattern, " ")
+		mux.Handle(method+" /v1"+path, m.guard(f))
+	}
+	api("GET /revision", m.revision)
+	api("GET /stats", m.stats)
+	api("GET /users", m.users)
+	api("GET /users/{user}", m.user)
+	api("POST /users/{user}/suspend", m.suspend)
+	api("POST /users/{user}/resume", m.resume)
+	api("DELETE /users/{user}", m.deleteUser)
+	api("GET /sessions", m.sessions)
+	api("POST /sessions/revoke", m.revokeSessions)
+	api("GET /audit", m.audit)
+	api("GET /audit/heads", m.auditHeads)
+	api("GET /audit/chain", m.auditChain)
+	api("GET /debug", m.debugEntries)
+	api("GET /debug/{entry}", m.debugEntry)
+	api("POST /identity-providers/{uid}/remove", m.removeIdP)
+	// Without a match below /v1/ the token is asked for all the same: what exists is nobody's business.
+	mux.Handle("/v1/", m.guard(func(http.ResponseWriter, *http.Request) error { return status(http.StatusNotFound, "no such resource") }))
 	return mux
 }
 
-// ready is true when a snapshot is served, the store answers, and nobody has asked to stop.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
+// Ready says why requests cannot be served, nil when they can.
+func (m *Server) Ready(ctx context.Context) error {
+	if m.draining.Load() {
+		return errors.New("shutting down")
+	}
+	if m.Sites.Current() == nil {
+		return errors.New("no snapshot yet")
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	switch {
-	case s.draining.Load():
-		text(w, http.StatusServiceUnavailable, "stopping")
-	case s.env.Sites.Current() == nil:
-		text(w, http.StatusServiceUnavailable, "waiting for the first snapshot")
-	case s.env.Store.Ping(ctx) != nil:
-		s.env.Metrics.StoreUp.Set(0)
-		text(w, http.StatusServiceUnavailable, "the store does not answer")
-	default:
-		s.env.Metrics.StoreUp.Set(1)
-		text(w, http.StatusOK, "ok")
+	if err := m.Store.Ping(ctx); err != nil {
+		m.Metrics.StoreUp.Set(0)
+		return errors.New("the store does not answer")
+	}
+	m.Metrics.StoreUp.Set(1)
+	return nil
+}
+
+func (m *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	if err := m.Ready(r.Context()); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Write([]byte("ok\n")) //nolint:errcheck // a probe
+}
+
+// apiError is an error with a status for the caller.
+type apiError struct {
+	status  int
+	message string
+}
+
+func (e *apiError) Error() string { return e.message }
+
+func status(code int, format string, args ...any) error {
+	return &apiError{code, fmt.Sprintf(format, args...)}
+}
+
+// guard asks for the token, bounds the body, and turns errors into answers.
+func (m *Server) guard(f func(w http.ResponseWriter, r *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		if !m.authorized(r) {
+			m.denied(r)
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeError(w, http.StatusUnauthorized, "the request carries no valid token: take it from the Secret <service provider>-management, key token")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		err := f(w, r)
+		refused, ok := errors.AsType[*apiError](err)
+		switch {
+		case err == nil:
+		case ok:
+			writeError(w, refused.status, refused.message)
+		case errors.Is(err, store.ErrNotFound):
+			writeError(w, http.StatusNotFound, "not found")
+		case errors.Is(err, store.ErrCursor):
+			writeError(w, http.StatusGone, err.Error())
+		case r.Context().Err() != nil:
+		default:
+			m.Metrics.StoreErrors.WithLabelValues("management").Inc()
+			m.Log.Error("a management request failed", "path", r.Pattern, "error", err)
+			writeError(w, http.StatusServiceUnavailable, "the store does not answer")
+		}
+	})
+}
+
+func writeError(w http.ResponseWriter, code int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	json.NewEncoder(w).Encode(map[string]string{"error": message}) //nolint:errcheck // the client went away
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v) //nolint:errcheck // the client went away, or a view does not marshal, which its test finds
+	return nil
+}
+
+// authorized compares hashes of equal length in constant time.
+func (m *Server) authorized(r *http.Request) bool {
+	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	want, known := m.wanted()
+	sum := sha256.Sum256([]byte(given))
+	return subtle.ConstantTimeCompare(sum[:], want[:]) == 1 && ok && known
+}
+
+func (m *Server) wanted() ([sha256.Size]byte, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := m.Clock.Now(); m.file != "" && (!m.tokenKnown || now.Sub(m.tokenRead) >= tokenEvery) {
+		m.tokenRead = now
+		content, err := os.ReadFile(m.file)
+		token := strings.TrimSpace(string(content))
+		switch {
+		case err != nil:
+			m.Log.Error("the management token cannot be read; the last one counts", "error", err)
+		case len(token) < 16:
+			m.Log.Error("the management token has fewer than 16 characters and does not count")
+			m.tokenKnown = false
+		default:
+			m.token, m.tokenKnown = sha256.Sum256([]byte(token)), true
+		}
+	}
+	return m.token, m.tokenKnown
+}
+
+// denied records a refused request, at most one a second; the metric counts them all.
+func (m *Server) denied(r *http.Request) {
+	m.Metrics.ManagementDenied.Inc()
+	m.mu.Lock()
+	now := m.Clock.Now()
+	due := now.Sub(m.deniedAt) >= deniedEvery
+	if due {
+		m.deniedAt = now
+	}
+	m.mu.Unlock()
+	if !due {
+		return
+	}
+	err := m.Store.WriteAudit(r.Context(), audit.Record{
+		Type: audit.TypeManagementDenied, Outcome: audit.OutcomeDenied, Reason: "no_valid_token", Actor: audit.Actor{Kind: audit.ActorSystem, IP: proxy.Peer(r).String()},
+		Target: audit.Target{Kind: "Path", Name: strings.ToValidUTF8(r.URL.Path[:min(len(r.URL.Path), 128)], "")},
+	})
+	if err != nil {
+		m.Log.Error("a refused management request could not be recorded", "error", err)
 	}
 }
 
-// revision answers with what is served, at the latest after timeout and at once when that is the revision in wait.
-func (s *Server) revision(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	if want := query.Get("wait"); want != "" {
-		timeout, err := time.ParseDuration(query.Get("timeout"))
-		if err != nil || timeout <= 0 {
-			fail(w, http.StatusBadRequest, "timeout must be a duration such as 5s")
-			return
+// caller is who asks, as `kubectl sso` found out from the API server; the operator says nothing and is the system.
+func caller(r *http.Request) provision.Caller {
+	name := r.Header.Get("X-Sallyport-Actor")
+	if name == "" {
+		return provision.Caller{Actor: audit.Actor{Kind: audit.ActorSystem, ID: "operator"}, Request: serve.NewReference()}
+	}
+	return provision.Caller{Actor: audit.Actor{Kind: audit.ActorKubernetes, ID: strings.ToValidUTF8(name[:min(len(name), 256)], "")}, Request: serve.NewReference()}
+}
+
+// revision says what is served, as soon as that is the revision waited for.
+func (m *Server) revision(w http.ResponseWriter, r *http.Request) error {
+	timeout := defaultWait
+	if given := r.URL.Query().Get("timeout"); given != "" {
+		parsed, err := time.ParseDuration(given)
+		if err != nil || parsed < 0 {
+			return status(http.StatusBadRequest, "timeout %q is not a duration such as 5s", given)
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), min(timeout, maxWait))
+		timeout = min(parsed, maxWait)
+	}
+	current := m.Sites.Current()
+	if want := r.URL.Query().Get("wait"); want != "" {
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
-		s.env.Sites.Wait(ctx, want)
+		current = m.Sites.Wait(ctx, want)
 	}
 	answer := struct {
 		Revision string `json:"revision"`
 		Ready    bool   `json:"ready"`
-	}{Ready: !s.draining.Load()}
-	if site := s.env.Sites.Current(); site != nil {
-		answer.Revision = site.Revision
+	}{Ready: m.Ready(r.Context()) == nil}
+	if current != nil {
+		answer.Revision = current.Revision
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer)
+	return writeJSON(w, answer)
 }
 
-// guarded lets only requests with the token through; the others are counted and recorded.
-func (s *Server) guarded(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, err := s.token()
-		if err != nil || token == "" {
-			s.env.Log.Error("the management token cannot be read", "error", err)
-			fail(w, http.StatusServiceUnavailable, "the management token cannot be read: see the log of the pod")
-			return
-		}
-		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		// Digests have one length, so that the comparison tells nothing about the token's.
-		wanted, got := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(given))
-		if !ok || subtle.ConstantTimeCompare(wanted[:], got[:]) != 1 {
-			s.denied(r)
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			fail(w, http.StatusUnauthorized, "a valid bearer token is needed: it is in the Secret <service-provider>-management")
-			return
-		}
-		next(w, r)
-	})
+// limit reads the page size; absent means fallback.
+func limit(r *http.Request, fallback, most int) (int, error) {
+	given := r.URL.Query().Get("limit")
+	if given == "" {
+		return fallback, nil
+	}
+	n, err := strconv.Atoi(given)
+	if err != nil || n < 1 || n > most {
+		return 0, status(http.StatusBadRequest, "limit %q is not a number from 1 to %d", given, most)
+	}
+	return n, nil
 }
 
-func (s *Server) denied(r *http.Request) {
-	s.env.Metrics.ManagementDenied.Inc()
-	now := s.env.Clock.Now()
-	last := s.lastDenied.Load()
-	if now.UnixNano()-last < deniedEvery.Nanoseconds() || !s.lastDenied.CompareAndSwap(last, now.UnixNano()) {
-		return
+func moment(r *http.Request, name string) (time.Time, error) {
+	given := r.URL.Query().Get(name)
+	if given == "" {
+		return time.Time{}, nil
 	}
-	record := audit.Record{Type: audit.TypeManagementDenied, Outcome: audit.OutcomeDenied, Reason: "token_invalid", Actor: audit.Actor{Kind: audit.ActorSystem, IP: remoteIP(r)}}
-	if err := s.env.Store.WriteAudit(r.Context(), record); err != nil {
-		s.env.Log.Error("a denied management request could not be recorded", "error", err)
-	}
-}
-
-func remoteIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	t, err := time.Parse(time.RFC3339, given)
 	if err != nil {
-		return ""
+		return time.Time{}, status(http.StatusBadRequest, "%s %q is not a time in RFC 3339, such as 2026-11-23T10:00:00Z", name, given)
 	}
-	return host
-}
-
-func text(w http.ResponseWriter, status int, line string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write([]byte(line + "\n"))
-}
-
-func fail(w http.ResponseWriter, status int, sentence string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": sentence})
+	return t, nil
 }

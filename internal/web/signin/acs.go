@@ -156,9 +156,13 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, a *arrival, asse
 		return
 	}
 	if h.Clock.Now().Before(a.c.VerboseUntil) {
-		entry := entryOf(a, nil, assertion)
-		entry.Email = result.User.Email
-		h.debug(r.Context(), a, entry)
+		h.debug(r.Context(), a, entryOf(a, nil, assertion))
+	}
+	if result.SecondFactorRequired && h.secondFactor == "" {
+		// The session waits for a step that this build does not have: it opens nothing.
+		h.count(a, saml.ReasonSecondFactorFailed)
+		h.refusalPage(w, a, saml.ReasonSecondFactorFailed)
+		return
 	}
 	h.Metrics.SignIns.WithLabelValues(a.c.Name, "success", "").Inc()
 	if a.pending != nil {

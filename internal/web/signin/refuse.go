@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/store"
@@ -66,18 +67,21 @@ func entryOf(a *arrival, refusal *saml.Refusal, assertion *saml.Assertion) store
 			e.Sentence += "\n" + refusal.Advice
 		}
 		if claims := refusal.Unverified; claims != nil {
-			e.Issuer, e.NameID, e.Attributes = claims.Issuer, store.NameID(claims.NameID), values(claims.Attributes)
+			e.Issuer, e.NameID, e.Attributes = claims.Issuer, store.NameID(claims.NameID), (&saml.Assertion{Attributes: claims.Attributes}).Values()
+			// Who it claims to be, so that an administrator finds the entry of the person who asks.
+			if person, rejection := a.c.Mapping.Map(identity.Input{NameID: identity.NameID(claims.NameID), Attributes: e.Attributes}); rejection == nil {
+				e.Email = person.Email.String()
+			}
 		}
 	}
 	if assertion != nil {
 		e.Verified, e.Issuer, e.NameID, e.Attributes = true, assertion.Issuer, store.NameID(assertion.NameID), assertion.Values()
 		e.XML, e.ClockDifference = assertion.XML, assertion.ClockDifference
+		if person, rejection := a.c.Mapping.Map(identity.Input{NameID: identity.NameID(assertion.NameID), Attributes: e.Attributes}); rejection == nil {
+			e.Email = person.Email.String()
+		}
 	}
 	return e
-}
-
-func values(attributes []saml.Attribute) map[string][]string {
-	return (&saml.Assertion{Attributes: attributes}).Values()
 }
 
 // refusalPage is constant, but for what the IdP has vouched for: there the person is told what to ask for.

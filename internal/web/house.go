@@ -1,0 +1,140 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/site"
+)
+
+const (
+	sweepEvery     = time.Minute
+	sealEvery      = 10 * time.Second
+	retentionEvery = time.Hour
+	deliverEvery   = 500 * time.Millisecond
+	// retentionBatch is how many records one call removes, deliverBatch how many one delivery takes.
+	retentionBatch = 5000
+	deliverBatch   = 500
+	// enforceRetry is how long to wait when the store did not take an enforcement.
+	enforceRetry = 2 * time.Second
+	// stdoutSink names the audit log's way to standard output.
+	stdoutSink = "stdout"
+	// lastWords is how long the end of the audit log may take on shutdown.
+	lastWords = 5 * time.Second
+)
+
+// keepHouse runs what has to happen beside requests. Each part logs its failures and goes on; none of them stops serving.
+func (s *Server) keepHouse(ctx context.Context) error {
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		if err := s.env.Sessions.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			s.env.Log.Error("following session changes ended", "error", err)
+		}
+	})
+	parts.Go(func() { s.enforceSnapshots(ctx) })
+	parts.Go(func() {
+		s.every(ctx, sweepEvery, "sweep", func() error { _, err := s.env.Store.Sweep(ctx); return err })
+	})
+	parts.Go(func() {
+		s.every(ctx, sealEvery, "seal audit", func() error { return s.env.Store.SealAudit(ctx, false) })
+	})
+	parts.Go(func() { s.every(ctx, retentionEvery, "audit retention", func() error { return s.retain(ctx) }) })
+	if s.audit != nil {
+		parts.Go(func() { s.deliverAudit(ctx) })
+	}
+	parts.Wait()
+	s.gate.Close()
+	return s.lastWords()
+}
+
+// lastWords seals the audit log and delivers its end.
+func (s *Server) lastWords() error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	err := s.env.Store.SealAudit(ctx, true)
+	if s.audit != nil {
+		err = errors.Join(err, s.deliver(ctx))
+	}
+	return err
+}
+
+func (s *Server) every(ctx context.Context, interval time.Duration, what string, work func() error) {
+	ticker := s.ticker.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+		if err := work(); err != nil && ctx.Err() == nil {
+			s.env.Metrics.StoreErrors.WithLabelValues(what).Inc()
+			s.env.Log.Error("house-keeping failed; it is tried again", "what", what, "error", err)
+		}
+	}
+}
+
+// enforceSnapshots ends, after each new snapshot, the sessions that it does not allow. The gate refuses them already: this makes it last.
+func (s *Server) enforceSnapshots(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.enforce:
+		}
+		current := s.env.Sites.Current()
+		states := make([]provision.ConnectionState, 0, len(current.Snapshot.Connections))
+		for _, c := range current.Snapshot.Connections {
+			states = append(states, provision.ConnectionState{IdP: store.IdPRef{UID: site.UIDOf(c), Name: c.Name}, Enabled: c.Enabled})
+		}
+		ended, err := s.people.Enforce(ctx, states, current.Domains)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			s.env.Metrics.StoreErrors.WithLabelValues("enforce").Inc()
+			s.env.Log.Error("sessions that the snapshot does not allow could not be ended; it is tried again", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-s.ticker.After(enforceRetry):
+			}
+			select {
+			case s.enforce <- struct{}{}:
+			default:
+			}
+		case ended > 0:
+			s.env.Log.Info("ended sessions that the snapshot does not allow", "sessions", ended)
+		}
+	}
+}
+
+func (s *Server) retain(ctx context.Context) error {
+	current := s.env.Sites.Current()
+	if current == nil || current.Snapshot.ServiceProvider.AuditRetention <= 0 {
+		return nil
+	}
+	before := s.env.Clock.Now().Add(-current.Snapshot.ServiceProvider.AuditRetention)
+	for ctx.Err() == nil {
+		removed, err := s.env.Store.ApplyAuditRetention(ctx, before, retentionBatch)
+		if err != nil || removed == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliverAudit takes audit records from the store to standard output, in order and at least once.
+func (s *Server) deliverAudit(ctx context.Context) {
+	s.every(ctx, deliverEvery, "deliver audit", func() error { return s.deliver(ctx) })
+}
+
+func (s *Server) deliver(ctx context.Context) error {
+	for {
+		sent, err := s.env.Store.Deliver(ctx, stdoutSink, deliverBatch, func(_ context.Context, lines []store.AuditLine) error { return s.audit(lines) })
+		if err != nil || sent < deliverBatch {
+			return err
+		}
+	}
+}

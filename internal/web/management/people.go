@@ -1,0 +1,343 @@
+package management
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/identity"
+	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/session"
+	"sallyport.dev/sallyport/internal/store"
+)
+
+const (
+	pageSize    = 100
+	maxPageSize = 1000
+)
+
+// User is a person as the API shows them.
+type User struct {
+	ID            string    `json:"id"`
+	Email         string    `json:"email"`
+	FirstName     string    `json:"firstName,omitempty"`
+	LastName      string    `json:"lastName,omitempty"`
+	IdP           string    `json:"idp,omitempty"`
+	IdPUID        string    `json:"idpUID,omitempty"`
+	CreatedAt     time.Time `json:"createdAt"`
+	LastSignInAt  time.Time `json:"lastSignInAt,omitzero"`
+	LastSignInIP  string    `json:"lastSignInIP,omitempty"`
+	SuspendedAt   time.Time `json:"suspendedAt,omitzero"`
+	SuspendReason string    `json:"suspendReason,omitempty"`
+
+	// Only when one user is asked for.
+	Groups        []Group       `json:"groups,omitempty"`
+	Profile       store.Profile `json:"profile,omitempty"`
+	Connections   []Link        `json:"connections,omitempty"`
+	Sessions      []Session     `json:"sessions,omitempty"`
+	SecondFactors []Factor      `json:"secondFactors,omitempty"`
+}
+
+// Group is a group of one IdP.
+type Group struct {
+	Name    string `json:"name"`
+	IdP     string `json:"idp"`
+	Invalid bool   `json:"invalid,omitempty"`
+}
+
+// Link is what one IdP last sent about a user.
+type Link struct {
+	IdP        string              `json:"idp"`
+	IdPUID     string              `json:"idpUID"`
+	Subject    string              `json:"subject,omitempty"`
+	RecordedAt time.Time           `json:"recordedAt"`
+	Attributes map[string][]string `json:"attributes,omitempty"`
+}
+
+// Factor is an enrolled second factor, without its secret.
+type Factor struct {
+	Kind       string    `json:"kind"`
+	Label      string    `json:"label,omitempty"`
+	Confirmed  bool      `json:"confirmed"`
+	CreatedAt  time.Time `json:"createdAt"`
+	LastUsedAt time.Time `json:"lastUsedAt,omitzero"`
+}
+
+// Session is a session; ID is the first half of the token's hash, which is enough to revoke it.
+type Session struct {
+	ID         string    `json:"id"`
+	UserID     string    `json:"userID"`
+	Email      string    `json:"email,omitempty"`
+	IdP        string    `json:"idp"`
+	IP         string    `json:"ip,omitempty"`
+	UserAgent  string    `json:"userAgent,omitempty"`
+	CreatedAt  time.Time `json:"createdAt"`
+	LastSeenAt time.Time `json:"lastSeenAt"`
+	ExpiresAt  time.Time `json:"expiresAt"`
+	Pending    bool      `json:"secondFactorPending,omitempty"`
+}
+
+// Page is one page of a list; Next is the cursor of the next one, empty at the end.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+func viewUser(u store.User) User {
+	return User{ID: u.ID, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName, IdP: u.IdP.Name, IdPUID: u.IdP.UID, CreatedAt: u.CreatedAt,
+		LastSignInAt: u.LastSignInAt, LastSignInIP: u.LastSignInIP, SuspendedAt: u.SuspendedAt, SuspendReason: u.SuspendReason}
+}
+
+func viewSession(s store.Session) Session {
+	return Session{ID: hex.EncodeToString(s.TokenHash[:16]), UserID: s.UserID, Email: s.User.Email, IdP: s.IdP.Name, IP: s.IP, UserAgent: s.UserAgent,
+		CreatedAt: s.CreatedAt, LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt, Pending: s.SecondFactorPending}
+}
+
+func (m *Server) stats(w http.ResponseWriter, r *http.Request) error {
+	stats, err := m.Store.Stats(r.Context())
+	if err != nil {
+		return err
+	}
+	type perIdP struct {
+		Users      int       `json:"users"`
+		Sessions   int       `json:"sessions"`
+		LastSignIn time.Time `json:"lastSignIn,omitzero"`
+	}
+	answer := struct {
+		Users          int               `json:"users"`
+		ActiveSessions int               `json:"activeSessions"`
+		IdPs           map[string]perIdP `json:"identityProviders"`
+	}{stats.Users, stats.ActiveSessions, map[string]perIdP{}}
+	for uid, s := range stats.IdPs {
+		answer.IdPs[uid] = perIdP{s.Users, s.Sessions, s.LastSignIn}
+	}
+	return writeJSON(w, answer)
+}
+
+func (m *Server) users(w http.ResponseWriter, r *http.Request) error {
+	n, err := limit(r, pageSize, maxPageSize)
+	if err != nil {
+		return err
+	}
+	query := r.URL.Query()
+	users, next, err := m.Store.Users(r.Context(), store.UserQuery{
+		Prefix: strings.ToLower(query.Get("prefix")), IdPUID: m.uid(query.Get("idp")), Suspended: query.Get("suspended") == "true", Limit: n, Cursor: query.Get("cursor")})
+	if err != nil {
+		return err
+	}
+	page := Page[User]{Items: make([]User, 0, len(users)), Next: next}
+	for _, u := range users {
+		page.Items = append(page.Items, viewUser(u))
+	}
+	return writeJSON(w, page)
+}
+
+// uid finds the UID of an IdP by its name; what is not the name of one is taken for a UID.
+func (m *Server) uid(idp string) string {
+	if s := m.Sites.Current(); s != nil {
+		if c := s.Connection(idp); c != nil {
+			return c.UID
+		}
+	}
+	return idp
+}
+
+// find takes a user's ID or e-mail address.
+func (m *Server) find(r *http.Request) (store.User, error) {
+	name := r.PathValue("user")
+	if !strings.Contains(name, "@") {
+		return m.Store.User(r.Context(), name)
+	}
+	address, err := identity.NormaliseAddress(name)
+	if err != nil {
+		return store.User{}, status(http.StatusBadRequest, "%q is not an e-mail address: %v", name, err)
+	}
+	return m.Store.UserByEmail(r.Context(), address.String())
+}
+
+func (m *Server) user(w http.ResponseWriter, r *http.Request) error {
+	u, err := m.find(r)
+	if err != nil {
+		return err
+	}
+	ctx, view := r.Context(), viewUser(u)
+	if view.Profile, err = m.Store.Profile(ctx, u.ID); err != nil {
+		return err
+	}
+	groups, err := m.Store.Groups(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		view.Groups = append(view.Groups, Group{g.Name, g.IdP.Name, !g.InvalidatedAt.IsZero()})
+	}
+	links, err := m.Store.Links(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		view.Connections = append(view.Connections, Link{l.IdP.Name, l.IdP.UID, l.Subject, l.RecordedAt, l.Raw})
+	}
+	sessions, _, err := m.Store.Sessions(ctx, store.SessionQuery{UserID: u.ID, Limit: maxPageSize})
+	if err != nil {
+		return err
+	}
+	for _, s := range sessions {
+		view.Sessions = append(view.Sessions, viewSession(s))
+	}
+	factors, err := m.Store.SecondFactors(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	for _, f := range factors {
+		view.SecondFactors = append(view.SecondFactors, Factor{string(f.Kind), f.Label, f.Confirmed, f.CreatedAt, f.LastUsedAt})
+	}
+	return writeJSON(w, view)
+}
+
+// body reads a JSON body; an empty one leaves into as it is. Fields that are not known are refused.
+func body(r *http.Request, into any) error {
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return status(http.StatusBadRequest, "the body: %v", err)
+	}
+	return nil
+}
+
+func done(w http.ResponseWriter, err error) error {
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return err
+}
+
+func (m *Server) suspend(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Reason string `json:"reason"`
+	}
+	if err := body(r, &in); err != nil {
+		return err
+	}
+	u, err := m.find(r)
+	if err != nil {
+		return err
+	}
+	return done(w, m.people.Suspend(r.Context(), u.ID, in.Reason, caller(r)))
+}
+
+func (m *Server) resume(w http.ResponseWriter, r *http.Request) error {
+	u, err := m.find(r)
+	if err != nil {
+		return err
+	}
+	return done(w, m.people.Resume(r.Context(), u.ID, caller(r)))
+}
+
+func (m *Server) deleteUser(w http.ResponseWriter, r *http.Request) error {
+	u, err := m.find(r)
+	if err != nil {
+		return err
+	}
+	return done(w, m.people.Delete(r.Context(), u.ID, caller(r)))
+}
+
+func (m *Server) sessions(w http.ResponseWriter, r *http.Request) error {
+	n, err := limit(r, pageSize, maxPageSize)
+	if err != nil {
+		return err
+	}
+	query := r.URL.Query()
+	q := store.SessionQuery{IdPUID: m.uid(query.Get("idp")), Limit: n, Cursor: query.Get("cursor")}
+	if q.UserID, err = m.userID(r, query.Get("user")); err != nil {
+		return err
+	}
+	sessions, next, err := m.Store.Sessions(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	page := Page[Session]{Items: make([]Session, 0, len(sessions)), Next: next}
+	for _, s := range sessions {
+		page.Items = append(page.Items, viewSession(s))
+	}
+	return writeJSON(w, page)
+}
+
+// userID takes an ID or an address; "" stays "".
+func (m *Server) userID(r *http.Request, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	r.SetPathValue("user", name)
+	u, err := m.find(r)
+	return u.ID, err
+}
+
+// revokeSessions ends sessions by ID, user or IdP; at least one must be given.
+func (m *Server) revokeSessions(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Session string `json:"session"`
+		User    string `json:"user"`
+		IdP     string `json:"idp"`
+	}
+	if err := body(r, &in); err != nil {
+		return err
+	}
+	if in.Session == "" && in.User == "" && in.IdP == "" {
+		return status(http.StatusBadRequest, "say which sessions: session, user or idp")
+	}
+	if in.Session != "" && (len(in.Session) < 8 || strings.Trim(in.Session, "0123456789abcdef") != "") {
+		return status(http.StatusBadRequest, "session %q is not at least 8 digits of an ID as the list shows it", in.Session)
+	}
+	match := store.SessionMatch{SessionPrefix: in.Session, Limit: maxPageSize}
+	if in.IdP != "" {
+		match.IdPUID = m.uid(in.IdP)
+	}
+	var err error
+	if match.UserID, err = m.userID(r, in.User); err != nil {
+		return err
+	}
+	total := 0
+	for {
+		ended, err := m.people.Revoke(r.Context(), match, "admin", caller(r))
+		if err != nil {
+			return err
+		}
+		for _, e := range ended {
+			m.Sessions.Forget(session.Key(e.TokenHash))
+		}
+		if total += len(ended); len(ended) < maxPageSize {
+			return writeJSON(w, map[string]int{"ended": total})
+		}
+	}
+}
+
+// removeIdP undoes what a deleted IdentityProvider left; the operator calls it, again after a crash, until it answers 200.
+func (m *Server) removeIdP(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Name       string `json:"name"`
+		Namespace  string `json:"namespace"`
+		Generation int64  `json:"generation"`
+		Scrub      bool   `json:"scrub"`
+	}
+	if err := body(r, &in); err != nil {
+		return err
+	}
+	if in.Name == "" {
+		return status(http.StatusBadRequest, "name is missing")
+	}
+	uid := r.PathValue("uid")
+	result, err := m.people.RemoveIdP(r.Context(), provision.Removal{
+		IdP: store.IdPRef{UID: uid, Name: in.Name}, Scrub: in.Scrub,
+		Target: audit.Target{Kind: provision.KindIdentityProvider, Namespace: in.Namespace, Name: in.Name, UID: uid, Generation: in.Generation},
+	}, caller(r))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, result)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// load keeps every connection busy with the same request for a while.
+type load struct {
+	Address     string
+	TLS         *tls.Config // nil speaks plain HTTP
+	Request     []byte      // the whole request, as it goes over the wire
+	Status      int         // every answer must have it
+	Connections int
+	Duration    time.Duration
+}
+
+// stats is what a load measured. Latencies are of single requests, seen by the client.
+type stats struct {
+	Requests  int
+	PerSecond float64
+	P50, P99  time.Duration
+}
+
+// run applies the load and fails on the first answer that is not the expected one.
+func (l load) run() (stats, error) {
+	var (
+		group     sync.WaitGroup
+		latencies = make([][]time.Duration, l.Connections)
+		failures  = make(chan error, l.Connections)
+		start     = time.Now()
+		end       = start.Add(l.Duration)
+	)
+	for i := range l.Connections {
+		group.Go(func() {
+			seen, err := l.connection(end)
+			latencies[i] = seen
+			if err != nil {
+				failures <- err
+			}
+		})
+	}
+	group.Wait()
+	elapsed := time.Since(start)
+	close(failures)
+	if err := <-failures; err != nil {
+		return stats{}, err
+	}
+	all := slices.Concat(latencies...)
+	if len(all) == 0 {
+		return stats{}, fmt.Errorf("%s answered nothing within %s", l.Address, l.Duration)
+	}
+	slices.Sort(all)
+	return stats{
+		Requests:  len(all),
+		PerSecond: float64(len(all)) / elapsed.Seconds(),
+		P50:       all[len(all)/2],
+		P99:       all[len(all)*99/100],
+	}, nil
+}
+
+func (l load) connection(end time.Time) ([]time.Duration, error) {
+	conn, err := l.dial()
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	reader := bufio.NewReaderSize(conn, 16<<10)
+	var latencies []time.Duration
+	for {
+		begin := time.Now()
+		if begin.After(end) {
+			return latencies, nil
+		}
+		if _, err := conn.Write(l.Request); err != nil {
+			return nil, err
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			return nil, err
+		}
+		if response.StatusCode != l.Status {
+			return nil, fmt.Errorf("%s answered %s, expected %d", l.Address, response.Status, l.Status)
+		}
+		latencies = append(latencies, time.Since(begin))
+	}
+}
+
+func (l load) dial() (net.Conn, error) {
+	if l.TLS != nil {
+		return tls.Dial("tcp", l.Address, l.TLS)
+	}
+	return net.Dial("tcp", l.Address)
+}

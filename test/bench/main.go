@@ -1,0 +1,69 @@
+// Command bench measures what people feel, each figure beside a peer in the same run, and prints tables.
+// It judges nothing: the aims are in docs/performance.md.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+)
+
+type options struct {
+	kubeconfig, namespace, serviceProvider string
+	applies                                int
+	duration                               time.Duration
+}
+
+type suite struct {
+	name, title string
+	run         func(context.Context, options) ([]Result, error)
+}
+
+var suites = []suite{
+	{"authz", "Forward-auth check, over loopback, one connection per core and 16", authzSuite},
+	{"apply", "From kubectl apply to every pod serving it", applySuite},
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var o options
+	out := flag.String("o", ".bench/results.json", "file to write the results to")
+	only := flag.String("only", "", "comma-separated suites to run; all when empty")
+	peer := flag.String("peer", "", "serve one of the peers instead of measuring; used by the benchmark itself")
+	flag.StringVar(&o.kubeconfig, "kubeconfig", ".cluster/kubeconfig", "cluster that runs Sallyport")
+	flag.StringVar(&o.namespace, "namespace", "sso", "namespace of the ServiceProvider to add to")
+	flag.StringVar(&o.serviceProvider, "service-provider", "main", "ServiceProvider to add to")
+	flag.IntVar(&o.applies, "applies", 50, "how many IdentityProviders to apply")
+	flag.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement of the check")
+	flag.Parse()
+	if *peer != "" {
+		return servePeer(*peer)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var all []Result
+	for _, s := range suites {
+		if *only != "" && !strings.Contains(","+*only+",", ","+s.name+",") {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s\n", s.title)
+		results, err := s.run(ctx, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		table(os.Stdout, s.title, results)
+		all = append(all, results...)
+	}
+	return save(*out, all)
+}
