@@ -1,0 +1,101 @@
+// Package nginx runs a real nginx with the configuration that docs/proxies/nginx.md prints.
+package nginx
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"sallyport.dev/sallyport/hack/demo/edge"
+)
+
+// Program is where Debian's package puts nginx.
+const Program = "/usr/sbin/nginx"
+
+// Nginx is a running nginx.
+type Nginx struct {
+	// Address is where TLS listens.
+	Address string
+	dir     string
+}
+
+// Start runs nginx until the test ends. site's Dir, TLSDir and Listen are filled in here. extra is told both and writes what else goes into the http section.
+// pageFile is docs/proxies/nginx.md; edit, when given, may change the printed files further.
+func Start(t testing.TB, pageFile string, site edge.Site, pair edge.Pair, extra func(dir, listen string) string, edit func(files map[string]string)) *Nginx {
+	t.Helper()
+	page, err := os.ReadFile(pageFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &Nginx{Address: FreeAddress(t), dir: t.TempDir() + "/"}
+	site.Dir, site.TLSDir, site.Listen = n.dir, n.dir, n.Address
+	files, err := edge.Files(page, site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if edit != nil {
+		edit(files)
+	}
+	more := ""
+	if extra != nil {
+		more = extra(n.dir, n.Address)
+	}
+	files["nginx.conf"] = edge.Main(n.dir, n.dir, more)
+	files["tls.crt"], files["tls.key"] = string(pair.Certificate), string(pair.Key)
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(n.dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.run(t)
+	return n
+}
+
+func (n *Nginx) run(t testing.TB) {
+	t.Helper()
+	process := exec.Command(Program, "-p", n.dir, "-c", n.dir+"nginx.conf", "-e", "stderr", "-g", "user root;")
+	if os.Geteuid() != 0 {
+		process.Args = process.Args[:len(process.Args)-2]
+	}
+	var output bytes.Buffer
+	process.Stdout, process.Stderr = &output, &output
+	if err := process.Start(); err != nil {
+		t.Fatalf("nginx: %v (apt-get install nginx-light)", err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- process.Wait() }()
+	t.Cleanup(func() {
+		// TERM lets the master end its workers; it is stopped by its own process id.
+		_ = process.Process.Signal(syscall.SIGTERM)
+		<-exited
+		if t.Failed() {
+			t.Logf("nginx said:\n%s", output.String())
+		}
+	})
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		connection, err := net.DialTimeout("tcp", n.Address, time.Second)
+		if err == nil {
+			connection.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nginx does not listen on %s: %v\n%s", n.Address, err, output.String())
+		}
+	}
+}
+
+// FreeAddress is a loopback address with a port that nobody listens on.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
