@@ -257,7 +257,7 @@ func TestBodyLimits(t *testing.T) {
 	if got := b.do(r); got.status != http.StatusForbidden {
 		t.Errorf("XML body: %d", got.status)
 	}
-	if got := b.get("/saml/okta/acs"); got.status != http.StatusMethodNotAllowed {
+	if got := b.get("/saml/okta/acs"); got.status != http.StatusNotFound {
 		t.Errorf("GET: %d", got.status)
 	}
 	if got := b.post("/saml/nobody/acs", "cross-site", url.Values{"SAMLResponse": {"a"}}); got.status != http.StatusNotFound {
