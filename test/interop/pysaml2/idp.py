@@ -15,6 +15,7 @@ from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.config import IdPConfig
 from saml2.saml import NameID
 from saml2.server import Server
+from saml2.sigver import verify_redirect_signature
 
 logging.disable(logging.CRITICAL)
 FOLDER = sys.argv[1]
@@ -57,10 +58,10 @@ def algorithms(cmd):
     if cmd.get("transport"):
         part["key_enc"] = cmd["transport"]
     saml2.entity.pre_encryption_part = functools.partial(PLAIN_PART, **part)
-    key_type = cmd.get("session_key", "des-192")
+    chosen = cmd.get("session_key", "des-192")
 
-    def encrypt(self, statement, enc_key, template, key_type_=key_type, node_xpath=None, node_id=None):
-        return PLAIN_ENCRYPT(self, statement, enc_key, template, key_type_, node_xpath, node_id)
+    def encrypt(self, statement, enc_key, template, key_type=None, node_xpath=None, node_id=None):
+        return PLAIN_ENCRYPT(self, statement, enc_key, template, chosen, node_xpath, node_id)
 
     saml2.sigver.CryptoBackendXmlSec1.encrypt_assertion = encrypt
 
@@ -79,11 +80,22 @@ def respond(idp, cmd):
     return {"xml": str(response)}
 
 
+def verify_query(idp, cmd):
+    """Check the signature of the Redirect binding with the certificates of the service provider's metadata."""
+    message = {"SAMLRequest": cmd["message"], "RelayState": cmd["relay_state"], "SigAlg": cmd["sigalg"], "Signature": cmd["signature"]}
+    certs = idp.metadata.certs(cmd["sp"], "any", "signing")
+    if not any(verify_redirect_signature(message, idp.sec.sec_backend, cert) for cert in certs):
+        raise ValueError("the query's signature does not verify with %d certificates" % len(certs))
+    # This version looks for an XML signature whatever the binding is.
+    idp.config.setattr("idp", "want_authn_requests_signed", False)
+
+
 def read_authn_request(idp, cmd):
     if cmd["binding"] == "post":
         request = idp.parse_authn_request(cmd["message"], BINDING_HTTP_POST)
     else:
-        request = idp.parse_authn_request(cmd["message"], BINDING_HTTP_REDIRECT, relay_state=cmd["relay_state"], sigalg=cmd["sigalg"], signature=cmd["signature"])
+        verify_query(idp, cmd)
+        request = idp.parse_authn_request(cmd["message"], BINDING_HTTP_REDIRECT)
     m = request.message
     return {"id": m.id, "issuer": m.issuer.text, "acs": m.assertion_consumer_service_url,
             "name_id_policy": m.name_id_policy is not None, "force_authn": m.force_authn or ""}
@@ -106,7 +118,8 @@ def read_logout_request(idp, cmd):
     if cmd["binding"] == "post":
         request = idp.parse_logout_request(cmd["message"], BINDING_HTTP_POST)
     else:
-        request = idp.parse_logout_request(cmd["message"], BINDING_HTTP_REDIRECT, relay_state=cmd["relay_state"], sigalg=cmd["sigalg"], signature=cmd["signature"])
+        verify_query(idp, cmd)
+        request = idp.parse_logout_request(cmd["message"], BINDING_HTTP_REDIRECT)
     m = request.message
     return {"id": m.id, "name_id": m.name_id.text, "indexes": [i.text for i in m.session_index]}
 
