@@ -165,7 +165,10 @@ func (t *txn) insertRecords(sealed []audit.Sealed) error {
 	return nil
 }
 
-func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// valid makes text that any database takes: PostgreSQL has no NUL and insists on UTF-8. The record's own line is JSON and keeps what it can.
+func valid(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
 
 // actorKey is what AuditQuery.Actor is compared with.
 func actorKey(a audit.Actor) string {

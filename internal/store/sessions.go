@@ -157,7 +157,7 @@ func (t *txn) CreateSession(s Session) error {
 }
 
 // nameIDKey is what a LogoutRequest's NameID is compared by: its value. Format and qualifiers are left out, because IdPs are known to omit them there.
-func nameIDKey(n NameID) string { return n.Value }
+func nameIDKey(n NameID) string { return valid(n.Value) }
 
 func (t *txn) EndSessions(m SessionMatch) ([]EndedSession, error) {
 	w, err := m.where()

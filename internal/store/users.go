@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 )
 
 const userColumns = `id, email, first_name, last_name, idp_uid, idp_name, created_at, updated_at, last_sign_in_at, last_sign_in_ip, suspended_at, suspend_reason`
@@ -167,7 +166,7 @@ func (t *txn) SaveLink(l Link) error {
 	}
 	var subject any
 	if l.Subject != "" {
-		subject = strings.ToValidUTF8(l.Subject, "\uFFFD")
+		subject = valid(l.Subject)
 		var owner string
 		err := notFound(t.sql.QueryRowContext(t.ctx, `SELECT user_id FROM links WHERE idp_uid = $1 AND subject = $2`, l.IdP.UID, subject).Scan(&owner))
 		if err == nil && owner != l.UserID {
