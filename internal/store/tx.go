@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -17,7 +16,7 @@ const maxAttempts = 6
 type txn struct {
 	ctx       context.Context
 	db        *DB
-	sql       *sql.Tx
+	sql       querier
 	at        time.Time
 	records   []audit.Record
 	evictions []Eviction
