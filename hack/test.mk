@@ -12,12 +12,16 @@ test-deps: ## Install what the tests need (Debian, root), or say what is missing
 test: test-deps assets build ## Everything that needs no cluster node: unit, golden, real API server, stores, IdPs, browser, proxies.
 	go test -timeout 20m ./...
 
+.PHONY: e2e
+e2e: ## The product as pods on a real node; leaves nothing behind.
+	@hack/test-e2e.sh
+
 .PHONY: lint
 lint: lint-api ## gofmt, go vet, staticcheck, kube-api-linter.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted" >&2; exit 1; fi
 	go vet ./...
 	cd hack/cluster && go vet ./...
-	go run -modfile=hack/tools/go.mod honnef.co/go/tools/cmd/staticcheck ./...
+	$(TOOL) staticcheck ./...
 
 .PHONY: verify
 verify: generate manifests docs-reference ## Fail when generated files are not up to date.
