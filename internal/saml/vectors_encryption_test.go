@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,7 +161,40 @@ func encryptionVectors() []vector {
 			return replace(between(s, `<xenc:EncryptionMethod Algorithm="http://www.w3.org/2009/xmlenc11#aes256-gcm"`, "/>"), "")(s)
 		})),
 	}
-	return append(append(algorithmVectors(), list...), partVectors()...)
+	return slices.Concat(algorithmVectors(), list, partVectors(), contextVectors())
+}
+
+// outside encrypts the assertion without its namespace declarations, which go to the Response. SAML's elements in it get the prefix.
+func outside(prefix string) func(string) string {
+	return func(s string) string {
+		const schema = ` xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"`
+		const saml = ` xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"`
+		a := assertionOf(s)
+		plain := strings.NewReplacer("<saml:", "<"+prefix+":", "</saml:", "</"+prefix+":").Replace(replace(saml+schema, "")(a))
+		data, err := xmlenc.Encrypt([]byte(plain), []*rsa.PublicKey{public(shared().current)}, xmlenc.Options{})
+		if err != nil {
+			panic(err)
+		}
+		declared := schema
+		if prefix != "saml" { // which the Response declares anyway
+			declared += strings.Replace(saml, "saml", prefix, 1)
+		}
+		s = replace(a, "<saml:EncryptedAssertion>"+string(data)+"</saml:EncryptedAssertion>")(s)
+		return replace("<samlp:Response ", "<samlp:Response"+declared+" ")(s)
+	}
+}
+
+// contextVectors are plaintexts that use namespace declarations from outside of the ciphertext, as xmlsec1 writes them.
+func contextVectors() []vector {
+	return []vector{
+		{rule: 5, class: 26, name: "encrypted: namespaces declared outside, assertion signed", edit: sent(outside("saml")), verify: wasEncrypted},
+		{rule: 5, class: 26, name: "encrypted: namespaces declared outside, response signed", edit: both(signResponse, inResponse(outside("saml"))), verify: wasEncrypted},
+		{rule: 5, class: 26, name: "encrypted: namespaces declared outside, both signed", edit: both(func(r *samltest.Response) { r.SignAssertion = true }, signResponse, inResponse(outside("saml"))), verify: wasEncrypted},
+		{rule: 5, class: 29, name: "encrypted: SAML's namespace under a prefix that nobody signed", want: ReasonDecryptionFailed, check: CheckEncryption,
+			edit: both(signResponse, inResponse(outside("q")))},
+		{rule: 5, class: 29, name: "encrypted: meaning of a prefix changed after the response was signed", want: ReasonDecryptionFailed, check: CheckEncryption,
+			edit: both(signResponse, inResponse(outside("q")), sent(replace(` xmlns:q="urn:oasis:names:tc:SAML:2.0:assertion"`, ` xmlns:q="urn:evil"`)))},
+	}
 }
 
 // inResponseCipher changes the data's ciphertext before the Response is signed.
