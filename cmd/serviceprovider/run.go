@@ -1,152 +1,258 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
+	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web"
 	"sallyport.dev/sallyport/internal/web/source"
 )
 
-const shutdown = 15 * time.Second
+const (
+	openTimeout = 60 * time.Second
+	// Proxies keep connections to us for about a minute: ours must last longer, or one is closed just as a request goes out.
+	idleTimeout    = 3 * time.Minute
+	maxHeaderBytes = 64 << 10
+)
 
-func run(ctx context.Context, o options, log *slog.Logger) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	storeURL, err := o.storeURL()
+// addresses are where the listeners ended up, for tests that listen on port 0.
+type addresses struct{ public, management, grpc string }
+
+// run serves until ctx ends, then drains. started, where it is set, is called when the listeners are open.
+func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, started func(addresses)) error {
+	db, err := openStore(ctx, o)
 	if err != nil {
 		return err
 	}
-	database, err := store.Open(ctx, storeURL, store.Options{AuditWriter: o.auditWriter, Reload: o.storeURL})
-	if err != nil {
-		return fmt.Errorf("opening the store: %w", err)
-	}
-	defer database.Close()
-	program, err := web.New(ctx, web.Options{Store: database, Log: log, TokenFile: o.tokenFile, Audit: writeAudit})
-	if err != nil {
-		return err
-	}
-	// What runs in the background outlives the signal to stop: until the last request is answered, sessions end and records go out.
-	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
-	go func() { ended <- program.Run(background) }()
-	follow(background, o, program, log)
-	err = serve(ctx, o, program, log)
-	stopBackground()
-	return errors.Join(err, <-ended)
-}
-
-// serve answers on both ports until ctx ends.
-func serve(ctx context.Context, o options, program *web.Server, log *slog.Logger) error {
-	public, err := listen(o.listen, program.Public())
+	defer func() {
+		if err := db.Close(); err != nil {
+			log.Error("closing the store", "error", err)
+		}
+	}()
+	server, err := web.New(ctx, web.Options{
+		Store: db, Log: log, TokenFile: o.tokenFile, MaxBody: o.maxBody, Sessions: session.Options{CacheBytes: uint64(o.cacheBytes)},
+		Audit: func(lines []store.AuditLine) error { return writeLines(stdout, lines) },
+	})
 	if err != nil {
 		return err
 	}
-	private, err := listen(o.managementListen, program.Management())
+	// What runs beside the listeners goes on while they drain.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := server.Run(background); err != nil {
+			log.Error("keeping house", "error", err)
+		}
+	})
+	if err := follow(background, o, log, server, &running); err != nil {
+		return err
+	}
+	listeners, err := listen(o, log, server)
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 2)
-	go func() { failed <- public.serve(o.tlsCertificate, o.tlsKey) }()
-	go func() { failed <- private.serve("", "") }()
-	log.Info("serving", "address", public.listener.Addr().String(), "management", private.listener.Addr().String())
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
+	if started != nil {
+		started(listeners.addresses)
 	}
-	// Readiness fails first, and everything is still answered until every proxy has noticed; only then the last requests finish.
-	log.Info("stopping", "drain", o.drain.String())
-	program.Drain()
-	time.Sleep(o.drain)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdown)
-	defer cancel()
-	return errors.Join(public.http.Shutdown(ctx), private.http.Shutdown(ctx))
-}
-
-// writeAudit puts audit records on standard output, one a line.
-func writeAudit(lines []store.AuditLine) error {
-	w := bufio.NewWriter(os.Stdout)
-	for _, line := range lines {
-		w.Write(line.Line)
-		w.WriteByte('\n')
-	}
-	return w.Flush()
-}
-
-// server is one port.
-type server struct {
-	listener net.Listener
-	http     *http.Server
-}
-
-func listen(address string, handler http.Handler) (*server, error) {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	return &server{listener, &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-	}}, nil
-}
-
-func (s *server) serve(certificate, key string) error {
-	var err error
-	if certificate != "" {
-		err = s.http.ServeTLS(s.listener, certificate, key)
-	} else {
-		err = s.http.Serve(s.listener)
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
+	err = listeners.serve(ctx, func() {
+		log.Info("draining", "for", o.drain)
+		server.Drain()
+	}, o.drain, o.shutdown)
+	stop()
+	running.Wait()
 	return err
 }
 
-// follow takes snapshots from the directory, and from the API server where there is one: what is mounted serves while the API server is down.
-func follow(ctx context.Context, o options, program *web.Server, log *slog.Logger) {
-	live := func() bool { return false }
-	if o.snapshotSecret != "" {
-		if client, err := inCluster(); err != nil {
-			log.Warn("the API server cannot be used; the mounted snapshot is followed alone", "error", err)
-		} else {
-			secrets := source.NewSecrets(client, o.namespace, o.snapshotSecret, log)
-			live = secrets.Live
-			go secrets.Follow(ctx, program.Apply)
-		}
-	}
-	if o.snapshotDir == "" {
-		return
-	}
-	directory := source.NewDirectory(o.snapshotDir, clock.RealClock{}, log)
-	// The first look is before the ports open, so that a pod that was restarted is ready at once. What is not there yet comes later.
-	_ = directory.Load(program.Apply)
-	go directory.Follow(ctx, program.Apply, live)
-}
-
-func inCluster() (dynamic.Interface, error) {
-	config, err := rest.InClusterConfig()
+func openStore(ctx context.Context, o *options) (*store.DB, error) {
+	url, err := o.storeURL()
 	if err != nil {
 		return nil, err
 	}
-	return dynamic.NewForConfig(config)
+	signer, err := readSigner(o.auditKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	db, err := store.Open(ctx, url, store.Options{AuditWriter: o.auditWriter, Signer: signer, Reload: o.storeURL})
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	return db, nil
 }
 
+func readSigner(file string) (*audit.Signer, error) {
+	if file == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-key-file: %w", err)
+	}
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return nil, errors.New("--audit-key-file holds no PEM block: make one with `openssl genpkey -algorithm ed25519`")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-key-file: %w", err)
+	}
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("--audit-key-file holds a %T: an Ed25519 key is needed", key)
+	}
+	return audit.NewSigner(private)
+}
+
+func writeLines(w io.Writer, lines []store.AuditLine) error {
+	var all []byte
+	for _, l := range lines {
+		all = append(append(all, l.Line...), '\n')
+	}
+	_, err := w.Write(all)
+	return err
+}
+
+// follow brings snapshots: from the directory at once, from the API server as soon as it answers, which is then the newer one.
+func follow(ctx context.Context, o *options, log *slog.Logger, server *web.Server, running *sync.WaitGroup) error {
+	overtaken := func() bool { return false }
+	var directory *source.Directory
+	if o.snapshotDir != "" {
+		directory = source.NewDirectory(o.snapshotDir, clock.RealClock{}, log)
+		// A failure is logged there, and the directory is looked at again.
+		_ = directory.Load(server.Apply)
+	}
+	if o.snapshotSecret != "" {
+		secrets, err := inCluster(o, log)
+		if err != nil {
+			return err
+		}
+		overtaken = secrets.Live
+		running.Go(func() { secrets.Follow(ctx, server.Apply) })
+	}
+	if directory != nil {
+		running.Go(func() { directory.Follow(ctx, server.Apply, overtaken) })
+	}
+	return nil
+}
+
+func inCluster(o *options, log *slog.Logger) (*source.Secrets, error) {
+	config, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("--snapshot-secret works inside a cluster only: %w", err)
+	}
+	namespace, err := o.ownNamespace()
+	if err != nil {
+		return nil, err
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return source.NewSecrets(client, namespace, o.snapshotSecret, log), nil
+}
+
+// listeners are the open ports.
+type listeners struct {
+	addresses
+	public, management         *http.Server
+	publicPort, managementPort net.Listener
+	grpc                       *grpc.Server
+	grpcPort                   net.Listener
+}
+
+func listen(o *options, log *slog.Logger, server *web.Server) (*listeners, error) {
+	var certificate *tls.Config
+	if o.tlsCert != "" {
+		pair, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert and --tls-key: %w", err)
+		}
+		certificate = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	}
+	l := &listeners{}
+	var err error
+	if l.publicPort, err = net.Listen("tcp", o.listen); err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if l.managementPort, err = net.Listen("tcp", o.managementListen); err != nil {
+		return nil, errors.Join(fmt.Errorf("--management-listen: %w", err), l.publicPort.Close())
+	}
+	l.addresses.public, l.addresses.management = l.publicPort.Addr().String(), l.managementPort.Addr().String()
+	if certificate != nil {
+		l.publicPort = tls.NewListener(l.publicPort, certificate)
+	}
+	errorLog := slog.NewLogLogger(log.Handler(), slog.LevelWarn)
+	l.public = &http.Server{Handler: server.Public(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errorLog, TLSConfig: certificate}
+	l.management = &http.Server{Handler: server.Management(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errorLog}
+	if o.grpcListen == "" {
+		return l, nil
+	}
+	if l.grpcPort, err = net.Listen("tcp", o.grpcListen); err != nil {
+		return nil, errors.Join(fmt.Errorf("--grpc-listen: %w", err), l.publicPort.Close(), l.managementPort.Close())
+	}
+	l.addresses.grpc = l.grpcPort.Addr().String()
+	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(1 << 20)}
+	if certificate != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(certificate)))
+	}
+	l.grpc = server.NewExtAuthz(options...)
+	return l, nil
+}
+
+// serve runs until ctx ends or a listener fails. Then readiness fails first, everything is served on for drain, and what still runs gets timeout to end.
+func (l *listeners) serve(ctx context.Context, beginDrain func(), drain, timeout time.Duration) error {
+	failed := make(chan error, 3)
+	go func() { failed <- l.public.Serve(l.publicPort) }()
+	go func() { failed <- l.management.Serve(l.managementPort) }()
+	if l.grpc != nil {
+		go func() { failed <- l.grpc.Serve(l.grpcPort) }()
+	}
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		beginDrain()
+		select {
+		case err = <-failed:
+		case <-time.After(drain):
+		}
+	}
+	last, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if l.grpc != nil {
+		stopped := make(chan struct{})
+		go func() { l.grpc.GracefulStop(); close(stopped) }()
+		select {
+		case <-stopped:
+		case <-last.Done():
+			l.grpc.Stop()
+		}
+	}
+	// The management port goes last: probes are answered to the end.
+	return errors.Join(err, l.public.Shutdown(last), l.management.Shutdown(last))
+}

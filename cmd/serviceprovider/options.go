@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"sallyport.dev/sallyport/internal/web/signin"
+)
+
+// options are the flags.
+type options struct {
+	snapshotDir, snapshotSecret, namespace string
+	store, storeURLFile                    string
+	listen, managementListen, grpcListen   string
+	tokenFile, tlsCert, tlsKey             string
+	auditWriter, auditKeyFile              string
+	maxBody, cacheBytes                    int64
+	drain, shutdown                        time.Duration
+	logLevel                               slog.Level
+	version                                bool
+}
+
+func parse(args []string, usage io.Writer) (*options, error) {
+	o := &options{}
+	f := flag.NewFlagSet("serviceprovider", flag.ContinueOnError)
+	f.SetOutput(usage)
+	f.StringVar(&o.snapshotDir, "snapshot-dir", "", "directory with the snapshot's files, mounted from its Secrets or written by `kubectl sso render`")
+	f.StringVar(&o.snapshotSecret, "snapshot-secret", "", "name of the ServiceProvider whose snapshot Secrets to watch; only inside a cluster")
+	f.StringVar(&o.namespace, "namespace", "", "namespace of those Secrets (default: the pod's)")
+	f.StringVar(&o.store, "store", "", "sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE")
+	f.StringVar(&o.storeURLFile, "store-url-file", "", "file that holds the store's URL; it is read again for new connections, so that a password can be rotated")
+	f.StringVar(&o.listen, "listen", ":8080", "address of the public port")
+	f.StringVar(&o.managementListen, "management-listen", "127.0.0.1:8081", "address of the management port: probes, metrics and /v1/")
+	f.StringVar(&o.grpcListen, "grpc-listen", "", "address of Envoy's ext_authz over gRPC (default: not served)")
+	f.StringVar(&o.tokenFile, "management-token-file", "", "file that holds the bearer token of the management API (default: the API refuses everything)")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate chain as PEM, to serve https directly (default: http, behind a proxy that ends TLS)")
+	f.StringVar(&o.tlsKey, "tls-key", "", "private key of --tls-cert as PEM")
+	f.StringVar(&o.auditWriter, "audit-writer", "", "name of this process in the audit log, the same after a restart (default: the host's name)")
+	f.StringVar(&o.auditKeyFile, "audit-key-file", "", "Ed25519 private key as PKCS #8 PEM that signs audit checkpoints (default: none are made)")
+	f.Int64Var(&o.maxBody, "max-response-bytes", signin.DefaultMaxBody, "largest SAML response that is read, at most 2097152")
+	f.Int64Var(&o.cacheBytes, "session-cache-bytes", 64<<20, "memory for the session cache")
+	f.DurationVar(&o.drain, "drain", 3*time.Second, "how long to go on serving after SIGTERM, while readiness fails and proxies look elsewhere")
+	f.DurationVar(&o.shutdown, "shutdown-timeout", 20*time.Second, "how long requests that run may take to end after that")
+	f.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	f.BoolVar(&o.version, "version", false, "print the version and exit")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if o.version {
+		return o, nil
+	}
+	return o, o.check(f.Args())
+}
+
+func (o *options) check(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q is not a flag: run with --help", rest[0])
+	case o.snapshotDir == "" && o.snapshotSecret == "":
+		return errors.New("--snapshot-dir or --snapshot-secret says where the snapshot is")
+	case (o.store == "") == (o.storeURLFile == ""):
+		return errors.New("exactly one of --store and --store-url-file says where the store is, for example --store sqlite:///var/lib/sallyport/store.db")
+	case (o.tlsCert == "") != (o.tlsKey == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	case o.maxBody < 1 || o.maxBody > signin.MaxMaxBody:
+		return fmt.Errorf("--max-response-bytes is %d: 1 to %d are allowed", o.maxBody, signin.MaxMaxBody)
+	case o.cacheBytes < 1<<20:
+		return errors.New("--session-cache-bytes is less than 1 MiB")
+	}
+	return nil
+}
+
+// storeURL is the store's URL of today.
+func (o *options) storeURL() (string, error) {
+	if o.storeURLFile == "" {
+		return o.store, nil
+	}
+	content, err := os.ReadFile(o.storeURLFile)
+	if err != nil {
+		return "", fmt.Errorf("--store-url-file: %w", err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
+
+// ownNamespace is the namespace to look in: the flag's, or where the pod runs.
+func (o *options) ownNamespace() (string, error) {
+	if o.namespace != "" {
+		return o.namespace, nil
+	}
+	content, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err != nil {
+		return "", fmt.Errorf("--namespace is missing, and the pod's own is not known: %w", err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
