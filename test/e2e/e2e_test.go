@@ -120,7 +120,10 @@ func TestBadInputIsRefusedInWords(t *testing.T) {
 }
 
 func TestServingGoesOnWithoutOperatorAndAPIServer(t *testing.T) {
-	cluster := filepath.Join(root(), ".cluster", "bin", "cluster")
+	cluster, err := filepath.Abs(filepath.Join(root(), ".cluster", "bin", "cluster"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	address := must(t, "get", "service", "main-sallyport", "-o", "jsonpath={.spec.clusterIP}")
 	must(t, "-n", "sallyport-system", "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--wait=false")
 	pause := exec.Command(cluster, "pause-component", "kube-apiserver")
