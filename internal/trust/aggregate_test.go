@@ -25,7 +25,9 @@ type aggregate struct {
 
 const aggregateHead = xmlHead + `<md:EntitiesDescriptor ` + names + ` ID="_root" Name="https://federation.example" validUntil="2026-06-15T00:00:00Z" cacheDuration="PT6H">` + "\n"
 
-func (a aggregate) entityID(i int) string { return fmt.Sprintf("https://idp%d.example.com/metadata", i) }
+func (a aggregate) entityID(i int) string {
+	return fmt.Sprintf("https://idp%d.example.com/metadata", i)
+}
 
 func (a aggregate) writeTo(w io.Writer) {
 	text := bufio.NewWriterSize(w, 32<<10)
