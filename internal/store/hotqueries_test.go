@@ -103,3 +103,28 @@ func HotQueries(d *DB) map[string]HotQuery {
 	add("evictions", `SELECT id, at, hash FROM evictions WHERE at > $1`, 4990)
 	return out
 }
+
+// OnStatement calls fn before every statement of every transaction.
+func OnStatement(d *DB, fn func()) {
+	d.wrap = func(q querier) querier { return hook{q, fn} }
+}
+
+type hook struct {
+	querier
+	fn func()
+}
+
+func (h hook) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	h.fn()
+	return h.querier.ExecContext(ctx, query, args...)
+}
+
+func (h hook) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	h.fn()
+	return h.querier.QueryContext(ctx, query, args...)
+}
+
+func (h hook) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	h.fn()
+	return h.querier.QueryRowContext(ctx, query, args...)
+}

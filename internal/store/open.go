@@ -78,6 +78,8 @@ type DB struct {
 	lanes       chan *lane
 	bounds      atomic.Pointer[debugBounds]
 	debugAdds   atomic.Uint64
+	// wrap lets a test see every statement of a transaction; nil otherwise.
+	wrap func(querier) querier
 
 	mu          sync.Mutex
 	subscribers map[int]func(Eviction)

@@ -45,6 +45,9 @@ func (d *DB) once(ctx context.Context, fn func(tx Tx) error) (err error) {
 		return fmt.Errorf("store: %w", err)
 	}
 	t := &txn{ctx: ctx, db: d, sql: begun, at: d.now()}
+	if d.wrap != nil {
+		t.sql = d.wrap(begun)
+	}
 	committed := false
 	defer func() {
 		if !committed {

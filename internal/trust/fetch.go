@@ -44,6 +44,8 @@ type FetcherOptions struct {
 	UserAgent string
 	// Clock is what validUntil is compared with; nil is the machine's.
 	Clock clock.PassiveClock
+	// Resolver looks up host names; nil is the system's.
+	Resolver *net.Resolver
 	// Proxy returns the proxy for a URL, nil for none; nil takes HTTPS_PROXY and NO_PROXY from the environment. Whoever sets a proxy lets
 	// it decide which addresses may be connected to: behind it, only addresses written as such in the URL are checked here.
 	Proxy func(*url.URL) (*url.URL, error)
@@ -125,11 +127,13 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) (*Result, error) {
 	r.Parse.MaxBytes, r.Parse.share = f.o.MaxBytes, f.budget.share(ctx)
 	body := &watchedReader{r: response.Body}
 	result.Metadata, err = ParseMetadata(body, r.Parse)
-	if body.err != nil {
+	switch {
+	case body.err != nil:
 		// What was read so far is not what the server meant to say.
 		return nil, f.transportError(ctx, body.err, response.Request.URL)
-	}
-	if err != nil {
+	case err != nil && ctx.Err() != nil:
+		return nil, f.transportError(ctx, ctx.Err(), response.Request.URL)
+	case err != nil:
 		return nil, err
 	}
 	return result, nil
@@ -236,7 +240,7 @@ func (f *Fetcher) get(ctx context.Context, target *url.URL, r Request, roots *x5
 	if err != nil {
 		return nil, fail(KindConnection, "The proxy in the operator's environment is not a URL.")
 	}
-	dialer := &net.Dialer{KeepAlive: -1}
+	dialer := &net.Dialer{KeepAlive: -1, Resolver: f.o.Resolver}
 	transport := &http.Transport{
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives:      true,

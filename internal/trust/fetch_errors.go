@@ -25,8 +25,10 @@ func (f *Fetcher) transportError(ctx context.Context, err error, target *url.URL
 		return problem
 	}
 	timeout := ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)
-	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		if dns.IsNotFound {
+	// A name that has addresses of the wrong kind only is an AddrError.
+	_, unsuitable := errors.AsType[*net.AddrError](err)
+	if dns, ok := errors.AsType[*net.DNSError](err); ok || unsuitable {
+		if unsuitable || dns.IsNotFound {
 			return fail(KindDNS, "The host name %s has no address: check the spelling of the metadata URL, and whether the cluster's DNS knows the name.", host)
 		}
 		return fail(KindDNS, "The DNS servers of the cluster do not answer for %s.", host)

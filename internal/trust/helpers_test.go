@@ -81,9 +81,16 @@ func issue(t testing.TB, template, parent *x509.Certificate, key, parentKey cryp
 	return identity{key: key, certificate: certificate}
 }
 
+// signer is the same for the same name in one test run.
 func signer(t testing.TB, name string) identity {
-	return certify(t, rsaKey(t, name, 2048), name, testNow.AddDate(-1, 0, 0), testNow.AddDate(2, 0, 0))
+	if known, ok := signers.Load(name); ok {
+		return known.(identity)
+	}
+	known, _ := signers.LoadOrStore(name, certify(t, rsaKey(t, name, 2048), name, testNow.AddDate(-1, 0, 0), testNow.AddDate(2, 0, 0)))
+	return known.(identity)
 }
+
+var signers sync.Map
 
 func keyDescriptor(use, certificate string) string {
 	if use != "" {

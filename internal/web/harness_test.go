@@ -95,21 +95,44 @@ func newWorld(t *testing.T, edit ...func(*snapshot.Snapshot)) *world {
 	return w
 }
 
-func (w *world) addIdP(name string) {
-	w.t.Helper()
+// made is an IdP with our connection to it. Keys take a while to make, so tests share them.
+type made struct {
+	idp        *samltest.IdP
+	connection snapshot.Connection
+}
+
+var (
+	madeMutex sync.Mutex
+	madeIdPs  = map[string]made{}
+)
+
+func makeIdP(t *testing.T, name string) made {
+	t.Helper()
+	madeMutex.Lock()
+	defer madeMutex.Unlock()
+	if known, ok := madeIdPs[name]; ok {
+		return known
+	}
 	host := "https://" + name + ".idp.example"
 	idp, err := samltest.NewIdP(host+"/metadata", host+"/sso", host+"/slo", time.Now())
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	c, err := idp.Connection(spURL, name, time.Now())
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	c.UID, c.Enabled, c.Type, c.DisplayName = "uid-"+name, true, "Generic", strings.ToUpper(name[:1])+name[1:]
 	c.Provisioning.JIT, c.Mapping, c.Logout.Enabled = true, identity.Preset("Generic"), true
-	w.idps[name] = idp
-	w.snapshot.Connections = append(w.snapshot.Connections, c)
+	madeIdPs[name] = made{idp, c}
+	return madeIdPs[name]
+}
+
+func (w *world) addIdP(name string) {
+	w.t.Helper()
+	m := makeIdP(w.t, name)
+	w.idps[name] = m.idp
+	w.snapshot.Connections = append(w.snapshot.Connections, m.connection)
 }
 
 // start runs a service provider on the world's store.

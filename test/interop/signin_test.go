@@ -122,9 +122,7 @@ func TestGroupsDecideWhoMayEnter(t *testing.T) {
 			"proxy_pass http://sallyport/authz/nginx;", "proxy_pass http://sallyport/authz/nginx?groups=dev,ops;",
 			"rewrite ^ /authz/forward? break;", "rewrite ^ /authz/forward?groups=dev,ops? break;").Replace(files["sallyport-check.conf"])
 	}})
-	if text := r.signIn(appURL+"/", "alice@acme.example", "alice"); true {
-		text.WaitText("Hello Alice Adams")
-	}
+	r.signIn(appURL+"/", "alice@acme.example", "alice").WaitText("Hello Alice Adams")
 	bob := r.signIn(appURL+"/?groups=sales", "bob@acme.example", "bob")
 	bob.WaitText("You have no access here")
 	if got := r.get(appURL+"/api?groups=sales", r.cookies(bob)); got.status != http.StatusForbidden {
@@ -134,9 +132,11 @@ func TestGroupsDecideWhoMayEnter(t *testing.T) {
 
 func TestEverySortOfResponseIsUnderstood(t *testing.T) {
 	tests := map[string]options{
-		"encrypted assertion, required": {saml: "response: {encryption: Required}", remote: func(sp *simplesamlphp.SP) { sp.EncryptAssertions = true }},
-		"signed response, required":     {saml: "response: {responseSignature: Required}", remote: func(sp *simplesamlphp.SP) { sp.SignResponse = true }},
-		"request by POST":               {saml: "request: {binding: POST}"},
+		"encrypted assertion in a signed response": {saml: "response: {encryption: Required}", remote: func(sp *simplesamlphp.SP) {
+			sp.EncryptAssertions, sp.SignResponse = true, true
+		}},
+		"signed response": {saml: "response: {responseSignature: Required}", remote: func(sp *simplesamlphp.SP) { sp.SignResponse = true }},
+		"request by POST": {saml: "request: {binding: POST}"},
 		"NameID is an address": {saml: "request: {nameIDFormat: EmailAddress}", remote: func(sp *simplesamlphp.SP) {
 			sp.NameIDFormat = simplesamlphp.EmailNameID
 		}},
@@ -148,11 +148,20 @@ func TestEverySortOfResponseIsUnderstood(t *testing.T) {
 	}
 }
 
-func TestAPlainAssertionIsRefusedWhereEncryptionIsRequired(t *testing.T) {
-	r := newRig(t, options{saml: "response: {encryption: Required}"})
-	tab := r.signIn(appURL+"/", "alice@acme.example", "alice")
-	tab.WaitText("Reference")
-	if got := r.get(appURL+"/api", r.cookies(tab)); got.status != http.StatusUnauthorized {
-		t.Errorf("refused, and the application answers %d", got.status)
+func TestResponsesBelowTheDemandAreRefused(t *testing.T) {
+	tests := map[string]options{
+		"plain where encryption is required":              {saml: "response: {encryption: Required}"},
+		"signed assertion where the response should be":   {saml: "response: {responseSignature: Required}"},
+		"CBC without a signature over the encrypted data": {remote: func(sp *simplesamlphp.SP) { sp.EncryptAssertions = true }},
+	}
+	for name, o := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, o)
+			tab := r.signIn(appURL+"/", "alice@acme.example", "alice")
+			tab.WaitText("Reference")
+			if got := r.get(appURL+"/api", r.cookies(tab)); got.status != http.StatusUnauthorized {
+				t.Errorf("refused, and the application answers %d", got.status)
+			}
+		})
 	}
 }

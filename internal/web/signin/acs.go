@@ -5,6 +5,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -122,12 +123,11 @@ func (h *Handler) findPending(r *http.Request, a *arrival) error {
 func (h *Handler) verify(ctx context.Context, a *arrival) (*saml.Assertion, *saml.Refusal, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
 	defer cancel()
-	select {
-	case h.verifying <- struct{}{}:
-		defer func() { <-h.verifying }()
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+	release, err := h.gate.Acquire(ctx, neighbourhood(a.who.IP))
+	if err != nil {
+		return nil, nil, err
 	}
+	defer release()
 	started := time.Now()
 	defer func() { h.Metrics.Verification.Observe(time.Since(started).Seconds()) }()
 	var pending *saml.Pending
@@ -137,6 +137,19 @@ func (h *Handler) verify(ctx context.Context, a *arrival) (*saml.Assertion, *sam
 	}
 	assertion, refusal := a.c.SAML.Accept(ctx, a.response, pending, h.Clock.Now())
 	return assertion, refusal, nil
+}
+
+// neighbourhood is what counts as one client: an IPv4 address, or the /64 that one IPv6 host can take any address of.
+func neighbourhood(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil || addr.Unmap().Is4() {
+		return ip
+	}
+	prefix, err := addr.Prefix(64)
+	if err != nil {
+		return ip
+	}
+	return prefix.String()
 }
 
 // admit runs rules 10 to 12 and signs the person in: replay guard, domain, user, session and audit record in one transaction.

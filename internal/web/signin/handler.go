@@ -7,6 +7,7 @@ import (
 	"runtime"
 
 	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -33,16 +34,23 @@ type Handler struct {
 	people       *provision.Service
 	maxBody      int64
 	secondFactor string
-	// verifying bounds how many responses are verified at once, so that a flood of bad ones leaves processors for everybody else.
-	verifying chan struct{}
+	// gate bounds how many messages are verified at once, so that a flood of bad ones leaves processors for everybody else, and serves
+	// clients in turn, so that it leaves them a turn too.
+	gate *saml.Gate
 }
+
+// How many messages wait to be verified, in all and of one client; each may be of MaxBody bytes.
+const (
+	maxWaiting          = 256
+	maxWaitingPerClient = 32
+)
 
 // New makes the handler.
 func New(o Options) *Handler {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
 	}
-	return &Handler{Env: o.Env, people: o.People, maxBody: o.MaxBody, secondFactor: o.SecondFactor, verifying: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	return &Handler{Env: o.Env, people: o.People, maxBody: o.MaxBody, secondFactor: o.SecondFactor, gate: saml.NewGate(runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaitingPerClient)}
 }
 
 // Routes adds the paths to a mux. handle wraps a handler that needs the site.

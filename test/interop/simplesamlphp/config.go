@@ -46,7 +46,7 @@ type SP struct {
 	// Certificates are base64 DER, as in metadata, without line breaks. With them the IdP checks signatures of requests.
 	Certificates []string
 	NameIDFormat string
-	// EncryptAssertions encrypts to the first of Certificates.
+	// EncryptAssertions encrypts to the first of Certificates, with AES-128-CBC and RSA-OAEP: this version of SimpleSAMLphp has no choice.
 	EncryptAssertions bool
 	// SignResponse signs the response too, not the assertion alone.
 	SignResponse bool
