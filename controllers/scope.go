@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,7 +24,6 @@ type scope struct {
 	idps            []v1alpha1.IdentityProvider
 	bindings        []v1alpha1.DomainBinding
 	mappings        []v1alpha1.AttributeMapping
-	pods            []corev1.Pod
 
 	// resolve
 	resolved map[string]compile.Resolved

@@ -55,8 +55,6 @@ type selector struct {
 	signed      *xmldsig.Signed
 	rootProblem error
 	digest      hash.Hash
-	// before is the white space between the root's start tag and its signature.
-	before []byte
 	// canonical is the canonical form of shell; before the root's signature was read there is none.
 	canonical []byte
 	// leading is the white space before the root's signature.
@@ -247,15 +245,6 @@ func (s *selector) space(text []byte) error {
 	return nil
 }
 
-// keepSpace keeps the white space between the root's start tag and its signature: both are read before it is known how to hash it.
-func (s *selector) keepSpace(text []byte) error {
-	if len(s.before)+len(text) > maxTagBytes {
-		return fail(KindTooLarge, "There are more than %d bytes of white space before the metadata's signature.", maxTagBytes)
-	}
-	s.before = append(s.before, text...)
-	return nil
-}
-
 func (s *selector) element(raw []byte) error {
 	name := localName(raw)
 	first := s.children == 0 && len(s.shell) == 1
@@ -383,7 +372,6 @@ func (s *selector) signature(raw []byte, first bool) error {
 	if err := s.hashShell(shell); err != nil {
 		return err
 	}
-	s.digest.Write(s.before)
 	return nil
 }
 

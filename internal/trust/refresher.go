@@ -56,8 +56,6 @@ type entry struct {
 	cancel context.CancelFunc
 }
 
-var errGivenUp = errors.New("given up to make room")
-
 // NewRefresher makes a Refresher; it does nothing before Start.
 func NewRefresher(o RefresherOptions) *Refresher {
 	if o.Clock == nil {
