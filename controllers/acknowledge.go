@@ -9,49 +9,45 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/render"
-	"sallyport.dev/sallyport/internal/snapshot"
 )
-
-// programmed is what the ready pods have said they serve.
-type programmed struct {
-	ready, serving int
-	// served is what every ready pod is known to serve, of this revision or an earlier one. Nil: not known.
-	served *snapshot.Snapshot
-	// all is true when there are ready pods and every one serves this revision.
-	all bool
-}
 
 // RevisionOf asks one pod which revision it serves. It may wait for want for a few seconds, so that the answer comes as soon as it is true.
 type RevisionOf func(ctx context.Context, pod *corev1.Pod, token, want string) (string, error)
 
 const (
-	longPoll     = 5 * time.Second
-	pollPause    = 500 * time.Millisecond
-	pollAttempts = 120
+	// longPoll is how long a pod may wait before it answers with what it serves.
+	longPoll = 5 * time.Second
+	// silence is how long a pod that has just become ready may take to say what it serves.
+	silence = 10 * time.Second
 )
+
+// podClient talks to pods, never through a proxy: the token goes to nobody else.
+var podClient = &http.Client{
+	Timeout:       2 * longPoll,
+	Transport:     &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
 
 // HTTPRevision asks over the management port of the pod.
 func HTTPRevision(ctx context.Context, pod *corev1.Pod, token, want string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, longPoll+5*time.Second)
-	defer cancel()
-	address := net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(render.ManagementPort))
+	return askRevision(ctx, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(render.ManagementPort)), token, want)
+}
+
+// askRevision asks at an address.
+func askRevision(ctx context.Context, address, token, want string) (string, error) {
 	query := url.Values{"wait": {want}, "timeout": {longPoll.String()}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v1/revision?"+query.Encode(), nil)
 	if err != nil {
 		return "", err
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := http.DefaultClient.Do(request)
+	response, err := podClient.Do(request)
 	if err != nil {
 		return "", err
 	}
@@ -65,142 +61,78 @@ func HTTPRevision(ctx context.Context, pod *corev1.Pod, token, want string) (str
 	return answer.Revision, json.NewDecoder(io.LimitReader(response.Body, 4<<10)).Decode(&answer)
 }
 
-// podRun is one run of a pod's container: after a restart nothing is known of it any more.
-type podRun struct {
-	uid      types.UID
-	restarts int32
+// programmed is what the ready pods have said they serve.
+type programmed struct {
+	// wanted is the number of pods that there should be, ready that of those that are, and serving that of the ready ones that serve this revision.
+	wanted, ready, serving int
+	// all is true when there are ready pods and every one serves this revision.
+	all bool
 }
 
-// acknowledgements remembers what each pod said last, and asks in the background those that have not said what is wanted.
-type acknowledgements struct {
-	ask    RevisionOf
-	notify func(types.NamespacedName)
-
-	mutex sync.Mutex
-	said  map[podRun]string
-	want  map[podRun]string // being asked, for this revision
-}
-
-func newAcknowledgements(ask RevisionOf, notify func(types.NamespacedName)) *acknowledgements {
-	return &acknowledgements{ask: ask, notify: notify, said: map[podRun]string{}, want: map[podRun]string{}}
-}
-
-// revision returns what the pod is known to serve ("": nothing is known) and sees to it that it is asked if that is not want.
-func (a *acknowledgements) revision(ctx context.Context, key types.NamespacedName, pod *corev1.Pod, want string, token func(context.Context) (string, error)) string {
-	run := runOf(pod)
-	a.mutex.Lock()
-	defer a.mutex.Unlock()
-	if a.said[run] != want && a.want[run] != want {
-		a.want[run] = want
-		go a.poll(context.WithoutCancel(ctx), key, pod.DeepCopy(), run, want, token)
-	}
-	return a.said[run]
-}
-
-func (a *acknowledgements) poll(ctx context.Context, key types.NamespacedName, pod *corev1.Pod, run podRun, want string, token func(context.Context) (string, error)) {
-	defer a.finish(run, want)
-	bearer, err := token(ctx)
-	for range pollAttempts {
-		var got string
-		if err == nil {
-			got, err = a.ask(ctx, pod, bearer, want)
-		}
-		if current := a.hear(run, want, got); !current {
-			return
-		}
-		if got == want {
-			a.notify(key)
-			return
-		}
-		if err != nil {
-			time.Sleep(pollPause)
-			bearer, err = token(ctx)
-		}
-	}
-	a.notify(key)
-}
-
-// hear stores what a pod said and tells whether anybody still wants to know about want.
-func (a *acknowledgements) hear(run podRun, want, got string) bool {
-	a.mutex.Lock()
-	defer a.mutex.Unlock()
-	if got != "" {
-		a.said[run] = got
-	}
-	return a.want[run] == want
-}
-
-func (a *acknowledgements) finish(run podRun, want string) {
-	a.mutex.Lock()
-	defer a.mutex.Unlock()
-	if a.want[run] == want {
-		delete(a.want, run)
-	}
-}
-
-func runOf(pod *corev1.Pod) podRun {
-	run := podRun{uid: pod.UID}
-	for _, c := range pod.Status.ContainerStatuses {
-		run.restarts += c.RestartCount
-	}
-	return run
-}
+// pods is the number of pods for people: of a surge during a rollout they need not know.
+func (p programmed) pods() string { return fmt.Sprintf("%d/%d", min(p.ready, p.wanted), p.wanted) }
 
 // acknowledge finds out what the ready pods serve. It never waits for them: when one has something new to say, there is another pass.
 func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
-	if s.serviceProvider == nil || s.encoded == nil {
+	if s.serviceProvider == nil {
 		return nil
 	}
+	m := s.memory
 	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(s.key.Namespace), client.MatchingLabels(render.Selector(s.key.Name))); err != nil {
+	if err := r.Client.List(ctx, &pods, client.InNamespace(s.key.Namespace), client.MatchingLabels(render.Selector(s.key.Name)), client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
-	secret := types.NamespacedName{Namespace: s.key.Namespace, Name: render.ManagementSecretName(s.key.Name)}
-	token := func(ctx context.Context) (string, error) { return r.token(ctx, secret) }
-	want := s.encoded.Revision
+	var ready []*corev1.Pod
 	for i := range pods.Items {
-		pod := &pods.Items[i]
-		if !podReady(pod) {
-			continue
+		if _, ok := readySince(&pods.Items[i]); ok {
+			ready = append(ready, &pods.Items[i])
 		}
-		s.programmed.ready++
-		said := r.acks.revision(ctx, s.key, pod, want, token)
-		// After a restart of the operator nothing has been said yet, and what status says still holds.
-		if said == want || said == "" && s.serviceProvider.Status.ProgrammedRevision == want {
+	}
+	s.programmed = programmed{wanted: int(max(1, s.serviceProvider.Spec.Replicas)), ready: len(ready)}
+	if m.published.encoded == nil {
+		return nil
+	}
+	want := m.published.encoded.Revision
+	if m.present == nil {
+		m.present = map[podRun]bool{}
+		for _, pod := range ready {
+			m.present[runOf(pod)] = true
+		}
+	}
+	silent := 0
+	for i, revision := range r.acks.revisions(s.key, ready, want, m.token) {
+		since, _ := readySince(ready[i])
+		switch {
+		case revision == want:
 			s.programmed.serving++
+		case revision != "":
+		case m.present[runOf(ready[i])] && s.serviceProvider.Status.ProgrammedRevision == want:
+			// The operator has just started, and what status says still holds.
+			s.programmed.serving++
+		case s.now.Sub(since) < silence:
+			silent++
+			s.later(silence)
 		}
 	}
-	s.programmed.all = s.programmed.ready > 0 && s.programmed.serving == s.programmed.ready
-	if s.programmed.all {
-		r.setServed(s.key, s.output.Snapshot)
+	// A pod that has just come is not counted before it has said something: a rollout is nothing that other objects need to know of.
+	if s.programmed.serving > 0 {
+		s.programmed.ready -= silent
 	}
-	s.programmed.served = r.served(s.key)
+	if s.programmed.all = s.programmed.ready > 0 && s.programmed.serving == s.programmed.ready; s.programmed.all {
+		m.served = m.published.served
+	}
 	return nil
 }
 
-func podReady(pod *corev1.Pod) bool {
+// readySince returns since when a pod is ready to serve.
+func readySince(pod *corev1.Pod) (time.Time, bool) {
 	if pod.DeletionTimestamp != nil || pod.Status.PodIP == "" {
-		return false
+		return time.Time{}, false
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
+			return c.LastTransitionTime.Time, c.Status == corev1.ConditionTrue
 		}
 	}
-	return false
-}
-
-// conditionsOf are the conditions of the object as they were before this pass.
-func conditionsOf(object client.Object) []metav1.Condition {
-	switch o := object.(type) {
-	case *v1alpha1.ServiceProvider:
-		return o.Status.Conditions
-	case *v1alpha1.IdentityProvider:
-		return o.Status.Conditions
-	case *v1alpha1.DomainBinding:
-		return o.Status.Conditions
-	case *v1alpha1.AttributeMapping:
-		return o.Status.Conditions
-	}
-	return nil
+	return time.Time{}, false
 }

@@ -2,14 +2,14 @@ package controllers
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
+	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
-	"sallyport.dev/sallyport/internal/snapshot"
 )
 
 // conditions is the set of conditions of one object in one pass.
@@ -31,70 +31,64 @@ func (c conditions) get(conditionType string) compile.Condition {
 	return compile.Condition{Type: conditionType, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonPending, Message: "Not looked at yet."}
 }
 
-// program sets Programmed from what the pods serve. same says that what every pod is known to serve of this object equals what it should be.
-func (c *conditions) program(f *compile.Finding, p programmed, same bool) {
+// program sets Programmed from what the pods serve. same says that what every pod is known to serve of this object is what it should be,
+// so that a change of another object does not make it wait.
+func (c *conditions) program(s *scope, f *compile.Finding, same bool) {
+	p := s.programmed
 	switch {
 	case f.Serving == compile.ServingNothing:
 		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotServed, "It is left out of what the pods serve.")
 	case f.Serving == compile.ServingLastGood:
 		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonServingLastGood, "This generation cannot be served; the pods serve the last good one.")
 	case p.ready == 0:
-		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready: see the pods of the ServiceProvider.")
+		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready: kubectl -n %s get pods -l app.kubernetes.io/instance=%s", s.key.Namespace, s.key.Name)
+	case s.blocked != nil && !same:
+		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, s.blocked.reason, "%s", s.blocked.message)
 	case p.all || same:
 		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "Every pod serves generation %d.", f.Generation)
 	default:
-		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonWaitingForPods, "%d of %d pods serve generation %d.", p.serving, p.ready, f.Generation)
+		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonWaitingForPods, "%d of %d pods serve the newest snapshot, with generation %d.", p.serving, p.ready, f.Generation)
 	}
 }
 
 // summarize sets Ready: the first of the given conditions that is not True decides, in the order in which a person would mend them.
-func (c *conditions) summarize(f *compile.Finding, p programmed, order ...string) {
+func (c *conditions) summarize(s *scope, f *compile.Finding, order ...string) {
 	for _, conditionType := range order {
 		if found := c.get(conditionType); found.Status != metav1.ConditionTrue {
 			c.set(v1alpha1.ConditionReady, found.Status, found.Reason, "%s", found.Message)
 			return
 		}
 	}
-	c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServing, "Every pod (%d/%d) serves generation %d.", p.ready, p.ready, f.Generation)
+	c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServing, "Every pod (%s) serves generation %d.", s.programmed.pods(), f.Generation)
 }
 
-// servedSame tells whether every pod already serves this very connection: then a change of another object does not make it wait.
-func servedSame(s *scope, name string) bool {
-	now, ok := connection(s.output.Snapshot, name)
-	if !ok {
-		return false
+// merge returns the conditions with their times: one that did not change its status keeps the time of its last transition.
+func (c conditions) merge(before []metav1.Condition, generation int64, now time.Time) []metav1.Condition {
+	merged := make([]metav1.Condition, 0, len(c))
+	for _, condition := range c {
+		next := metav1.Condition{Type: condition.Type, Status: condition.Status, Reason: condition.Reason, Message: truncate(condition.Message), ObservedGeneration: generation,
+			LastTransitionTime: metav1.NewTime(now.Truncate(time.Second))}
+		if old := meta.FindStatusCondition(before, condition.Type); old != nil && old.Status == condition.Status && old.LastTransitionTime.Unix() > 0 {
+			next.LastTransitionTime = old.LastTransitionTime
+		}
+		merged = append(merged, next)
 	}
-	before, ok := connection(s.programmed.served, name)
-	return ok && reflect.DeepEqual(now, before)
+	return merged
 }
 
-func connection(s *snapshot.Snapshot, name string) (snapshot.Connection, bool) {
-	if s == nil {
-		return snapshot.Connection{}, false
+// truncate keeps a message within what the API server takes.
+func truncate(message string) string {
+	const most = 2000
+	if runes := []rune(message); len(runes) > most {
+		return string(runes[:most]) + "..."
 	}
-	i := slices.IndexFunc(s.Connections, func(c snapshot.Connection) bool { return c.Name == name })
-	if i < 0 {
-		return snapshot.Connection{}, false
-	}
-	return s.Connections[i], true
+	return message
 }
 
-func domain(s *snapshot.Snapshot, binding string) (snapshot.Domain, bool) {
-	if s == nil {
-		return snapshot.Domain{}, false
-	}
-	i := slices.IndexFunc(s.Domains, func(d snapshot.Domain) bool { return d.Binding == binding })
-	if i < 0 {
-		return snapshot.Domain{}, false
-	}
-	return s.Domains[i], true
-}
-
-func servedSameDomain(s *scope, binding string) bool {
-	now, ok := domain(s.output.Snapshot, binding)
-	if !ok {
-		return false
-	}
-	before, ok := domain(s.programmed.served, binding)
-	return ok && now == before
+// sameButForWords tells whether nothing but messages differs.
+func sameButForWords(before, after []metav1.Condition) bool {
+	return slices.EqualFunc(before, after, func(a, b metav1.Condition) bool {
+		a.Message, b.Message = "", ""
+		return a.Type == b.Type && a.Status == b.Status && a.Reason == b.Reason && a.ObservedGeneration == b.ObservedGeneration
+	})
 }

@@ -1,7 +1,9 @@
 // Package controllers is the operator's shell around the pure packages: it alone talks to the API server.
 //
 // One reconcile is one pass over one ServiceProvider and everything that refers to it: collect, resolve trust, compile, publish the
-// snapshot, apply the workload, ask the pods what they serve, write status. An object that is broken is marked in that pass and stops no other.
+// snapshot, apply the workload, ask the pods, write status. An object that is broken is marked in that pass and stops no other.
+// Nothing in a pass waits for a network other than the API server's: metadata, keys, DNS and pods are asked in the background, and
+// ask for another pass when they have something new to say.
 package controllers
 
 import "time"
@@ -13,6 +15,7 @@ const (
 	ownerKeys      = "sallyport-keys"
 	ownerStatus    = "sallyport-status"
 	ownerFinalizer = "sallyport-finalizer"
+	ownerLedger    = "sallyport-ledger"
 )
 
 const (
@@ -20,4 +23,19 @@ const (
 	settle = 50 * time.Millisecond
 	// passTimeout bounds one pass; what it does not reach, the next one does.
 	passTimeout = time.Minute
+	// firstRetry and lastRetry bound how long a failed pass waits: long enough for a cluster in trouble, short enough for a person who watches.
+	firstRetry = 200 * time.Millisecond
+	lastRetry  = 2 * time.Minute
+	// parallelWrites is how many objects a pass writes at a time.
+	parallelWrites = 8
+	// cosmeticWrites is how many statuses a pass writes of which nothing but words have changed, such as the number of pods in a message:
+	// with thousands of objects the rest follows at leisure, and what matters is not held up.
+	cosmeticWrites = 64
+)
+
+// LeaseDuration and the rest make another replica take over within seconds when the leader dies, and at once when it stops in order.
+const (
+	LeaseDuration = 10 * time.Second
+	RenewDeadline = 7 * time.Second
+	RetryPeriod   = 2 * time.Second
 )

@@ -2,15 +2,15 @@ package controllers
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	coreac "k8s.io/client-go/applyconfigurations/core/v1"
-	metaac "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
@@ -20,57 +20,111 @@ import (
 	"sallyport.dev/sallyport/internal/trust"
 )
 
-const keysKey = "keys.json"
-
 func keysSecretName(idp string) string { return "sallyport-keys-" + idp }
 
-// keys returns our own keys for the connection, and makes the first one. The Secret goes with the IdentityProvider, so the keys are the
-// last thing of it to go.
-func (r *Reconciler) keys(ctx context.Context, sp *v1alpha1.ServiceProvider, idp *v1alpha1.IdentityProvider) ([]snapshot.SPKey, error) {
-	if keys, ok := r.knownKeys.get(idp.UID); ok {
-		return keys, nil
+// errNoKeyYet says that the pool of keys is empty for the moment.
+var errNoKeyYet = errors.New("the key is being made")
+
+// keys takes the keys of a connection one step further in their life, and returns those to serve; none while the first is being made.
+// Each step is written before anything uses it, so that a crash at any point leaves keys that the next pass goes on from. The Secret
+// goes with the IdentityProvider, so the keys are the last thing of it to go.
+func (r *Reconciler) keys(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider) ([]snapshot.SPKey, error) {
+	known := s.memory.idp(idp.UID)
+	if known.keysProblem != "" {
+		return nil, blocked(v1alpha1.ReasonInvalidCertificate, time.Minute, "%s", known.keysProblem)
 	}
-	var secret corev1.Secret
-	name := types.NamespacedName{Namespace: idp.Namespace, Name: keysSecretName(idp.Name)}
-	err := r.Live.Get(ctx, name, &secret)
-	if client.IgnoreNotFound(err) != nil {
+	set := known.keys
+	if served, ok := s.memory.served.connection(idp); ok {
+		if marked, news := set.MarkServed(served.Keys, s.now); news {
+			set = marked
+		}
+	}
+	plan := trust.PlanKeys(set, policyOf(idp), trust.KeyWish{Rotation: idp.Annotations[v1alpha1.AnnotationRotateKeys]}, s.now)
+	next, err := plan.Apply(func() (snapshot.SPKey, error) {
+		key := r.keyPool.take()
+		if key == nil {
+			return snapshot.SPKey{}, errNoKeyYet
+		}
+		return trust.CertifySPKey(key, s.now, compile.EntityID(s.serviceProvider.Spec.URL, idp.Name), policyOf(idp).Lifetime, nil)
+	})
+	switch {
+	case errors.Is(err, errNoKeyYet):
+		s.later(300 * time.Millisecond)
+		return set.SPKeys(), nil
+	case err != nil:
 		return nil, err
 	}
-	var keys []snapshot.SPKey
-	if err == nil {
-		if err := json.Unmarshal(secret.Data[keysKey], &keys); err != nil {
-			return nil, fmt.Errorf("secret %s: %s cannot be read: restore it, or delete the Secret and register the new certificate at the IdP", name.Name, keysKey)
+	if known.keysLost || !sameSet(next, known.keys) {
+		if err := r.writeKeys(ctx, s, idp, next, known.keysGone || len(known.keys.Keys) == 0); err != nil {
+			return nil, fmt.Errorf("writing Secret %s: %w", keysSecretName(idp.Name), err)
 		}
+		known.keys, known.keysLost, known.keysGone = next, false, false
 	}
-	if apierrors.IsNotFound(err) {
-		if keys, err = r.makeKeys(ctx, sp, idp); err != nil {
-			return nil, err
-		}
+	if plan.Step != trust.KeyStepNone {
+		s.later(time.Second) // there may be a further step
+	} else {
+		s.laterAt(plan.Next)
 	}
-	r.knownKeys.set(idp.UID, keys)
-	return keys, nil
+	return next.SPKeys(), nil
 }
 
-func (r *Reconciler) makeKeys(ctx context.Context, sp *v1alpha1.ServiceProvider, idp *v1alpha1.IdentityProvider) ([]snapshot.SPKey, error) {
-	lifetime := idp.Spec.SAML.Keys.CertificateLifetime.Or(v1alpha1.DefaultCertificateLifetime)
-	key, err := trust.NewSPKey(r.Clock.Now(), compile.EntityID(sp.Spec.URL, idp.Name), lifetime, rand.Reader)
-	if err != nil {
-		return nil, err
+func policyOf(idp *v1alpha1.IdentityProvider) trust.KeyPolicy {
+	keys := idp.Spec.SAML.Keys
+	return trust.KeyPolicy{
+		Lifetime:       keys.CertificateLifetime.Or(v1alpha1.DefaultCertificateLifetime),
+		RotationWindow: keys.RotationWindow.Or(v1alpha1.DefaultRotationWindow),
+		Overlap:        keys.Overlap.Or(v1alpha1.DefaultKeyOverlap),
 	}
-	key.Phase = snapshot.KeyCurrent
-	keys := []snapshot.SPKey{key}
-	content, err := json.Marshal(keys)
-	if err != nil {
-		return nil, err
+}
+
+func sameSet(a, b trust.KeySet) bool {
+	if a.Rotation != b.Rotation || len(a.Keys) != len(b.Keys) {
+		return false
 	}
-	secret := coreac.Secret(keysSecretName(idp.Name), idp.Namespace).
-		WithLabels(render.Labels(sp.Name)).
-		WithOwnerReferences(metaac.OwnerReference().WithAPIVersion(v1alpha1.GroupVersion.String()).WithKind(v1alpha1.KindIdentityProvider).
-			WithName(idp.Name).WithUID(idp.UID).WithController(true).WithBlockOwnerDeletion(true)).
-		WithType(corev1.SecretTypeOpaque).
-		WithData(map[string][]byte{keysKey: content})
-	if err := r.Client.Apply(ctx, secret, client.FieldOwner(ownerKeys), client.ForceOwnership); err != nil {
-		return nil, err
+	for i := range a.Keys {
+		x, y := a.Keys[i], b.Keys[i]
+		if x.Phase != y.Phase || !x.Since.Equal(y.Since) || !x.Served.Equal(y.Served) || string(x.Certificate) != string(y.Certificate) {
+			return false
+		}
 	}
-	return keys, nil
+	return true
+}
+
+// writeKeys writes the Secret. The first one is created and never applied: keys that are there already, whoever made them, are not lost.
+func (r *Reconciler) writeKeys(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider, set trust.KeySet, first bool) error {
+	if !first {
+		return r.applySecret(ctx, s, ownedByIdP(s, idp, keysSecretName(idp.Name), set.Data()), ownerKeys)
+	}
+	return r.createSecret(ctx, s, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: idp.Namespace, Name: keysSecretName(idp.Name), Labels: render.Labels(s.key.Name), OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindIdentityProvider, Name: idp.Name, UID: idp.UID,
+			Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}}},
+		Type: corev1.SecretTypeOpaque, Data: set.Data()})
+}
+
+// createSecret makes a Secret that must not exist yet. One that a former object of the same name has left is cleared away; any other one
+// is read in the next pass.
+func (r *Reconciler) createSecret(ctx context.Context, s *scope, secret *corev1.Secret) error {
+	err := r.Client.Create(ctx, secret, client.FieldOwner(ownerKeys))
+	if !apierrors.IsAlreadyExists(err) {
+		s.memory.wrote(secret.Name, &secret.ResourceVersion)
+		return err
+	}
+	var there corev1.Secret
+	if err := r.Live.Get(ctx, types.NamespacedName{Namespace: secret.Namespace, Name: secret.Name}, &there); err != nil {
+		return err
+	}
+	owner, wanted := metav1.GetControllerOf(&there), metav1.GetControllerOf(secret)
+	switch {
+	case owner == nil || owner.Kind != wanted.Kind || owner.Name != wanted.Name:
+		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and belongs to something else: delete or rename it, the operator needs that name.", secret.Name)
+	case owner.UID == wanted.UID:
+		s.memory.recalled = false
+		return fmt.Errorf("secret %s has been made by another run of the operator", secret.Name)
+	}
+	uid, version := there.UID, there.ResourceVersion
+	if err := r.Client.Delete(ctx, &there, client.Preconditions{UID: &uid, ResourceVersion: &version}); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	return fmt.Errorf("secret %s was of a former %s of the same name and has been cleared away", secret.Name, owner.Kind)
 }

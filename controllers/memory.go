@@ -2,66 +2,193 @@ package controllers
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
-// memory is a map for several goroutines. Everything in it can be found out again: a restart loses time, not state.
-type memory[K comparable, V any] struct {
-	mutex  sync.Mutex
-	values map[K]V
+// memory is what is known of one ServiceProvider from pass to pass. All of it can be found out again: a restart loses time, not state.
+// Only one pass at a time has a ServiceProvider, so only what watches touch is locked.
+type memory struct {
+	// recalled is true once what an earlier run has left was read.
+	recalled bool
+	// published is what the pods can read, and served the last snapshot that every ready pod has acknowledged. Nil: nothing, or not known.
+	published *published
+	served    *served
+	// applied is the digest of the workload that was applied; zero: apply it.
+	applied [32]byte
+	token   string
+	// present are the pods that were there when the operator started.
+	present map[podRun]bool
+	idps    map[types.UID]*idpMemory
+	ledger  *ledger
+	// written are statuses that the cache may not show yet.
+	written map[types.UID]writtenStatus
+	// told are the news that were told and are not persisted yet, so that a pass that is tried again does not tell them twice.
+	told map[string]bool
+	// certificates of our own, by digest.
+	certificates map[[32]byte]certificateFacts
+
+	mutex sync.Mutex
+	// versions are the resource versions of the Secrets that we have written, and suspects those that somebody else did.
+	versions map[string]string
+	suspects map[string]bool
+	drifted  bool
 }
 
-func (m *memory[K, V]) get(key K) (V, bool) {
-	m.mutex.Lock()
-	defer m.mutex.Unlock()
-	value, ok := m.values[key]
-	return value, ok
+// idpMemory is what is known of one IdentityProvider.
+type idpMemory struct {
+	keys trust.KeySet
+	// keysLost is true when the Secret of the keys has to be written again, keysGone when it does not exist; keysProblem is why its content cannot be used.
+	keysLost, keysGone bool
+	keysProblem        string
+	examined           *examined
+	// restored is true when the Secret of the good copy exists, saved is when the copy in it changed, refreshed the last value of the
+	// refresh annotation that was taken up, and unsaved is true while the Secret is behind.
+	restored  bool
+	saved     time.Time
+	refreshed string
+	unsaved   bool
 }
 
-func (m *memory[K, V]) set(key K, value V) {
+// writtenStatus is a status that was written, and the version of the object that has it.
+type writtenStatus struct {
+	version string
+	status  any
+}
+
+func newMemory() *memory {
+	return &memory{idps: map[types.UID]*idpMemory{}, written: map[types.UID]writtenStatus{}, told: map[string]bool{}, certificates: map[[32]byte]certificateFacts{},
+
+		published: &published{}, versions: map[string]string{}, suspects: map[string]bool{}}
+}
+
+// reset forgets what was of a ServiceProvider that is gone, and keeps what the audit log was told.
+func (m *memory) reset() {
+	m.recalled, m.published, m.served, m.applied, m.token, m.present = false, &published{}, nil, [32]byte{}, "", nil
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if m.values == nil {
-		m.values = map[K]V{}
+	clear(m.versions)
+	clear(m.suspects)
+}
+
+// idp returns what is known of an IdentityProvider.
+func (m *memory) idp(uid types.UID) *idpMemory {
+	if m.idps[uid] == nil {
+		m.idps[uid] = &idpMemory{}
 	}
-	m.values[key] = value
+	return m.idps[uid]
 }
 
-func (m *memory[K, V]) forget(key K) {
+// wrote notes the version of a Secret that we have just written.
+func (m *memory) wrote(name string, version *string) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	delete(m.values, key)
-}
-
-// verdict is what came of reading metadata.
-type verdict struct {
-	digest   [32]byte
-	metadata *trust.Metadata
-	err      error
-}
-
-type parsedMetadata struct{ memory[types.UID, verdict] }
-
-func (p *parsedMetadata) remember(uid types.UID, digest [32]byte, read func() (*trust.Metadata, error)) (*trust.Metadata, error) {
-	if v, ok := p.get(uid); ok && v.digest == digest {
-		return v.metadata, v.err
+	if version != nil {
+		m.versions[name] = *version
 	}
-	metadata, err := read()
-	p.set(uid, verdict{digest, metadata, err})
-	return metadata, err
+	delete(m.suspects, name)
 }
 
-func (r *Reconciler) setPublished(key types.NamespacedName, p *published) { r.published.set(key, p) }
-
-func (r *Reconciler) setServed(key types.NamespacedName, s *snapshot.Snapshot) {
-	r.servedSnapshots.set(key, s)
+// ours tells whether that version of the Secret is the one that we have written.
+func (m *memory) ours(name, version string) bool {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.versions[name] == version
 }
 
-func (r *Reconciler) served(key types.NamespacedName) *snapshot.Snapshot {
-	s, _ := r.servedSnapshots.get(key)
-	return s
+// known tells whether we have written or seen the Secret of that name.
+func (m *memory) known(name string) bool {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	_, ok := m.versions[name]
+	return ok
+}
+
+// suspect notes that somebody else has changed or deleted one of our Secrets.
+func (m *memory) suspect(name string) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.suspects[name] = true
+	delete(m.versions, name)
+}
+
+func (m *memory) takeSuspects() []string {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	var names []string
+	for name := range m.suspects {
+		names = append(names, name)
+	}
+	clear(m.suspects)
+	return names
+}
+
+// drift notes that somebody else has changed or deleted a part of the workload.
+func (m *memory) drift() {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.drifted = true
+}
+
+func (m *memory) takeDrift() bool {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	drifted := m.drifted
+	m.drifted = false
+	return drifted
+}
+
+// memories are those of all ServiceProviders.
+type memories struct {
+	mutex sync.Mutex
+	all   map[types.NamespacedName]*memory
+	// owners say to which ServiceProvider an IdentityProvider belongs, by UID.
+	owners map[string]types.NamespacedName
+}
+
+func (m *memories) of(key types.NamespacedName) *memory {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.all == nil {
+		m.all, m.owners = map[types.NamespacedName]*memory{}, map[string]types.NamespacedName{}
+	}
+	if m.all[key] == nil {
+		m.all[key] = newMemory()
+	}
+	return m.all[key]
+}
+
+// known returns the memory of a ServiceProvider that there was a pass over, or nil.
+func (m *memories) known(key types.NamespacedName) *memory {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.all[key]
+}
+
+func (m *memories) forget(key types.NamespacedName) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	delete(m.all, key)
+}
+
+func (m *memories) setOwner(uid types.UID, key types.NamespacedName) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.owners[string(uid)] = key
+}
+
+func (m *memories) ownerOf(uid string) (types.NamespacedName, bool) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	key, ok := m.owners[uid]
+	return key, ok
+}
+
+func (m *memories) forgetOwner(uid types.UID) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	delete(m.owners, string(uid))
 }

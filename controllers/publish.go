@@ -5,52 +5,87 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	coreac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"sallyport.dev/sallyport/internal/render"
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
-// published is what the pods of one ServiceProvider can read now.
-type published struct {
-	snapshot snapshot.Snapshot
-	encoded  *snapshot.Encoded
-	files    map[string][]byte
+// served is a snapshot with its connections and domains at hand.
+type served struct {
+	snapshot    *snapshot.Snapshot
+	connections map[string]int
+	domains     map[string]int // by the name of the binding
 }
 
-// readPublished finds out what an earlier run of the operator has published, so that the last good form of a broken object goes on being served.
-func (r *Reconciler) readPublished(ctx context.Context, key types.NamespacedName) (*published, error) {
-	files := map[string][]byte{}
-	for _, file := range snapshot.FileNames() {
-		var secret corev1.Secret
-		err := r.Live.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: snapshot.SecretName(key.Name, file)}, &secret)
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		files[file] = secret.Data[file]
+func index(s *snapshot.Snapshot) *served {
+	i := &served{snapshot: s, connections: make(map[string]int, len(s.Connections)), domains: make(map[string]int, len(s.Domains))}
+	for n := range s.Connections {
+		i.connections[s.Connections[n].Name] = n
 	}
-	p := &published{files: files}
-	decoded, _, err := snapshot.FromFiles(files)
-	var incomplete *snapshot.IncompleteError
-	if err != nil && !errors.As(err, &incomplete) {
-		return nil, fmt.Errorf("reading the published snapshot: %w", err)
+	for n := range s.Domains {
+		i.domains[s.Domains[n].Binding] = n
 	}
-	if err == nil {
-		p.snapshot = decoded
-		if p.encoded, err = snapshot.Encode(decoded); err != nil {
-			return nil, err
-		}
+	return i
+}
+
+// connection returns the connection of an IdentityProvider, not of a former one of the same name.
+func (s *served) connection(idp *v1alpha1.IdentityProvider) (*snapshot.Connection, bool) {
+	if s == nil || s.snapshot == nil {
+		return nil, false
 	}
-	return p, nil
+	n, ok := s.connections[idp.Name]
+	if !ok || s.snapshot.Connections[n].UID != string(idp.UID) {
+		return nil, false
+	}
+	return &s.snapshot.Connections[n], true
+}
+
+func (s *served) domain(binding string, uid types.UID) (*snapshot.Domain, bool) {
+	if s == nil || s.snapshot == nil {
+		return nil, false
+	}
+	n, ok := s.domains[binding]
+	if !ok || s.snapshot.Domains[n].UID != string(uid) {
+		return nil, false
+	}
+	return &s.snapshot.Domains[n], true
+}
+
+// published is what the pods of one ServiceProvider can read now.
+type published struct {
+	*served
+	encoded *snapshot.Encoded
+	files   map[string][]byte
+}
+
+// compile makes the snapshot, and what is to be said about each object.
+func (r *Reconciler) compile(_ context.Context, s *scope) error {
+	before := s.memory.published
+	in := compile.Input{Name: s.key.Name, ServiceProvider: s.serviceProvider, IdentityProviders: s.idps, DomainBindings: s.bindings,
+		AttributeMappings: s.mappings, Resolved: s.resolved, Verified: s.verified}
+	if before.encoded != nil {
+		in.Previous = before.snapshot
+	}
+	s.before = before.served
+	s.output = compile.Compile(in)
+	if s.output.Snapshot == nil {
+		return nil
+	}
+	s.wanted = index(s.output.Snapshot)
+	encoded, err := snapshot.EncodeAfter(before.encoded, *s.output.Snapshot)
+	if tooLarge, ok := errors.AsType[*snapshot.TooLargeError](err); ok {
+		return blocked(v1alpha1.ReasonSnapshotTooLarge, 10*time.Minute, "Everything together does not fit: %v. Until then the last good snapshot is served.", tooLarge)
+	}
+	s.encoded = encoded
+	return err
 }
 
 // publish writes the shards that changed and then the index that names them, so that a reader never mixes two revisions: a crash in
@@ -59,21 +94,26 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) error {
 	if s.serviceProvider == nil || s.encoded == nil {
 		return nil
 	}
+	m := s.memory
+	shards, writers := errgroup.WithContext(ctx)
+	shards.SetLimit(parallelWrites)
 	for _, file := range snapshot.FileNames() {
 		content, used := s.encoded.Files[file]
-		if !used || slices.Equal(content, s.previous.files[file]) {
+		if !used || file == snapshot.IndexFile || slices.Equal(content, m.published.files[file]) {
 			continue
 		}
-		secret := coreac.Secret(snapshot.SecretName(s.key.Name, file), s.key.Namespace).
-			WithLabels(render.Labels(s.key.Name)).
-			WithOwnerReferences(render.Owner(s.serviceProvider)).
-			WithType(corev1.SecretTypeOpaque).
-			WithData(map[string][]byte{file: content})
-		if err := r.Client.Apply(ctx, secret, client.FieldOwner(ownerSnapshot), client.ForceOwnership); err != nil {
-			return fmt.Errorf("writing %s: %w", *secret.Name, err)
-		}
+		shards.Go(func() error { return r.publishFile(writers, s, file, content) })
 	}
-	for file := range s.previous.files {
+	if err := shards.Wait(); err != nil {
+		return err
+	}
+	if content := s.encoded.Files[snapshot.IndexFile]; !slices.Equal(content, m.published.files[snapshot.IndexFile]) {
+		if err := r.publishFile(ctx, s, snapshot.IndexFile, content); err != nil {
+			return err
+		}
+		s.publishedNow = true
+	}
+	for file := range m.published.files {
 		if _, used := s.encoded.Files[file]; used {
 			continue
 		}
@@ -82,6 +122,24 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) error {
 			return err
 		}
 	}
-	r.setPublished(s.key, &published{snapshot: *s.output.Snapshot, encoded: s.encoded, files: s.encoded.Files})
+	files := map[string][]byte{}
+	for file, content := range s.encoded.Files {
+		files[file] = content
+	}
+	m.published = &published{served: s.wanted, encoded: s.encoded, files: files}
+	return nil
+}
+
+func (r *Reconciler) publishFile(ctx context.Context, s *scope, file string, content []byte) error {
+	name := snapshot.SecretName(s.key.Name, file)
+	secret := ownedByServiceProvider(s, name, map[string][]byte{file: content})
+	if !s.memory.known(name) {
+		if err := r.adoptable(ctx, s, corev1.SchemeGroupVersion.WithKind("Secret"), name); err != nil {
+			return err
+		}
+	}
+	if err := r.applySecret(ctx, s, secret, ownerSnapshot); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
 	return nil
 }

@@ -3,69 +3,68 @@ package controllers
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
+	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
-const metadataField = "spec.saml.metadata"
-
-// trustState is what is known of the trust in one IdentityProvider.
+// trustState is what is known of the trust in one IdentityProvider in one pass.
 type trustState struct {
-	metadata *trust.Metadata // nil: there is none yet
+	metadata *trust.Metadata // nil: there is none that may be trusted
 	source   v1alpha1.MetadataSourceKind
 	resolved compile.Resolved
 	fresh    compile.Condition
-	times    fetchTimes
+	// Of metadata that comes from a URL.
+	lastFetched, lastChanged, nextRefresh time.Time
 }
 
-// fieldError names the field of the spec that has to be changed.
-type fieldError struct {
-	reason  string
-	message string
+func (t *trustState) setFresh(status metav1.ConditionStatus, reason, format string, args ...any) {
+	t.fresh = compile.Condition{Type: v1alpha1.ConditionMetadataFresh, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
-func (e *fieldError) Error() string { return e.message }
-
-func invalidField(reason, field, format string, args ...any) error {
-	return &fieldError{reason, field + ": " + fmt.Sprintf(format, args...)}
+// missing says that nothing may be trusted, and why.
+func (t *trustState) missing(reason, message string) {
+	t.metadata, t.resolved.Trust = nil, nil
+	t.resolved.Reason, t.resolved.Message = reason, message
 }
 
-// resolve finds out what is trusted of every IdentityProvider, and that each has keys of ours. Nothing here waits for the network.
+// examined is what a spec and everything that it refers to come to.
+type examined struct {
+	basis   string
+	at      time.Time
+	problem *fieldError
+	// metadata that is in the cluster.
+	metadata *trust.Metadata
+	// fetch is how metadata is got from a URL.
+	fetch trust.Spec
+}
+
+// resolve finds out what is trusted of every IdentityProvider, and that each has keys of ours. Nothing here waits for another server than
+// the API server.
 func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
-	s.trust = map[string]*trustState{}
-	s.resolved = map[string]compile.Resolved{}
-	s.verified = map[string]compile.Verification{}
+	s.trust, s.resolved = map[string]*trustState{}, map[string]compile.Resolved{}
 	if s.serviceProvider == nil {
 		return nil
 	}
 	for i := range s.idps {
 		idp := &s.idps[i]
-		if string(idp.Spec.ServiceProviderRef.Name) != s.key.Name {
+		if !s.ownsIdP(idp) {
 			continue
 		}
 		state, err := r.resolveOne(ctx, s, idp)
 		if err != nil {
-			return fmt.Errorf("identity provider %s: %w", idp.Name, err)
+			return fmt.Errorf("IdentityProvider %s: %w", idp.Name, err)
 		}
-		keys, err := r.keys(ctx, s.serviceProvider, idp)
-		if err != nil {
-			return fmt.Errorf("keys of identity provider %s: %w", idp.Name, err)
+		if err := r.addKeys(ctx, s, idp, state); err != nil {
+			return fmt.Errorf("keys of IdentityProvider %s: %w", idp.Name, err)
 		}
-		state.resolved.Keys = keys
-		s.trust[idp.Name] = state
-		s.resolved[idp.Name] = state.resolved
+		s.trust[idp.Name], s.resolved[idp.Name] = state, state.resolved
 	}
 	return nil
 }
@@ -73,115 +72,144 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 // resolveOne returns the trust in one IdentityProvider. An error means that the API server could not answer; what the user has to
 // mend is in the state.
 func (r *Reconciler) resolveOne(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider) (*trustState, error) {
+	known := s.memory.idp(idp.UID)
+	basis, err := r.basisOf(ctx, idp)
+	if err != nil {
+		return nil, err
+	}
+	if known.examined == nil || known.examined.basis != basis {
+		x := &examined{basis: basis, at: s.now}
+		err := r.examine(ctx, idp, x)
+		if err != nil && !errors.As(err, &x.problem) {
+			return nil, err
+		}
+		known.examined = x
+	}
+	if idp.Spec.SAML.Metadata.URL != "" {
+		return r.fetched(ctx, s, idp, known)
+	}
+	r.refresher.Forget(string(idp.UID))
+	return given(s, idp, known.examined), nil
+}
+
+// examine reads what the spec says and refers to.
+func (r *Reconciler) examine(ctx context.Context, idp *v1alpha1.IdentityProvider, x *examined) error {
 	source := idp.Spec.SAML.Metadata
+	options := trust.ParseOptions{EntityID: string(source.EntityID), Now: x.at}
+	if ref := signatureReference(source); ref != nil {
+		content, err := r.read(ctx, idp.Namespace, ref)
+		if err != nil {
+			return err
+		}
+		if options.SignatureCertificates, err = trust.ParsePEM(string(content)); err != nil {
+			return invalidField(v1alpha1.ReasonInvalidCertificate, ref.field, "%s %s, key %s, %v.", ref.kind, ref.name, ref.key, err)
+		}
+	}
 	if source.URL != "" {
-		return r.fetched(ctx, s, idp)
+		ca, err := r.read(ctx, idp.Namespace, caReference(source))
+		x.fetch = trust.Spec{URL: string(source.URL), CABundle: ca, Parse: options, Interval: source.RefreshInterval.Or(v1alpha1.DefaultRefreshInterval)}
+		return err
 	}
-	kind, field, content, err := r.given(ctx, idp)
-	state := &trustState{source: kind, fresh: compile.Condition{Type: v1alpha1.ConditionMetadataFresh, Status: "True",
-		Reason: v1alpha1.ReasonNotRefreshed, Message: "The metadata is not from a URL: there is nothing to refresh."}}
-	var metadata *trust.Metadata
-	if err == nil {
-		metadata, err = r.parse(ctx, idp, field, content)
+	ref := contentReference(source)
+	content, err := r.read(ctx, idp.Namespace, ref)
+	if err != nil {
+		return err
 	}
-	var problem *fieldError
-	switch {
-	case errors.As(err, &problem):
-		state.resolved = compile.Resolved{Reason: problem.reason, Message: problem.message, Invalid: problem.message}
-		state.fresh = compile.Condition{Type: v1alpha1.ConditionMetadataFresh, Status: "False", Reason: problem.reason, Message: problem.message}
-		if before, ok := connection(&s.previous.snapshot, idp.Name); ok && before.UID == string(idp.UID) {
-			state.resolved.Trust = before.Trust // the last good trust goes on being served
-		}
-	case err != nil:
-		return nil, err
-	default:
-		state.metadata = metadata
-		state.resolved.Trust = &metadata.Trust
+	if source.Manual != nil {
+		x.metadata, err = manual(source.Manual, ref, content)
+		return err
 	}
-	return state, nil
+	field := metadataField + ".inline"
+	if ref != nil {
+		field = ref.field
+	} else {
+		content = []byte(source.Inline)
+	}
+	if x.metadata, err = trust.ParseMetadata(bytes.NewReader(content), options); err != nil {
+		return invalidField(reasonOf(err), field, "%v", err)
+	}
+	return nil
 }
 
-// given returns the metadata that is in the cluster: typed in, or in a ConfigMap or Secret.
-func (r *Reconciler) given(ctx context.Context, idp *v1alpha1.IdentityProvider) (v1alpha1.MetadataSourceKind, string, []byte, error) {
-	source := idp.Spec.SAML.Metadata
-	switch {
+func manual(m *v1alpha1.ManualTrust, ref *reference, content []byte) (*trust.Metadata, error) {
+	certificates := m.Certificates
+	if ref != nil {
+		if _, err := trust.ParsePEM(string(content)); err != nil {
+			return nil, invalidField(v1alpha1.ReasonInvalidCertificate, ref.field, "Secret %s, key %s, %v.", ref.name, ref.key, err)
+		}
+		certificates = []string{string(content)}
+	}
+	metadata, err := trust.ManualTrust(string(m.EntityID), string(m.SSOURL), string(m.SSOBinding), string(m.SLOURL), certificates)
+	if err != nil {
+		return nil, invalidField(reasonOf(err), metadataField+".manual", "%v", err)
+	}
+	return metadata, nil
+}
+
+// given is the trust in an IdentityProvider whose metadata is in the cluster. When what is there cannot be used, the last good form goes on
+// being trusted.
+func given(s *scope, idp *v1alpha1.IdentityProvider, x *examined) *trustState {
+	state := &trustState{source: sourceOf(idp)}
+	state.setFresh(metav1.ConditionTrue, v1alpha1.ReasonNotRefreshed, "The metadata is not from a URL: there is nothing to refresh.")
+	if x.problem != nil {
+		state.setFresh(metav1.ConditionFalse, x.problem.reason, "%s", x.problem.message)
+		state.missing(x.problem.reason, x.problem.message)
+		state.resolved.Invalid = x.problem.message
+		before, ok := s.memory.published.connection(idp)
+		if ok && before.Trust != nil && (before.Trust.ValidUntil.IsZero() || s.now.Before(before.Trust.ValidUntil)) {
+			state.resolved.Trust = before.Trust
+			s.laterAt(before.Trust.ValidUntil)
+		}
+		return state
+	}
+	validity, until := x.metadata.ValidityAt(x.at, s.now)
+	s.laterAt(until)
+	state.metadata, state.resolved.Trust = x.metadata, &x.metadata.Trust
+	switch day := x.metadata.ValidUntil.UTC().Format(time.DateOnly); validity {
+	case trust.ValidityExpired:
+		state.setFresh(metav1.ConditionFalse, v1alpha1.ReasonMetadataExpired, "%s: the metadata was valid until %s: put newer metadata there.", metadataField, day)
+		state.missing(v1alpha1.ReasonMetadataExpired, state.fresh.Message)
+	case trust.ValidityExpiring:
+		state.setFresh(metav1.ConditionTrue, v1alpha1.ReasonMetadataExpiring, "%s: the metadata is valid until %s only: put newer metadata there before.", metadataField, day)
+	}
+	return state
+}
+
+func sourceOf(idp *v1alpha1.IdentityProvider) v1alpha1.MetadataSourceKind {
+	switch source := idp.Spec.SAML.Metadata; {
+	case source.URL != "":
+		return v1alpha1.MetadataSourceURL
 	case source.FromConfigMap != nil:
-		field := metadataField + ".fromConfigMap"
-		content, err := r.configMapKey(ctx, idp.Namespace, field, *source.FromConfigMap, v1alpha1.DefaultMetadataKey)
-		return v1alpha1.MetadataSourceConfigMap, field, content, err
+		return v1alpha1.MetadataSourceConfigMap
 	case source.FromSecret != nil:
-		field := metadataField + ".fromSecret"
-		content, err := r.secretKey(ctx, idp.Namespace, field, *source.FromSecret, v1alpha1.DefaultMetadataKey)
-		return v1alpha1.MetadataSourceSecret, field, content, err
+		return v1alpha1.MetadataSourceSecret
 	case source.Manual != nil:
-		if source.Manual.CertificatesFrom != nil {
-			field := metadataField + ".manual.certificatesFrom"
-			content, err := r.secretKey(ctx, idp.Namespace, field, source.Manual.CertificatesFrom.SecretRef, v1alpha1.DefaultCertificateKey)
-			return v1alpha1.MetadataSourceManual, field, content, err
-		}
-		return v1alpha1.MetadataSourceManual, metadataField + ".manual", nil, nil
-	default:
-		return v1alpha1.MetadataSourceInline, metadataField + ".inline", []byte(source.Inline), nil
+		return v1alpha1.MetadataSourceManual
 	}
+	return v1alpha1.MetadataSourceInline
 }
 
-// parse reads metadata once and remembers the verdict for as long as nothing that went into it changes.
-func (r *Reconciler) parse(ctx context.Context, idp *v1alpha1.IdentityProvider, field string, content []byte) (*trust.Metadata, error) {
-	options, err := r.parseOptions(ctx, idp)
-	if err != nil {
-		return nil, err
-	}
-	digest, err := inputDigest(idp, content, options)
-	if err != nil {
-		return nil, err
-	}
-	return r.parsed.remember(idp.UID, digest, func() (*trust.Metadata, error) {
-		if manual := idp.Spec.SAML.Metadata.Manual; manual != nil {
-			certificates := manual.Certificates
-			if manual.CertificatesFrom != nil {
-				certificates = []string{string(content)}
-			}
-			metadata, err := trust.ManualTrust(string(manual.EntityID), string(manual.SSOURL), string(manual.SSOBinding), string(manual.SLOURL), certificates)
-			if err != nil {
-				return nil, invalidField(v1alpha1.ReasonInvalidCertificate, metadataField+".manual", "%v", err)
-			}
-			return metadata, nil
+// addKeys puts our own keys into the state. Without a key there is nothing to sign requests with, so nothing is trusted yet either.
+func (r *Reconciler) addKeys(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider, state *trustState) error {
+	keys, err := r.keys(ctx, s, idp)
+	if problem, ok := errors.AsType[*blockedError](err); ok {
+		s.later(problem.retry)
+		state.resolved.Invalid = problem.message
+		if before, ok := s.memory.published.connection(idp); ok && len(before.Keys) > 0 {
+			state.resolved.Keys = before.Keys // the last good ones go on being used
+			return nil
 		}
-		metadata, err := trust.ParseMetadata(bytes.NewReader(content), options)
-		if err != nil {
-			return nil, invalidField(reasonOf(err), field, "%v", err)
-		}
-		return metadata, nil
-	})
-}
-
-func inputDigest(idp *v1alpha1.IdentityProvider, content []byte, options trust.ParseOptions) ([32]byte, error) {
-	encoded, err := json.Marshal([]any{idp.Spec.SAML.Metadata, content, options.EntityID, options.SignatureCertificates})
-	return sha256.Sum256(encoded), err
-}
-
-func (r *Reconciler) parseOptions(ctx context.Context, idp *v1alpha1.IdentityProvider) (trust.ParseOptions, error) {
-	source := idp.Spec.SAML.Metadata
-	options := trust.ParseOptions{EntityID: string(source.EntityID), Now: r.Clock.Now()}
-	if source.SignatureCertificate == nil {
-		return options, nil
+		state.missing(problem.reason, problem.message)
+		return nil
 	}
-	field := metadataField + ".signatureCertificate"
-	content, err := r.secretKey(ctx, idp.Namespace, field, source.SignatureCertificate.SecretRef, v1alpha1.DefaultCertificateKey)
 	if err != nil {
-		return options, err
+		return err
 	}
-	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return options, invalidField(v1alpha1.ReasonInvalidCertificate, field, "not a certificate: %v", err)
-		}
-		options.SignatureCertificates = append(options.SignatureCertificates, certificate)
+	if state.resolved.Keys = keys; len(keys) == 0 && state.resolved.Trust != nil {
+		state.resolved.Trust = nil
+		state.resolved.Reason, state.resolved.Message = v1alpha1.ReasonPending, "Our own key for this connection is being made."
 	}
-	if len(options.SignatureCertificates) == 0 {
-		return options, invalidField(v1alpha1.ReasonInvalidCertificate, field, "there is no PEM certificate in it")
-	}
-	return options, nil
+	return nil
 }
 
 // reasonOf names the kind of trouble with metadata as a condition reason.
@@ -206,45 +234,4 @@ func reasonOf(err error) string {
 	default:
 		return v1alpha1.ReasonFetchFailed
 	}
-}
-
-// secretKey reads one key of a Secret, past the cache. Its content is never put into an error.
-func (r *Reconciler) secretKey(ctx context.Context, namespace, field string, ref v1alpha1.SecretKeyReference, key string) ([]byte, error) {
-	if ref.Key != "" {
-		key = string(ref.Key)
-	}
-	var secret corev1.Secret
-	err := r.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: string(ref.Name)}, &secret)
-	if apierrors.IsNotFound(err) {
-		return nil, invalidField(v1alpha1.ReasonReferenceNotFound, field, "there is no Secret %s in this namespace: create it, or correct the name", ref.Name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(secret.Data[key]) == 0 {
-		return nil, invalidField(v1alpha1.ReasonReferenceNotFound, field, "Secret %s has no key %s", ref.Name, key)
-	}
-	return secret.Data[key], nil
-}
-
-// configMapKey reads one key of a ConfigMap, past the cache.
-func (r *Reconciler) configMapKey(ctx context.Context, namespace, field string, ref v1alpha1.ConfigMapKeyReference, key string) ([]byte, error) {
-	if ref.Key != "" {
-		key = string(ref.Key)
-	}
-	var object corev1.ConfigMap
-	err := r.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: string(ref.Name)}, &object)
-	if apierrors.IsNotFound(err) {
-		return nil, invalidField(v1alpha1.ReasonReferenceNotFound, field, "there is no ConfigMap %s in this namespace: create it, or correct the name", ref.Name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if content, ok := object.Data[key]; ok {
-		return []byte(content), nil
-	}
-	if content, ok := object.BinaryData[key]; ok {
-		return content, nil
-	}
-	return nil, invalidField(v1alpha1.ReasonReferenceNotFound, field, "ConfigMap %s has no key %s", ref.Name, key)
 }

@@ -2,12 +2,11 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
@@ -16,10 +15,11 @@ import (
 
 // scope is everything that one pass has read and found out. Each field says which step sets it.
 type scope struct {
-	key types.NamespacedName
-	now time.Time // one time for the whole pass
+	key    types.NamespacedName
+	now    time.Time // one time for the whole pass
+	memory *memory
 
-	// collect
+	// collect. The objects are the cache's own: they are read and never changed.
 	serviceProvider *v1alpha1.ServiceProvider // nil: there is none of that name
 	idps            []v1alpha1.IdentityProvider
 	bindings        []v1alpha1.DomainBinding
@@ -28,25 +28,43 @@ type scope struct {
 	// resolve
 	resolved map[string]compile.Resolved
 	trust    map[string]*trustState
+
+	// verify
 	verified map[string]compile.Verification
 
-	previous *published // collect
-
-	// compile
+	// compile. before is what was published when the pass began, and wanted what shall be.
 	output  *compile.Output
+	before  *served
+	wanted  *served
 	encoded *snapshot.Encoded
+
+	// publish: the index was written in this pass
+	publishedNow bool
 
 	// acknowledge
 	programmed programmed
 
+	// blocked is why a step could not be done, when a person has to mend that.
+	blocked *blockedError
+
+	mutex        sync.Mutex
 	requeueAfter time.Duration
-	transitions  []transition
+	cosmetic     int
 }
 
 // later asks for another pass in d, or sooner if something else asked for that.
 func (s *scope) later(d time.Duration) {
-	if d > 0 && (s.requeueAfter == 0 || d < s.requeueAfter) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if d = max(d, time.Millisecond); s.requeueAfter == 0 || d < s.requeueAfter {
 		s.requeueAfter = d
+	}
+}
+
+// laterAt asks for another pass at a time; the zero time asks for nothing.
+func (s *scope) laterAt(at time.Time) {
+	if !at.IsZero() {
+		s.later(at.Sub(s.now) + time.Millisecond)
 	}
 }
 
@@ -63,13 +81,4 @@ func (s *scope) run(ctx context.Context, steps []step) error {
 		}
 	}
 	return nil
-}
-
-// inNamespace lists one kind in the namespace of the pass.
-func inNamespace(ctx context.Context, c client.Reader, s *scope, lists ...client.ObjectList) error {
-	var errs []error
-	for _, list := range lists {
-		errs = append(errs, c.List(ctx, list, client.InNamespace(s.key.Namespace)))
-	}
-	return errors.Join(errs...)
 }

@@ -1,167 +1,132 @@
 package controllers
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
 )
 
-// transition is a condition of an object that has changed its status or its reason, or its first visit.
+// transition is a condition that has changed its status or its reason.
 type transition struct {
-	kind    string
-	object  client.Object
-	created bool
-	changed bool // the spec is of another generation than at the last visit
-	from    *metav1.Condition
-	to      metav1.Condition
+	subject
+	from *metav1.Condition
+	to   metav1.Condition
 }
 
-// noteTransitions compares what was persisted with what has just been written. It is what status said before that makes each transition
-// told once: after a crash the next pass finds the new status, and tells nothing again.
-func (s *scope) noteTransitions(kind string, object client.Object, before []metav1.Condition, after any) {
-	encoded, err := json.Marshal(after)
-	if err != nil {
-		return
-	}
-	var status struct {
-		Conditions []metav1.Condition `json:"conditions"`
-	}
-	if json.Unmarshal(encoded, &status) != nil {
-		return
-	}
-	accepted := meta.FindStatusCondition(before, v1alpha1.ConditionAccepted)
-	created := accepted == nil || accepted.ObservedGeneration == 0 && accepted.Reason == v1alpha1.ReasonPending
-	changed := !created && accepted.ObservedGeneration != object.GetGeneration()
-	for _, now := range status.Conditions {
-		old := meta.FindStatusCondition(before, now.Type)
-		if old != nil && old.Status == now.Status && old.Reason == now.Reason && !(changed && now.Type == v1alpha1.ConditionAccepted) {
+// transitions compares the conditions that are persisted with those that will be. It is the persisted status that makes each one told once:
+// the pass after it was written finds nothing new.
+func (r *Reconciler) transitions(o subject) []news {
+	var all []news
+	for _, now := range o.conditionsAfter {
+		before := meta.FindStatusCondition(o.conditionsBefore, now.Type)
+		if before != nil && before.Status == now.Status && before.Reason == now.Reason {
 			continue
 		}
-		s.transitions = append(s.transitions, transition{kind, object, created, changed, old, now})
-	}
-}
-
-// tell emits the Events and writes the audit records of the transitions.
-func (r *Reconciler) tell(ctx context.Context, s *scope) error {
-	var errs []error
-	for _, t := range s.transitions {
-		if worthAnEvent(t) {
-			kind := corev1.EventTypeNormal
-			if t.to.Status != metav1.ConditionTrue {
-				kind = corev1.EventTypeWarning
-			}
-			r.Events.Eventf(t.object, nil, kind, t.to.Reason, action(t), "%s", t.to.Message)
+		t := transition{o, before, now}
+		n := news{key: key(o.object, o.object.GetResourceVersion(), now.Type, string(now.Status), now.Reason), kind: o.kind, about: o.object}
+		if t.worthAnEvent() {
+			n.event = &eventNote{warning: t.warning(), reason: now.Reason, action: actions[now.Type], note: now.Message}
 		}
-		for _, record := range records(t) {
-			errs = append(errs, r.Audit.Write(ctx, record))
+		if recordType, ok := t.recordType(); ok {
+			n.record = &audit.Record{Type: recordType, Outcome: t.outcome(), Reason: now.Reason, Actor: operator, Details: details{Message: now.Message}}
 		}
-	}
-	return errors.Join(errs...)
-}
-
-// worthAnEvent leaves out what only waits, and what another condition of the same object says already.
-func worthAnEvent(t transition) bool {
-	switch {
-	case t.to.Status == metav1.ConditionUnknown, t.to.Reason == v1alpha1.ReasonDependent, t.to.Type == v1alpha1.ConditionProgrammed,
-		t.to.Reason == v1alpha1.ReasonWaitingForPods, t.to.Reason == v1alpha1.ReasonNoReadyPods, t.to.Reason == v1alpha1.ReasonNotRefreshed,
-		t.to.Reason == v1alpha1.ReasonValid:
-		return false
-	case t.to.Type == v1alpha1.ConditionReady:
-		return t.to.Status == metav1.ConditionTrue
-	default:
-		return true
-	}
-}
-
-func action(t transition) string {
-	switch t.to.Type {
-	case v1alpha1.ConditionAccepted:
-		return "Check"
-	case v1alpha1.ConditionTrustEstablished, v1alpha1.ConditionMetadataFresh, v1alpha1.ConditionCertificatesValid:
-		return "EstablishTrust"
-	case v1alpha1.ConditionVerified:
-		return "Verify"
-	case v1alpha1.ConditionExamplesPassed:
-		return "RunExamples"
-	case v1alpha1.ConditionDeletionBlocked:
-		return "Delete"
-	default:
-		return "Serve"
-	}
-}
-
-// records are the audit records of one transition: none for most.
-func records(t transition) []audit.Record {
-	isTrue := t.to.Status == metav1.ConditionTrue
-	var types []audit.Type
-	switch {
-	case t.to.Type == v1alpha1.ConditionAccepted && t.created:
-		types = append(types, createdType[t.kind])
-	case t.to.Type == v1alpha1.ConditionAccepted && t.changed:
-		types = append(types, updatedType[t.kind])
-	case t.kind == v1alpha1.KindIdentityProvider && t.to.Type == v1alpha1.ConditionTrustEstablished && isTrue:
-		types = append(types, audit.TypeSAMLIdPTrustEstablished)
-	case t.kind == v1alpha1.KindIdentityProvider && t.to.Type == v1alpha1.ConditionTrustEstablished && t.to.Status == metav1.ConditionFalse:
-		types = append(types, audit.TypeSAMLIdPTrustFailed)
-	case t.to.Type == v1alpha1.ConditionMetadataFresh && t.to.Status == metav1.ConditionFalse:
-		types = append(types, audit.TypeSAMLIdPMetadataRefreshFailed)
-	case t.to.Type == v1alpha1.ConditionCertificatesValid && t.to.Reason != v1alpha1.ReasonValid && t.to.Status != metav1.ConditionUnknown:
-		types = append(types, audit.TypeSAMLIdPCertificateExpiring)
-	case t.to.Type == v1alpha1.ConditionDeletionBlocked && isTrue:
-		types = append(types, audit.TypeSAMLIdPDeletionBlocked)
-	case t.to.Type == v1alpha1.ConditionExamplesPassed && t.to.Status == metav1.ConditionFalse:
-		types = append(types, audit.TypeAttributeMappingExamplesFailed)
-	case t.kind == v1alpha1.KindServiceProvider && t.to.Type == v1alpha1.ConditionProgrammed && isTrue:
-		types = append(types, audit.TypeSnapshotProgrammed)
-	}
-	if t.kind == v1alpha1.KindDomainBinding && t.to.Reason == v1alpha1.ReasonConflicted {
-		types = append(types, audit.TypeSAMLDomainConflicted)
-	}
-	var all []audit.Record
-	for _, recordType := range types {
-		all = append(all, audit.Record{Type: recordType, Outcome: outcome(t), Reason: t.to.Reason, Actor: actor(t.object), Target: target(t)})
+		if n.event != nil || n.record != nil {
+			all = append(all, n)
+		}
 	}
 	return all
 }
 
-var (
-	createdType = map[string]audit.Type{
-		v1alpha1.KindServiceProvider: audit.TypeServiceProviderCreated, v1alpha1.KindIdentityProvider: audit.TypeSAMLIdPCreated,
-		v1alpha1.KindDomainBinding: audit.TypeSAMLDomainBound, v1alpha1.KindAttributeMapping: audit.TypeAttributeMappingCreated,
+// worthAnEvent leaves out what only waits, and what another condition of the same object says already.
+func (t transition) worthAnEvent() bool {
+	if t.to.Status == metav1.ConditionUnknown || t.to.Type == v1alpha1.ConditionProgrammed {
+		return false
 	}
-	updatedType = map[string]audit.Type{
-		v1alpha1.KindServiceProvider: audit.TypeServiceProviderUpdated, v1alpha1.KindIdentityProvider: audit.TypeSAMLIdPUpdated,
-		v1alpha1.KindDomainBinding: audit.TypeSAMLDomainRebound, v1alpha1.KindAttributeMapping: audit.TypeAttributeMappingUpdated,
+	switch t.to.Reason {
+	case v1alpha1.ReasonDependent, v1alpha1.ReasonWaitingForPods, v1alpha1.ReasonNoReadyPods, v1alpha1.ReasonNotRefreshed, v1alpha1.ReasonNotRequired,
+		v1alpha1.ReasonNoExamples, v1alpha1.ReasonTerminating:
+		return false
+	case v1alpha1.ReasonValid, v1alpha1.ReasonFresh:
+		return t.from != nil && (t.from.Status == metav1.ConditionFalse || t.from.Reason != v1alpha1.ReasonPending && t.from.Status == metav1.ConditionTrue) // recovered
 	}
-)
+	return t.to.Type != v1alpha1.ConditionReady || t.to.Status == metav1.ConditionTrue
+}
 
-func outcome(t transition) audit.Outcome {
+func (t transition) warning() bool {
+	switch t.to.Reason {
+	case v1alpha1.ReasonExpiringWithin90Days, v1alpha1.ReasonExpiringWithin30Days, v1alpha1.ReasonExpiringWithin7Days, v1alpha1.ReasonMetadataExpiring:
+		return true
+	}
+	return t.to.Status != metav1.ConditionTrue || t.to.Type == v1alpha1.ConditionDeletionBlocked
+}
+
+// actions say what the operator was doing, as Events ask for.
+var actions = map[string]string{
+	v1alpha1.ConditionAccepted:          "Check",
+	v1alpha1.ConditionTrustEstablished:  "EstablishTrust",
+	v1alpha1.ConditionMetadataFresh:     "Refresh",
+	v1alpha1.ConditionCertificatesValid: "CheckCertificates",
+	v1alpha1.ConditionVerified:          "Verify",
+	v1alpha1.ConditionExamplesPassed:    "RunExamples",
+	v1alpha1.ConditionDeletionBlocked:   "Delete",
+	v1alpha1.ConditionStoreReady:        "Watch",
+	v1alpha1.ConditionAvailable:         "Watch",
+	v1alpha1.ConditionReady:             "Serve",
+}
+
+// recordType is the audit record of a transition; most have none, and what a person did to the spec is told from the ledger.
+func (t transition) recordType() (audit.Type, bool) {
+	isTrue, isFalse := t.to.Status == metav1.ConditionTrue, t.to.Status == metav1.ConditionFalse
+	switch t.to.Type {
+	case v1alpha1.ConditionTrustEstablished:
+		switch {
+		case isTrue:
+			return audit.TypeSAMLIdPTrustEstablished, true
+		case isFalse:
+			return audit.TypeSAMLIdPTrustFailed, true
+		}
+	case v1alpha1.ConditionMetadataFresh:
+		return t.freshness()
+	case v1alpha1.ConditionCertificatesValid:
+		return audit.TypeSAMLIdPCertificateExpiring, isFalse || isTrue && t.to.Reason != v1alpha1.ReasonValid
+	case v1alpha1.ConditionDeletionBlocked:
+		return audit.TypeSAMLIdPDeletionBlocked, isTrue
+	case v1alpha1.ConditionExamplesPassed:
+		return audit.TypeAttributeMappingExamplesFailed, isFalse
+	case v1alpha1.ConditionVerified:
+		return audit.TypeSAMLDomainVerified, isTrue && t.to.Reason == v1alpha1.ReasonVerified
+	case v1alpha1.ConditionAccepted:
+		return audit.TypeSAMLDomainConflicted, t.kind == v1alpha1.KindDomainBinding && t.to.Reason == v1alpha1.ReasonConflicted
+	}
+	return 0, false
+}
+
+func (t transition) freshness() (audit.Type, bool) {
+	status, ok := t.after.(v1alpha1.IdentityProviderStatus)
+	if !ok || status.Metadata == nil {
+		return 0, false
+	}
+	switch t.to.Reason {
+	case v1alpha1.ReasonMetadataExpiring, v1alpha1.ReasonMetadataExpired:
+		return audit.TypeSAMLIdPMetadataStale, true
+	case v1alpha1.ReasonEntityIDChanged:
+		return audit.TypeSAMLIdPEntityIDChangeRefused, true
+	}
+	if status.Metadata.Source != v1alpha1.MetadataSourceURL {
+		return 0, false
+	}
+	if t.to.Status == metav1.ConditionFalse {
+		return audit.TypeSAMLIdPMetadataRefreshFailed, true
+	}
+	recovered := t.to.Status == metav1.ConditionTrue && t.from != nil && t.from.Status == metav1.ConditionFalse
+	return audit.TypeSAMLIdPMetadataRefreshed, recovered
+}
+
+func (t transition) outcome() audit.Outcome {
 	if t.to.Status == metav1.ConditionFalse {
 		return audit.OutcomeFailure
 	}
 	return audit.OutcomeSuccess
-}
-
-// actor is who made the last change of the spec: the user, when the admission policy that stamps the name is installed, and the field manager.
-func actor(object client.Object) audit.Actor {
-	a := audit.Actor{Kind: audit.ActorKubernetes, ID: object.GetAnnotations()[v1alpha1.AnnotationChangedBy]}
-	var latest metav1.Time
-	for _, entry := range object.GetManagedFields() {
-		if entry.Subresource == "" && entry.Time != nil && !entry.Time.Before(&latest) && entry.Manager != ownerFinalizer {
-			latest, a.Manager = *entry.Time, entry.Manager
-		}
-	}
-	return a
-}
-
-func target(t transition) audit.Target {
-	return audit.Target{Kind: t.kind, Namespace: t.object.GetNamespace(), Name: t.object.GetName(), UID: string(t.object.GetUID()), Generation: t.object.GetGeneration()}
 }

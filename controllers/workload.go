@@ -6,18 +6,21 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	coreac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/render"
 )
 
@@ -25,8 +28,8 @@ const tokenKey = "token"
 
 // workload applies what runs the ServiceProvider. The snapshot is there by now, so a pod that starts has something to serve.
 func (r *Reconciler) workload(ctx context.Context, s *scope) error {
-	sp := s.serviceProvider
-	if sp == nil || s.output.Snapshot == nil || sp.DeletionTimestamp != nil {
+	sp, m := s.serviceProvider, s.memory
+	if sp == nil || s.output.Snapshot == nil {
 		return nil
 	}
 	if err := r.managementToken(ctx, s); err != nil {
@@ -38,38 +41,102 @@ func (r *Reconciler) workload(ctx context.Context, s *scope) error {
 		return err
 	}
 	digest := sha256.Sum256(encoded)
-	if applied, ok := r.applied.get(s.key); ok && applied == digest {
-		return nil // nothing to change: at rest nothing is written
+	if m.takeDrift() {
+		m.applied = [32]byte{}
 	}
-	for _, object := range out.Apply {
-		if err := r.Client.Apply(ctx, object, client.FieldOwner(ownerWorkload), client.ForceOwnership); err != nil {
-			return err
-		}
+	if m.applied == digest {
+		return nil // at rest nothing is written
 	}
+	objects := out.Apply
 	if out.HTTPRoute != nil {
-		err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(out.HTTPRoute), client.FieldOwner(ownerWorkload), client.ForceOwnership)
-		if meta.IsNoMatchError(err) {
-			return errors.New("spec.expose.httpRoute: the cluster has no Gateway API: install its CRDs, or use spec.expose.ingress")
-		}
-		if err != nil {
-			return err
-		}
+		objects = append(objects, client.ApplyConfigurationFromUnstructured(out.HTTPRoute))
+	}
+	if err := r.applyWorkload(ctx, s, objects); err != nil {
+		return err
 	}
 	for _, absent := range out.Absent {
 		if err := r.deleteOwned(ctx, s, absent); err != nil {
 			return err
 		}
 	}
-	r.applied.set(s.key, digest)
+	m.applied = digest
 	return nil
+}
+
+// applyWorkload looks at every name before it writes anything: a ServiceProvider whose names are taken must not be half there.
+func (r *Reconciler) applyWorkload(ctx context.Context, s *scope, objects []runtime.ApplyConfiguration) error {
+	for _, object := range objects {
+		kind, name, err := identify(object)
+		if err != nil {
+			return err
+		}
+		if s.memory.known(workloadKey(kind.Kind, name)) {
+			continue
+		}
+		err = r.adoptable(ctx, s, kind, name)
+		if meta.IsNoMatchError(err) {
+			return blocked(v1alpha1.ReasonInvalid, time.Minute, "spec.expose.httpRoute: the cluster has no Gateway API: install its CRDs, or use spec.expose.ingress.")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, object := range objects {
+		kind, name, err := identify(object)
+		if err != nil {
+			return err
+		}
+		err = r.Client.Apply(ctx, object, client.FieldOwner(ownerWorkload), client.ForceOwnership)
+		if apierrors.IsInvalid(err) {
+			return blocked(v1alpha1.ReasonInvalid, 5*time.Minute, "%s %s cannot be changed to what spec says: %v", kind.Kind, name, err)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", kind.Kind, name, err)
+		}
+		s.memory.wrote(workloadKey(kind.Kind, name), versionOf(object))
+	}
+	return nil
+}
+
+// workloadKey names an object of the workload in memory; Secrets are named by their name alone.
+func workloadKey(kind, name string) string { return kind + "/" + name }
+
+// identify returns the kind and name of what is to be applied.
+func identify(object runtime.ApplyConfiguration) (schema.GroupVersionKind, string, error) {
+	o, ok := object.(interface {
+		GetKind() *string
+		GetAPIVersion() *string
+		GetName() *string
+	})
+	if u, is := object.(interface{ UnstructuredContent() map[string]any }); is {
+		content := &unstructured.Unstructured{Object: u.UnstructuredContent()}
+		return content.GroupVersionKind(), content.GetName(), nil
+	}
+	if !ok {
+		return schema.GroupVersionKind{}, "", fmt.Errorf("%T has no kind and name", object)
+	}
+	return schema.FromAPIVersionAndKind(ptr.Deref(o.GetAPIVersion(), ""), ptr.Deref(o.GetKind(), "")), ptr.Deref(o.GetName(), ""), nil
+}
+
+// versionOf is the resource version that the API server has answered with; the answer is in the object.
+func versionOf(object runtime.ApplyConfiguration) *string {
+	encoded, err := json.Marshal(object)
+	if err != nil {
+		return nil
+	}
+	var o metav1.PartialObjectMetadata
+	if json.Unmarshal(encoded, &o) != nil {
+		return nil
+	}
+	return &o.ResourceVersion
 }
 
 // deleteOwned deletes an object of an earlier spec, only if it is the ServiceProvider's.
 func (r *Reconciler) deleteOwned(ctx context.Context, s *scope, absent render.Absent) error {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(schema.FromAPIVersionAndKind(absent.APIVersion, absent.Kind))
-	err := r.Client.Get(ctx, types.NamespacedName{Namespace: s.key.Namespace, Name: absent.Name}, object)
-	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(object, s.serviceProvider) {
+	err := r.Live.Get(ctx, types.NamespacedName{Namespace: s.key.Namespace, Name: absent.Name}, object)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) || err == nil && !metav1.IsControlledBy(object, s.serviceProvider) {
 		return nil
 	}
 	if err != nil {
@@ -81,30 +148,38 @@ func (r *Reconciler) deleteOwned(ctx context.Context, s *scope, absent render.Ab
 
 // managementToken makes the token of the management API once. It is never put into status, Events or logs.
 func (r *Reconciler) managementToken(ctx context.Context, s *scope) error {
+	if s.memory.token != "" {
+		return nil
+	}
 	name := types.NamespacedName{Namespace: s.key.Namespace, Name: render.ManagementSecretName(s.key.Name)}
-	if _, err := r.token(ctx, name); !apierrors.IsNotFound(err) {
-		return err
-	}
-	secretBytes := make([]byte, 32)
-	if _, err := rand.Read(secretBytes); err != nil {
-		return err
-	}
-	secret := coreac.Secret(name.Name, name.Namespace).
-		WithLabels(render.Labels(s.key.Name)).
-		WithOwnerReferences(render.Owner(s.serviceProvider)).
-		WithType(corev1.SecretTypeOpaque).
-		WithData(map[string][]byte{tokenKey: []byte(base64.RawURLEncoding.EncodeToString(secretBytes))})
-	return r.Client.Apply(ctx, secret, client.FieldOwner(ownerKeys), client.ForceOwnership)
-}
-
-// token reads the token of the management API, past the cache: Secrets' contents are not cached.
-func (r *Reconciler) token(ctx context.Context, name types.NamespacedName) (string, error) {
 	var secret corev1.Secret
-	if err := r.Live.Get(ctx, name, &secret); err != nil {
-		return "", err
+	err := r.Live.Get(ctx, name, &secret)
+	if client.IgnoreNotFound(err) != nil {
+		return err
 	}
-	if len(secret.Data[tokenKey]) == 0 {
-		return "", fmt.Errorf("secret %s has no key %s: delete it, and it is made anew", name.Name, tokenKey)
+	if err == nil && metav1.IsControlledBy(&secret, s.serviceProvider) && len(secret.Data[tokenKey]) > 0 {
+		s.memory.token = string(secret.Data[tokenKey])
+		s.memory.wrote(name.Name, &secret.ResourceVersion)
+		return nil
 	}
-	return string(secret.Data[tokenKey]), nil
+	if err == nil && metav1.IsControlledBy(&secret, s.serviceProvider) {
+		uid := secret.UID
+		if err := r.Client.Delete(ctx, &secret, client.Preconditions{UID: &uid}); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	random := make([]byte, 32)
+	if _, err := rand.Read(random); err != nil {
+		return err
+	}
+	token := base64.RawURLEncoding.EncodeToString(random)
+	owner := metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindServiceProvider, Name: s.key.Name, UID: s.serviceProvider.UID,
+		Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}
+	if err := r.createSecret(ctx, s, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: render.Labels(s.key.Name), OwnerReferences: []metav1.OwnerReference{owner}},
+		Type:       corev1.SecretTypeOpaque, Data: map[string][]byte{tokenKey: []byte(token)}}); err != nil {
+		return err
+	}
+	s.memory.token = token
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -14,8 +15,6 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -28,8 +27,24 @@ import (
 
 type flags struct {
 	image, namespace, metrics, health string
+	namespaces, resolvers             list
 	leaderElect, showVersion          bool
-	allowPrivate                      bool
+	allowPrivate, allowLoopback       bool
+}
+
+// list is a flag of values with commas between them, or given several times.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+// Set adds the values.
+func (l *list) Set(value string) error {
+	for v := range strings.SplitSeq(value, ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			*l = append(*l, v)
+		}
+	}
+	return nil
 }
 
 func main() {
@@ -40,6 +55,9 @@ func main() {
 	flag.StringVar(&f.health, "health-listen", ":8081", "address of /healthz and /readyz")
 	flag.BoolVar(&f.leaderElect, "leader-elect", false, "let one of several replicas work, and another take over when it stops")
 	flag.BoolVar(&f.allowPrivate, "allow-private-metadata", false, "let metadata be fetched from private networks")
+	flag.BoolVar(&f.allowLoopback, "allow-loopback-metadata", false, "let metadata be fetched from this machine: for tests and demonstrations")
+	flag.Var(&f.namespaces, "namespaces", "namespaces to work in, with commas between them; all if there are none")
+	flag.Var(&f.resolvers, "dns-resolver", "DNS servers for domain verification, host or host:port, with commas between them; those of /etc/resolv.conf if there are none")
 	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
 	flag.Parse()
 	if f.showVersion {
@@ -78,26 +96,25 @@ func run(f flags) error {
 		RenewDeadline:                 ptr.To(controllers.RenewDeadline),
 		RetryPeriod:                   ptr.To(controllers.RetryPeriod),
 		GracefulShutdownTimeout:       ptr.To(5 * time.Second),
-		// The contents of Secrets and ConfigMaps never enter the cache.
-		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.ServiceProvider{}:  {Transform: keep},
-			&v1alpha1.IdentityProvider{}: {Transform: keep},
-			&v1alpha1.DomainBinding{}:    {Transform: keep},
-			&v1alpha1.AttributeMapping{}: {Transform: keep},
-		}},
+		Cache:                         controllers.CacheOptions(f.namespaces),
 	})
 	if err != nil {
 		return err
 	}
+	lookUp, err := controllers.ResolverOf(f.resolvers)
+	if err != nil {
+		return err
+	}
 	reconciler := &controllers.Reconciler{
-		Client:  manager.GetClient(),
-		Live:    manager.GetAPIReader(),
-		Events:  manager.GetEventRecorder("sallyport-operator"),
-		Audit:   audit.NewStdout(os.Stdout, writerName(), clock.RealClock{}),
-		Clock:   clock.RealClock{},
-		Ask:     controllers.HTTPRevision,
-		Fetcher: trust.NewFetcher(trust.FetcherOptions{AllowPrivate: f.allowPrivate, UserAgent: "sallyport/" + version.Version}),
-		Options: controllers.Options{Image: f.image, Namespace: f.namespace},
+		Client:    manager.GetClient(),
+		Live:      manager.GetAPIReader(),
+		Events:    manager.GetEventRecorder("sallyport-operator"),
+		Audit:     audit.NewStdout(os.Stdout, writerName(), clock.RealClock{}),
+		Clock:     clock.RealClock{},
+		Ask:       controllers.HTTPRevision,
+		Fetcher:   trust.NewFetcher(trust.FetcherOptions{AllowPrivate: f.allowPrivate, AllowLoopback: f.allowLoopback, UserAgent: "sallyport/" + version.Version}),
+		LookUpTXT: lookUp,
+		Options:   controllers.Options{Image: f.image, Namespace: f.namespace},
 	}
 	if err := reconciler.SetUp(manager); err != nil {
 		return err
@@ -109,9 +126,6 @@ func run(f flags) error {
 	}
 	return manager.Start(ctrl.SetupSignalHandler())
 }
-
-// keep is for our own kinds: their managed fields say who changed them, for the audit log.
-func keep(object any) (any, error) { return object, nil }
 
 // writerName names this process in the audit log. A process starts a hash chain of its own.
 func writerName() string {

@@ -26,6 +26,9 @@ const (
 	LabelComponent = "app.kubernetes.io/component"
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 
+	// ManagedBy is the value of LabelManagedBy.
+	ManagedBy = "sallyport-operator"
+
 	nameValue      = "sallyport"
 	componentValue = "service-provider"
 )
@@ -68,7 +71,7 @@ func Selector(serviceProvider string) map[string]string {
 // Labels are what every object of a ServiceProvider carries.
 func Labels(serviceProvider string) map[string]string {
 	labels := Selector(serviceProvider)
-	labels[LabelManagedBy] = "sallyport-operator"
+	labels[LabelManagedBy] = ManagedBy
 	return labels
 }
 

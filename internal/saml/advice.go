@@ -137,7 +137,11 @@ func policySentence(reason Reason, expected, actual string) string {
 	case ReasonSecondFactorFailed:
 		return "The second step of the sign-in was not completed."
 	}
-	return "The message was refused: " + strings.ReplaceAll(string(reason), "_", " ") + "."
+	why := strings.ReplaceAll(string(reason), "_", " ")
+	if expected != "" || actual != "" {
+		return fmt.Sprintf("The message was refused (%s): %s was expected, it was %s.", why, orNothing(expected), orNothing(actual))
+	}
+	return "The message was refused: " + why + "."
 }
 
 func orNothing(s string) string {

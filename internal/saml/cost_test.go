@@ -51,17 +51,17 @@ func declared(n int, content string) string {
 
 func hostiles() []hostile {
 	used := ""
-	for i := range 40 {
+	for i := range 14 {
 		used += fmt.Sprintf(` n%d:a="1"`, i)
 	}
 	return []hostile{
 		{"elements", filler(strings.Repeat("<a/>", 5900))},
 		{"deep", filler(strings.Repeat(strings.Repeat("<a>", 58)+strings.Repeat("</a>", 58), 100))},
-		{"namespaces in scope of many elements", filler(declared(40, strings.Repeat("<a/>", 5900)))},
-		{"namespaces used by many elements", filler(declared(40, strings.Repeat("<a"+used+"/>", 490)))},
+		{"namespaces in scope of many elements", filler(declared(14, strings.Repeat("<a/>", 5900)))},
+		{"namespaces used by many elements", filler(declared(14, strings.Repeat("<a"+used+"/>", 840)))},
 		{"namespaces declared by many elements", filler(strings.Repeat(`<a xmlns:b="c"/>`, 5900))},
-		{"prefixes redeclared", filler(strings.Repeat(`<b:a xmlns:b="c" b:a=""/>`, 5900))},
-		{"attributes", filler(strings.Repeat("<a"+manyAttributes("", 60)+"/>", 300))},
+		{"prefixes redeclared", filler(strings.Repeat(`<b:a xmlns:b="c" b:a=""/>`, 5850))},
+		{"attributes", filler(strings.Repeat("<a"+manyAttributes("", 60)+"/>", 195))},
 		{"comments", filler(strings.Repeat("<a/><!---->", 190) + "<a>" + strings.Repeat("x", 180<<10) + "</a>")},
 		{"CDATA sections", filler("<a>" + strings.Repeat("<![CDATA["+strings.Repeat("&", 900)+"]]>", 190) + "</a>")},
 		{"references", filler("<a>" + strings.Repeat("&lt;", 45000) + "</a>")},
@@ -70,7 +70,7 @@ func hostiles() []hostile {
 		{"white space", filler(strings.Repeat(" \n", 75<<10))},
 		{"SignedInfo in many namespaces", sent(func(s string) string {
 			s = strings.Replace(s, "alice@", "mallory@", 1)
-			return strings.Replace(s, "<saml:Assertion ", "<saml:Assertion"+strings.TrimSuffix(strings.TrimPrefix(declared(40, ""), "<n0:x"), "></n0:x>")+" ", 1)
+			return strings.Replace(s, "<saml:Assertion ", "<saml:Assertion"+strings.TrimSuffix(strings.TrimPrefix(declared(12, ""), "<n0:x"), "></n0:x>")+" ", 1)
 		})},
 		{"PrefixList", sent(func(s string) string {
 			return strings.Replace(s, `<ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"></ds:CanonicalizationMethod>`,
@@ -89,27 +89,44 @@ func hostiles() []hostile {
 			r.EncryptTo = []*rsa.PublicKey{stranger, stranger, stranger, stranger}
 		}},
 		{"encrypted bomb", encryptedTwin(func(string, string) string {
-			return `<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">` + declared(40, strings.Repeat("<a/>", 5900)) + `</saml:Assertion>`
+			return `<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">` + declared(14, strings.Repeat("<a/>", 5900)) + `</saml:Assertion>`
 		})},
 		{"encrypted long text", encryptedTwin(func(string, string) string { return "<a>" + strings.Repeat("x", 120<<10) + "</a>" })},
 	}
 }
 
 func TestCostOfHostileResponses(t *testing.T) {
+	t.Run("256 KiB", func(t *testing.T) { hostileCosts(t, 256<<10) })
+	// The largest limit that may be configured: everything but the bytes is bounded as before.
+	t.Run("2 MiB", func(t *testing.T) { hostileCosts(t, 2<<20) })
+}
+
+func hostileCosts(t *testing.T, maxMessage int) {
 	f := newFixture(t)
+	f.limits.MaxMessage = maxMessage
 	f.conf.Keys = []snapshot.SPKey{bigKey(snapshot.KeyCurrent), bigKey(snapshot.KeyPrevious)}
 	c := f.connection()
 	for _, h := range hostiles() {
 		t.Run(h.name, func(t *testing.T) {
 			r := f.response()
 			h.edit(&r)
+			if maxMessage > 1<<20 {
+				// The rest of the room is filled with text that has to be canonicalized and digested.
+				inner := r.EditSent
+				r.EditSent = func(s string) string {
+					if inner != nil {
+						s = inner(s)
+					}
+					return strings.Replace(s, "<saml:Conditions ", "<a>"+strings.Repeat("x&gt;", (maxMessage-len(s)-100)/5)+"</a><saml:Conditions ", 1)
+				}
+			}
 			form := f.form(r)
-			if len(form) > 400<<10 {
+			if len(form) > maxMessage*4/3+4 {
 				t.Fatalf("the message has %d bytes: no form lets it through", len(form))
 			}
 			measure(t, func() {
-				if a, r := c.Accept(t.Context(), form, f.pending, f.now); a != nil || r.Check == CheckPanic {
-					t.Fatalf("accepted, or panicked: %v", r)
+				if a, r := c.Accept(t.Context(), form, f.pending, f.now); a != nil || r.Check == CheckPanic || r.Reason == ReasonLimitExceeded {
+					t.Fatalf("accepted, panicked, or past the limits: %v", r)
 				}
 			})
 		})

@@ -82,6 +82,7 @@ func TestDiagnosis(t *testing.T) {
 	}{
 		{ReasonReplayed, "", ""}, {ReasonMissingEmail, "email, urn:oid:0.9.2342.19200300.100.1.3", "firstName, groups"}, {ReasonDomainNotBound, "acme.example", "victim.example"},
 		{ReasonIdPDisabled, "", ""}, {ReasonUserNotFound, "", ""}, {ReasonUserSuspended, "", ""}, {ReasonSecondFactorFailed, "", ""},
+		{ReasonMalformed, "one SAMLResponse", "none or several"},
 	} {
 		fmt.Fprintf(&b, "== %s\n", p.reason)
 		for i, idpType := range idpTypes {

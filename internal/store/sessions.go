@@ -56,6 +56,10 @@ func (d *DB) SessionByHash(ctx context.Context, hash []byte) (Session, error) {
 	return scanSession(d.read.QueryRowContext(ctx, d.sessionSelect()+` WHERE s.token_hash = $1 AND s.expires_at > $2`, hash, micros(d.now())))
 }
 
+func (t *txn) Session(hash []byte) (Session, error) {
+	return scanSession(t.sql.QueryRowContext(t.ctx, t.db.sessionSelect()+` WHERE s.token_hash = $1 AND s.expires_at > $2`, hash, micros(t.at)))
+}
+
 // Sessions lists sessions, newest first.
 func (d *DB) Sessions(ctx context.Context, q SessionQuery) ([]Session, string, error) {
 	var w where

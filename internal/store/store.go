@@ -138,6 +138,8 @@ type Tx interface {
 	SaveProfile(userID string, p Profile) error
 
 	CreateSession(s Session) error
+	// Session reads one session as SessionByHash does.
+	Session(hash []byte) (Session, error)
 	// EndSessions ends the sessions that match and tells every replica. It returns what it ended.
 	EndSessions(m SessionMatch) ([]EndedSession, error)
 	// UpdateSession changes one session's second-factor state or token; the old token stops working.

@@ -182,8 +182,8 @@ func (r *Refresher) State(key string) (State, bool) {
 	return e.state, true
 }
 
-// Saved returns the last good copy in a form to keep, at most 1 MiB; nil: there is none. It changes with every good fetch, so write it
-// when State.LastChanged or the ETag is new; LastFetched alone is worth no write.
+// Saved returns the last good copy in a form to keep, at most 1 MiB; nil: there is none. Write it when State.LastChanged or
+// State.ValidSince is new. Its times and ETag are new after every good fetch; losing those costs one fetch after a restart, not trust.
 func (r *Refresher) Saved(key string) []byte {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()

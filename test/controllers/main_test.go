@@ -67,6 +67,10 @@ func run(m *testing.M) int {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	if err := k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "sallyport-system"}}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if err := startOperator(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -76,7 +80,7 @@ func run(m *testing.M) int {
 
 func startOperator(ctx context.Context) error {
 	skip := true
-	manager, err := ctrl.NewManager(apiServer, ctrl.Options{Scheme: objects, Metrics: metricsserver.Options{BindAddress: "0"},
+	manager, err := ctrl.NewManager(apiServer, ctrl.Options{Scheme: objects, Metrics: metricsserver.Options{BindAddress: "0"}, Cache: controllers.CacheOptions(nil),
 		Controller: config.Controller{SkipNameValidation: &skip}})
 	if err != nil {
 		return err

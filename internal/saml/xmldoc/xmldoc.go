@@ -34,8 +34,8 @@ type Limits struct {
 // DefaultLimits let a response with 2,000 attribute values pass, each with namespace declarations of its own.
 func DefaultLimits() Limits {
 	return Limits{
-		MaxBytes: 256 << 10, MaxDepth: 64, MaxElements: 6000, MaxAttributes: 20000, MaxAttributesPerElement: 64,
-		MaxNamespaces: 48, MaxComments: 200,
+		MaxBytes: 256 << 10, MaxDepth: 64, MaxElements: 6000, MaxAttributes: 12000, MaxAttributesPerElement: 64,
+		MaxNamespaces: 20, MaxComments: 200,
 	}
 }
 

@@ -1,0 +1,36 @@
+package controllers
+
+import (
+	"sallyport.dev/sallyport/api/v1alpha1"
+	apply "sallyport.dev/sallyport/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/compile"
+)
+
+func (r *Reconciler) domainBinding(s *scope, binding *v1alpha1.DomainBinding, f *compile.Finding) subject {
+	status := *binding.Status.DeepCopy()
+	status.ObservedGeneration = binding.Generation
+	c := conditions(f.Conditions)
+	c.program(s, f, s.servedSameDomain(binding))
+	c.summarize(s, f, v1alpha1.ConditionAccepted, v1alpha1.ConditionVerified, v1alpha1.ConditionProgrammed)
+	status.Conditions = c.merge(binding.Status.Conditions, binding.Generation, s.now)
+	status.Verification = nil
+	if s.serviceProvider != nil && binding.Spec.Verification.Method == v1alpha1.VerificationDNS {
+		status.Verification = challenge(s.serviceProvider, binding.Spec.Domain)
+	}
+	return subject{kind: v1alpha1.KindDomainBinding, object: binding, before: binding.Status, after: status,
+		conditionsBefore: binding.Status.Conditions, conditionsAfter: status.Conditions,
+		intent: func() intent {
+			ac := apply.DomainBinding(binding.Name, binding.Namespace).WithUID(binding.UID).WithStatus(convert[apply.DomainBindingStatusApplyConfiguration](status))
+			return intent{ac, ac.ObjectMetaApplyConfiguration}
+		}}
+}
+
+// servedSameDomain tells whether every pod already serves this very domain.
+func (s *scope) servedSameDomain(binding *v1alpha1.DomainBinding) bool {
+	now, ok := s.wanted.domain(binding.Name, binding.UID)
+	if !ok {
+		return false
+	}
+	before, ok := s.memory.served.domain(binding.Name, binding.UID)
+	return ok && *now == *before
+}

@@ -1,0 +1,170 @@
+package controllers
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	coreac "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sallyport.dev/sallyport/internal/render"
+)
+
+// ledger is what the audit log was told to exist around one ServiceProvider. It is kept in a Secret in the operator's own namespace, so that
+// what is deleted while the operator is down, or with its whole namespace, is told all the same.
+type ledger struct {
+	Namespace       string `json:"namespace"`
+	ServiceProvider string `json:"serviceProvider"`
+	// Entries by UID.
+	Entries map[types.UID]ledgerEntry `json:"entries"`
+
+	exists, dirty bool
+}
+
+// ledgerEntry is one object, with those settings of it whose change has a record of its own.
+type ledgerEntry struct {
+	Kind     string `json:"kind"`
+	Name     string `json:"name"`
+	Disabled bool   `json:"disabled,omitempty"`
+	Verbose  bool   `json:"verbose,omitempty"`
+	// Domain and IdentityProvider of a DomainBinding; IdentityProvider of an AttributeMapping.
+	Domain           string `json:"domain,omitempty"`
+	IdentityProvider string `json:"identityProvider,omitempty"`
+}
+
+func (l *ledger) set(uid types.UID, entry ledgerEntry) {
+	if known, ok := l.Entries[uid]; !ok || known != entry {
+		l.Entries[uid], l.dirty = entry, true
+	}
+}
+
+func (l *ledger) remove(uid types.UID) {
+	if _, ok := l.Entries[uid]; ok {
+		delete(l.Entries, uid)
+		l.dirty = true
+	}
+}
+
+const (
+	ledgerKey       = "ledger.json.gz"
+	ledgerComponent = "ledger"
+	maxLedgerBytes  = 64 << 20
+)
+
+func ledgerLabels() map[string]string {
+	return map[string]string{render.LabelManagedBy: render.ManagedBy, render.LabelComponent: ledgerComponent}
+}
+
+// ledgerName is a hash because a namespace and a name together may be too long.
+func ledgerName(key types.NamespacedName) string {
+	sum := sha256.Sum256([]byte(key.String()))
+	return "sallyport-ledger-" + hex.EncodeToString(sum[:10])
+}
+
+func (r *Reconciler) readLedger(ctx context.Context, key types.NamespacedName) (*ledger, error) {
+	empty := &ledger{Namespace: key.Namespace, ServiceProvider: key.Name, Entries: map[types.UID]ledgerEntry{}}
+	var secret corev1.Secret
+	err := r.Live.Get(ctx, types.NamespacedName{Namespace: r.Options.Namespace, Name: ledgerName(key)}, &secret)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, err
+	}
+	if err != nil {
+		return empty, nil
+	}
+	l, err := decodeLedger(secret.Data[ledgerKey])
+	if err != nil {
+		return nil, fmt.Errorf("secret %s/%s: %w: delete it, and everything that exists is recorded as created again", r.Options.Namespace, secret.Name, err)
+	}
+	l.exists = true
+	return l, nil
+}
+
+func decodeLedger(data []byte) (*ledger, error) {
+	reader, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	l := &ledger{}
+	if err := json.NewDecoder(io.LimitReader(reader, maxLedgerBytes)).Decode(l); err != nil {
+		return nil, err
+	}
+	if l.Entries == nil {
+		l.Entries = map[types.UID]ledgerEntry{}
+	}
+	return l, nil
+}
+
+func (l *ledger) encode() ([]byte, error) {
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	if err := json.NewEncoder(writer).Encode(l); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), writer.Close()
+}
+
+// settleLedger keeps what was told in this pass. A crash before it tells the same again, with the same keys.
+func (r *Reconciler) settleLedger(ctx context.Context, s *scope) error {
+	l := s.memory.ledger
+	if l.dirty {
+		if err := r.writeLedger(ctx, s.key, l); err != nil {
+			return fmt.Errorf("keeping what was told: %w", err)
+		}
+		l.dirty = false
+	}
+	clear(s.memory.told) // everything is persisted now
+	if s.serviceProvider == nil && len(l.Entries) == 0 {
+		r.memory.forget(s.key)
+	}
+	return nil
+}
+
+func (r *Reconciler) writeLedger(ctx context.Context, key types.NamespacedName, l *ledger) error {
+	name := ledgerName(key)
+	if len(l.Entries) == 0 {
+		l.exists = false
+		return client.IgnoreNotFound(r.Client.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.Options.Namespace, Name: name}}))
+	}
+	content, err := l.encode()
+	if err != nil {
+		return err
+	}
+	secret := coreac.Secret(name, r.Options.Namespace).WithLabels(ledgerLabels()).WithType(corev1.SecretTypeOpaque).
+		WithData(map[string][]byte{ledgerKey: content})
+	if err := r.Client.Apply(ctx, secret, client.FieldOwner(ownerLedger), client.ForceOwnership); err != nil {
+		return err
+	}
+	l.exists = true
+	return nil
+}
+
+// openLedgers asks for a pass over every ServiceProvider that there is a ledger of: what was deleted while the operator was down is found out so.
+func (r *Reconciler) openLedgers(ctx context.Context) error {
+	var secrets corev1.SecretList
+	if err := r.Live.List(ctx, &secrets, client.InNamespace(r.Options.Namespace), client.MatchingLabels(ledgerLabels())); err != nil {
+		return err
+	}
+	for i := range secrets.Items {
+		if l, err := decodeLedger(secrets.Items[i].Data[ledgerKey]); err == nil {
+			r.notify(types.NamespacedName{Namespace: l.Namespace, Name: l.ServiceProvider})
+		}
+	}
+	return nil
+}
+
+// gone are the entries whose objects are not there any more.
+func (l *ledger) gone(there map[types.UID]bool) map[types.UID]ledgerEntry {
+	gone := maps.Clone(l.Entries)
+	maps.DeleteFunc(gone, func(uid types.UID, _ ledgerEntry) bool { return there[uid] })
+	return gone
+}

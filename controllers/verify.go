@@ -1,0 +1,177 @@
+package controllers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/compile"
+)
+
+// LookUpTXT returns the TXT records of a name. found is false when the DNS says that there are none; an error means that it gave no answer.
+type LookUpTXT func(ctx context.Context, name string) (records []string, found bool, err error)
+
+const (
+	recordPrefix = "_sallyport-challenge."
+	valuePrefix  = "sallyport-verification="
+	// A record that is there is looked at again every hour, one that is not after a time that grows from 10 s to 15 min: people wait for it.
+	verifiedAgain  = time.Hour
+	firstLookAgain = 10 * time.Second
+	lastLookAgain  = 15 * time.Minute
+	// benefit is how long a domain that was verified stays so while the DNS gives no answer at all.
+	benefit       = 6 * time.Hour
+	lookUpTimeout = 10 * time.Second
+	lookUpsAtOnce = 16
+)
+
+// challenge is the record that proves a domain to be the user's: one for each ServiceProvider and domain.
+func challenge(sp *v1alpha1.ServiceProvider, domain string) *v1alpha1.VerificationRecord {
+	sum := sha256.Sum256([]byte(string(sp.UID) + "\x00" + domain))
+	value := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20]))
+	return &v1alpha1.VerificationRecord{RecordName: recordPrefix + domain, RecordValue: valuePrefix + value}
+}
+
+// verify finds out which domains are proved. It asks the DNS in the background, and fails closed: what was never seen is not verified.
+func (r *Reconciler) verify(_ context.Context, s *scope) error {
+	s.verified = map[string]compile.Verification{}
+	if s.serviceProvider == nil {
+		return nil
+	}
+	asked := map[types.UID]bool{}
+	for i := range s.bindings {
+		b := &s.bindings[i]
+		if b.Spec.Verification.Method != v1alpha1.VerificationDNS || b.DeletionTimestamp != nil || compile.DomainProblem(b.Spec.Domain) != "" {
+			continue
+		}
+		asked[b.UID] = true
+		record := challenge(s.serviceProvider, b.Spec.Domain)
+		before := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionVerified)
+		p, next := r.proofs.of(s.key, b.UID, *record, before != nil && before.Status == metav1.ConditionTrue && before.Reason == v1alpha1.ReasonVerified)
+		s.laterAt(next)
+		if v, ok := p.verification(s.now, record); ok {
+			s.verified[b.Name] = v
+		}
+	}
+	r.proofs.keep(s.key, asked)
+	return nil
+}
+
+// proof is what is known of one domain.
+type proof struct {
+	record  v1alpha1.VerificationRecord
+	running bool
+	next    time.Time
+	// answered is true once the DNS has said something, seen when the record was there last, and gone is true when the DNS said that it is not.
+	answered, gone bool
+	seen           time.Time
+	other          bool // there are TXT records, of other values
+	failures       int
+	problem        string
+}
+
+// verification is what to say about it; false: nothing is known yet.
+func (p proof) verification(now time.Time, record *v1alpha1.VerificationRecord) (compile.Verification, bool) {
+	write := fmt.Sprintf("write a TXT record %s with the value %q", record.RecordName, record.RecordValue)
+	switch {
+	case p.gone && p.other:
+		return compile.Verification{Reason: v1alpha1.ReasonRecordNotFound, Message: fmt.Sprintf("%s has TXT records, and none has the right value: %s.", record.RecordName, write)}, true
+	case p.gone:
+		return compile.Verification{Reason: v1alpha1.ReasonRecordNotFound, Message: fmt.Sprintf("There is no TXT record %s: %s.", record.RecordName, write)}, true
+	case !p.seen.IsZero() && now.Sub(p.seen) < benefit:
+		return compile.Verification{Verified: true, Reason: v1alpha1.ReasonVerified, Message: fmt.Sprintf("The TXT record %s is there.", record.RecordName)}, true
+	case p.answered:
+		return compile.Verification{Reason: v1alpha1.ReasonLookupFailed, Message: fmt.Sprintf("The TXT record %s could not be looked up: %s. It is tried again; %s, if it is not there.", record.RecordName, p.problem, write)}, true
+	}
+	return compile.Verification{}, false
+}
+
+// proofs asks the DNS for every domain that is to be verified.
+type proofs struct {
+	lookUp LookUpTXT
+	notify func(types.NamespacedName)
+	clock  clock.Clock
+	places chan struct{}
+
+	mutex sync.Mutex
+	all   map[types.NamespacedName]map[types.UID]*proof
+}
+
+func newProofs(lookUp LookUpTXT, notify func(types.NamespacedName), c clock.Clock) *proofs {
+	return &proofs{lookUp: lookUp, notify: notify, clock: c, places: make(chan struct{}, lookUpsAtOnce), all: map[types.NamespacedName]map[types.UID]*proof{}}
+}
+
+// of returns what is known of a binding's domain and when to look at it again, and starts a look-up when one is due. verified says that an
+// earlier run of the operator has seen the record: that holds until the DNS says otherwise.
+func (p *proofs) of(key types.NamespacedName, uid types.UID, record v1alpha1.VerificationRecord, verified bool) (proof, time.Time) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.all[key] == nil {
+		p.all[key] = map[types.UID]*proof{}
+	}
+	known := p.all[key][uid]
+	now := p.clock.Now()
+	if known == nil || known.record != record {
+		known = &proof{record: record}
+		if verified {
+			known.seen = now
+		}
+		p.all[key][uid] = known
+	}
+	if !known.running && !now.Before(known.next) {
+		known.running = true
+		go p.look(key, known)
+	}
+	if known.running {
+		return *known, time.Time{}
+	}
+	return *known, known.next
+}
+
+// keep forgets the bindings that do not ask for verification any more.
+func (p *proofs) keep(key types.NamespacedName, asked map[types.UID]bool) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	for uid := range p.all[key] {
+		if !asked[uid] {
+			delete(p.all[key], uid)
+		}
+	}
+	if len(p.all[key]) == 0 {
+		delete(p.all, key)
+	}
+}
+
+func (p *proofs) look(key types.NamespacedName, known *proof) {
+	defer p.notify(key)
+	p.places <- struct{}{}
+	defer func() { <-p.places }()
+	ctx, cancel := context.WithTimeout(context.Background(), lookUpTimeout)
+	defer cancel()
+	records, found, err := p.lookUp(ctx, known.record.RecordName)
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	now := p.clock.Now()
+	known.running, known.answered = false, true
+	if err == nil && found && slices.Contains(records, known.record.RecordValue) {
+		known.seen, known.gone, known.failures, known.next = now, false, 0, now.Add(verifiedAgain)
+		return
+	}
+	if known.problem = ""; err != nil {
+		known.problem = err.Error()
+	} else {
+		known.gone, known.other = true, found
+	}
+	known.next = now.Add(min(firstLookAgain<<min(known.failures, 10), lastLookAgain))
+	known.failures++
+}
