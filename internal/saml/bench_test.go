@@ -126,8 +126,7 @@ func rsaFloor(t testing.TB) (verification, decryption func()) {
 }
 
 // TestAcceptCostsAFractionOfCrewjam holds the aims: at most a third of crewjam's CPU and a fifth of its allocations on the same inputs.
-// The decryption of a session key takes both the same and is most of the encrypted case, so it is taken off there. CPU is not judged
-// under the race detector, whose own cost is not ours.
+// The decryption of a session key takes both the same and is most of the encrypted case, so it is taken off there.
 func TestAcceptCostsAFractionOfCrewjam(t *testing.T) {
 	verification, decryption := rsaFloor(t)
 	verify, decrypt := cheapest(verification), cheapest(decryption)
@@ -135,12 +134,12 @@ func TestAcceptCostsAFractionOfCrewjam(t *testing.T) {
 	for _, bc := range benchCases {
 		ours, theirs := bc.prepare(t)
 		mine, other := cheapest(ours), cheapest(theirs)
-		allocs, otherAllocs := testing.AllocsPerRun(5, ours), testing.AllocsPerRun(5, theirs)
+		allocs, otherAllocs := testing.AllocsPerRun(runs(5), ours), testing.AllocsPerRun(runs(5), theirs)
 		shared := time.Duration(bc.decryptions) * decrypt
 		floor := shared + time.Duration(bc.verifications)*verify
 		t.Logf("%-30s %10v %10v %6.2f %8.0f %8.0f %6.2f %5.0f%%", bc.name, mine, other, mine.Seconds()/other.Seconds(), allocs, otherAllocs, allocs/otherAllocs,
 			100*floor.Seconds()/mine.Seconds())
-		if allocs > otherAllocs/5 {
+		if allocs > otherAllocs/5 && !raceEnabled {
 			t.Errorf("%s: %.0f allocations, crewjam has %.0f", bc.name, allocs, otherAllocs)
 		}
 		if mine-shared > (other-shared)/3 && !raceEnabled {
@@ -152,7 +151,7 @@ func TestAcceptCostsAFractionOfCrewjam(t *testing.T) {
 // cheapest is the shortest of many runs: on a shared machine the others measure somebody else.
 func cheapest(f func()) time.Duration {
 	best := time.Hour
-	for range 60 {
+	for range runs(60) {
 		start := time.Now()
 		f()
 		best = min(best, time.Since(start))

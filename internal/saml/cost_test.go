@@ -150,11 +150,11 @@ var rsa4096 = sync.OnceValue(func() *rsa.PrivateKey {
 	return k
 })
 
-// measure runs f three times and judges the cheapest run, because the machine is shared.
+// measure runs f a few times and judges the cheapest one, because the machine is shared.
 func measure(t *testing.T, f func()) {
 	t.Helper()
 	cpu, bytes := time.Hour, uint64(1<<60)
-	for range 3 {
+	for range runs(3) {
 		runtime.GC()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -165,13 +165,17 @@ func measure(t *testing.T, f func()) {
 		bytes = min(bytes, after.TotalAlloc-before.TotalAlloc)
 	}
 	t.Logf("%v of CPU, %d KiB allocated", cpu, bytes>>10)
-	limit := maxCPU
+	if !raceEnabled && (cpu > maxCPU || bytes > maxBytes) {
+		t.Errorf("costs %v of CPU and %d KiB; %v and %d KiB are allowed", cpu, bytes>>10, maxCPU, maxBytes>>10)
+	}
+}
+
+// runs is how often something is measured. The race detector's cost is not ours: under it, nothing is judged and once is enough.
+func runs(n int) int {
 	if raceEnabled {
-		limit *= 10
+		return 1
 	}
-	if cpu > limit || bytes > maxBytes {
-		t.Errorf("costs %v of CPU and %d KiB; %v and %d KiB are allowed", cpu, bytes>>10, limit, maxBytes>>10)
-	}
+	return n
 }
 
 // cpuTime is what the process has used, all threads together.
@@ -200,7 +204,7 @@ func TestCostOfManyGroups(t *testing.T) {
 			form := f.form(r)
 			c := f.connection()
 			best := time.Hour
-			for range 5 {
+			for range runs(5) {
 				start := cpuTime()
 				a, refusal := c.Accept(t.Context(), form, f.pending, f.now)
 				if refusal != nil {
@@ -219,7 +223,7 @@ func TestCostOfManyGroups(t *testing.T) {
 	}
 }
 
-// TestDeflateBombs sends a gigabyte of zeros and of XML on every path that inflates.
+// TestDeflateBombs sends 16 MiB of zeros and of XML on every path that inflates.
 func TestDeflateBombs(t *testing.T) {
 	f := newFixture(t)
 	c := f.connection()
@@ -230,7 +234,7 @@ func TestDeflateBombs(t *testing.T) {
 			t.Fatal(err)
 		}
 		chunk := []byte(strings.Repeat(unit, 1<<20/len(unit)))
-		for range 256 {
+		for range 16 {
 			if _, err := w.Write(chunk); err != nil {
 				t.Fatal(err)
 			}
@@ -273,7 +277,7 @@ func TestEncryptedKeyIsUniform(t *testing.T) {
 		both(encrypted(xmlenc.Options{}), edit)(&r)
 		form := f.form(r)
 		best := time.Hour
-		for range 20 {
+		for range runs(20) {
 			start := cpuTime()
 			_, refusal := c.Accept(t.Context(), form, f.pending, f.now)
 			best = min(best, cpuTime()-start)
@@ -286,7 +290,7 @@ func TestEncryptedKeyIsUniform(t *testing.T) {
 	}
 	t.Logf("times: %v", times)
 	for name, d := range times {
-		if d > 2*times["wrong tag"]+time.Millisecond {
+		if d > 2*times["wrong tag"]+time.Millisecond && !raceEnabled {
 			t.Errorf("%s takes %v, a wrong tag %v", name, d, times["wrong tag"])
 		}
 	}

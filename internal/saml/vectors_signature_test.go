@@ -298,6 +298,16 @@ func canonicalVectors() []vector {
 		wrong("parameter of the enveloped transform", resigned(replace(enveloped, `<ds:Transform Algorithm="`+xmldsig.Enveloped+`"><ds:XPath/></ds:Transform>`))),
 		wrong("unknown parameter of canonicalization", resigned(replace(exclusive, `<ds:Transform Algorithm="`+xmldsig.ExclusiveC14+`"><ds:x/></ds:Transform>`))),
 		vector{rule: 6, class: 26, name: "PrefixList of prefixes that values use", edit: prefixList("xs xsi")},
+		vector{rule: 6, class: 26, name: "PrefixLists of both canonicalizations", edit: func(r *samltest.Response) {
+			prefixList("xs")(r)
+			inner := r.EditSent
+			r.EditSent = func(s string) string {
+				var other samltest.Response
+				resigned(replace(`CanonicalizationMethod Algorithm="`+xmldsig.ExclusiveC14+`"></ds:CanonicalizationMethod>`, `CanonicalizationMethod Algorithm="`+xmldsig.ExclusiveC14+
+					`"><ec:InclusiveNamespaces xmlns:ec="`+xmldsig.ExclusiveC14+`" PrefixList="nobody"></ec:InclusiveNamespaces></ds:CanonicalizationMethod>`))(&other)
+				return other.EditSent(inner(s))
+			}
+		}},
 		vector{rule: 6, class: 26, name: "PrefixList of a prefix that nobody declares", edit: prefixList("nobody")},
 		vector{rule: 6, class: 26, name: "one prefix for two namespaces", edit: inAssertion(func(s string) string {
 			return replace(`<saml:AttributeValue xsi:type="xs:string">dev</saml:AttributeValue>`,

@@ -126,7 +126,9 @@ func readRequest(xml []byte) (*Request, error) {
 		case "SessionIndex":
 			r.SessionIndexes = append(r.SessionIndexes, c.Trimmed())
 		case "Status":
-			r.Status = c.First.Value("Value")
+			if c.First != nil {
+				r.Status = c.First.Value("Value")
+			}
 		}
 	}
 	return r, nil

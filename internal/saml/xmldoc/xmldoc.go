@@ -158,14 +158,6 @@ func (n *Node) Walk(visit func(*Node) bool) bool {
 	return true
 }
 
-// Root returns the document's root element.
-func (n *Node) Root() *Node {
-	for n.Parent != nil {
-		n = n.Parent
-	}
-	return n
-}
-
 // Scope returns the namespace declarations in scope at the element, innermost first, each prefix once. An undeclared default
 // namespace (xmlns="") is left out.
 func (n *Node) Scope() []Decl {

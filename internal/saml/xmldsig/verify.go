@@ -66,8 +66,8 @@ type Policy struct {
 	Limits xmldoc.Limits
 }
 
-// maxSignedInfo is how many elements a SignedInfo has at most: the shape below has 8, InclusiveNamespaces adds two.
-const maxSignedInfo = 10
+// maxSignedInfo is how many elements a SignedInfo has at most: the shape below has 9, InclusiveNamespaces of both canonicalizations adds 2.
+const maxSignedInfo = 11
 
 // Find returns the ds:Signature that is a direct child of the element, nil when there is none.
 func Find(element *xmldoc.Node) (*xmldoc.Node, error) {
@@ -145,7 +145,7 @@ func verifySignedInfo(s parts, p Policy) (*xmldoc.Node, error) {
 	if !s.info.Walk(func(*xmldoc.Node) bool { n++; return n <= maxSignedInfo }) {
 		return nil, shape("SignedInfo has more elements than one Reference needs")
 	}
-	_, m, prefixList, err := methods(s.info, p.AllowSHA1)
+	m, prefixList, err := methods(s.info, p.AllowSHA1)
 	if err != nil {
 		return nil, err
 	}
@@ -175,34 +175,34 @@ func verifySignedInfo(s parts, p Policy) (*xmldoc.Node, error) {
 		return nil, shape("SignedInfo has no canonical form")
 	}
 	// The signed bytes must name the method that was used; this can only fail if canonicalization changed their meaning.
-	if _, again, _, err := methods(info, p.AllowSHA1); err != nil || again != m {
+	if again, _, err := methods(info, p.AllowSHA1); err != nil || again != m {
 		return nil, shape("SignedInfo changes its meaning when it is canonicalized")
 	}
 	return info, nil
 }
 
 // methods reads CanonicalizationMethod and SignatureMethod, the first two children of SignedInfo.
-func methods(info *xmldoc.Node, allowSHA1 bool) (uri string, m method, prefixList string, err error) {
+func methods(info *xmldoc.Node, allowSHA1 bool) (m method, prefixList string, err error) {
 	c14n := info.First
 	if !c14n.Is(Space, "CanonicalizationMethod") {
-		return "", m, "", shape("SignedInfo does not start with CanonicalizationMethod")
+		return m, "", shape("SignedInfo does not start with CanonicalizationMethod")
 	}
 	if alg := c14n.Value("Algorithm"); alg != ExclusiveC14 {
-		return "", m, "", refused("canonicalization", alg)
+		return m, "", refused("canonicalization", alg)
 	}
 	if prefixList, err = prefixes(c14n); err != nil {
-		return "", m, "", err
+		return m, "", err
 	}
 	sm := c14n.Next
 	if !sm.Is(Space, "SignatureMethod") || sm.First != nil {
-		return "", m, "", shape("SignedInfo has no plain SignatureMethod after CanonicalizationMethod")
+		return m, "", shape("SignedInfo has no plain SignatureMethod after CanonicalizationMethod")
 	}
-	uri = sm.Value("Algorithm")
+	uri := sm.Value("Algorithm")
 	m, ok := signatureMethod(uri, allowSHA1)
 	if !ok {
-		return "", m, "", refused("signature method", uri)
+		return m, "", refused("signature method", uri)
 	}
-	return uri, m, prefixList, nil
+	return m, prefixList, nil
 }
 
 // prefixes reads the one child that an exclusive canonicalization may have.
