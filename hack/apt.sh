@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # Makes sure that the named Debian packages are installed: installs what is missing as root on Debian,
 # and says exactly what is missing everywhere else. No service is started by it.
+# COMMAND:PACKAGE asks for the package only where the command is missing, for programs that people also
+# have from elsewhere and whose Debian package would conflict (Node.js brings its own npm).
 set -euo pipefail
 
 missing=()
-for package in "$@"; do
+for wanted in "$@"; do
+  package=${wanted#*:}
+  if [ "$package" != "$wanted" ] && command -v "${wanted%%:*}" >/dev/null; then continue; fi
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
