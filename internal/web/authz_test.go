@@ -30,7 +30,7 @@ func forwarded(method, uri string, more ...string) []string {
 	return append([]string{"X-Forwarded-Method", method, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "grafana.example.com", "X-Forwarded-Uri", uri}, more...)
 }
 
-const html = "text/html,application/xhtml+xml"
+const acceptHTML = "text/html,application/xhtml+xml"
 
 func TestSignedOutAnswers(t *testing.T) {
 	w := newWorld(t)
@@ -43,20 +43,20 @@ func TestSignedOutAnswers(t *testing.T) {
 		status   int
 		location string
 	}{
-		"nginx page":         {"/authz/nginx", "GET", []string{"Accept", html}, 401, ""},
-		"forward page":       {"/authz/forward", "GET", forwarded("GET", "/d/1?var=a&b=c", "Accept", html, "Sec-Fetch-Mode", "navigate"), 302, back(appURL)},
-		"forward POST page":  {"/authz/forward", "GET", forwarded("POST", "/save", "Accept", html, "Sec-Fetch-Mode", "navigate"), 302, back("https://grafana.example.com/")},
+		"nginx page":         {"/authz/nginx", "GET", []string{"Accept", acceptHTML}, 401, ""},
+		"forward page":       {"/authz/forward", "GET", forwarded("GET", "/d/1?var=a&b=c", "Accept", acceptHTML, "Sec-Fetch-Mode", "navigate"), 302, back(appURL)},
+		"forward POST page":  {"/authz/forward", "GET", forwarded("POST", "/save", "Accept", acceptHTML, "Sec-Fetch-Mode", "navigate"), 302, back("https://grafana.example.com/")},
 		"forward API":        {"/authz/forward", "GET", forwarded("GET", "/api", "Accept", "application/json"), 401, ""},
-		"forward fetch":      {"/authz/forward", "GET", forwarded("GET", "/api", "Accept", html, "Sec-Fetch-Mode", "cors"), 401, ""},
-		"forward XHR":        {"/authz/forward", "GET", forwarded("GET", "/api", "Accept", html, "X-Requested-With", "XMLHttpRequest"), 401, ""},
-		"forward websocket":  {"/authz/forward", "GET", forwarded("GET", "/ws", "Upgrade", "websocket", "Accept", html), 401, ""},
+		"forward fetch":      {"/authz/forward", "GET", forwarded("GET", "/api", "Accept", acceptHTML, "Sec-Fetch-Mode", "cors"), 401, ""},
+		"forward XHR":        {"/authz/forward", "GET", forwarded("GET", "/api", "Accept", acceptHTML, "X-Requested-With", "XMLHttpRequest"), 401, ""},
+		"forward websocket":  {"/authz/forward", "GET", forwarded("GET", "/ws", "Upgrade", "websocket", "Accept", acceptHTML), 401, ""},
 		"forward preflight":  {"/authz/forward", "GET", forwarded("OPTIONS", "/api", "Origin", "https://x.example.com", "Access-Control-Request-Method", "PUT"), 401, ""},
 		"preflight let pass": {"/authz/forward?preflight=allow", "GET", forwarded("OPTIONS", "/api", "Origin", "https://x.example.com", "Access-Control-Request-Method", "PUT"), 200, ""},
 		"not a preflight":    {"/authz/forward?preflight=allow", "GET", forwarded("GET", "/api", "Origin", "https://x.example.com", "Access-Control-Request-Method", "PUT"), 401, ""},
 		"nginx preflight":    {"/authz/nginx?preflight=allow", "OPTIONS", []string{"Origin", "https://x.example.com", "Access-Control-Request-Method", "PUT"}, 401, ""},
-		"envoy page":         {"/authz/envoy/d/1?var=a&b=c", "GET", []string{"Host", "grafana.example.com", "Accept", html}, 302, back(appURL)},
-		"envoy with groups":  {"/authz/envoy-with/groups=a,b/d/1?var=a&b=c", "GET", []string{"Host", "grafana.example.com", "Accept", html}, 302, back(appURL)},
-		"envoy odd path":     {"/authz/envoy//evil.example/%2e%2e/x", "GET", []string{"Host", "grafana.example.com", "Accept", html}, 302, back("https://grafana.example.com//evil.example/%2e%2e/x")},
+		"envoy page":         {"/authz/envoy/d/1?var=a&b=c", "GET", []string{"Host", "grafana.example.com", "Accept", acceptHTML}, 302, back(appURL)},
+		"envoy with groups":  {"/authz/envoy-with/groups=a,b/d/1?var=a&b=c", "GET", []string{"Host", "grafana.example.com", "Accept", acceptHTML}, 302, back(appURL)},
+		"envoy odd path":     {"/authz/envoy//evil.example/%2e%2e/x", "GET", []string{"Host", "grafana.example.com", "Accept", acceptHTML}, 302, back("https://grafana.example.com//evil.example/%2e%2e/x")},
 		"envoy API":          {"/authz/envoy/api", "PUT", []string{"Host", "grafana.example.com"}, 401, ""},
 		"unknown parameter":  {"/authz/nginx?group=dev", "GET", nil, 500, ""},
 		"garbled cookie":     {"/authz/nginx", "GET", []string{"Cookie", "__Secure-sso-main=%%%; __Secure-sso-main=" + strings.Repeat("a", 43)}, 401, ""},
@@ -91,7 +91,7 @@ func TestRequirements(t *testing.T) {
 			t.Errorf("%q: Remote-User %q", query, got.header.Get("Remote-User"))
 		}
 	}
-	page := b.ask("GET", "/authz/forward?groups=ops", forwarded("GET", "/", "Accept", html)...)
+	page := b.ask("GET", "/authz/forward?groups=ops", forwarded("GET", "/", "Accept", acceptHTML)...)
 	if page.status != 403 || !strings.Contains(page.body, "alice@acme.example") {
 		t.Fatalf("%d %s", page.status, page.body)
 	}
@@ -144,7 +144,7 @@ func TestAccessRules(t *testing.T) {
 func TestForwardingHeadersOfStrangersDoNotCount(t *testing.T) {
 	w := newWorld(t, func(s *snapshot.Snapshot) { s.ServiceProvider.TrustedProxies = []string{"10.0.0.0/8"} })
 	b := w.browser()
-	if got := b.ask("GET", "/authz/forward", forwarded("GET", "/", "Accept", html)...); got.status != 302 || got.location != spURL+"/signin" {
+	if got := b.ask("GET", "/authz/forward", forwarded("GET", "/", "Accept", acceptHTML)...); got.status != 302 || got.location != spURL+"/signin" {
 		t.Errorf("%d %q", got.status, got.location)
 	}
 	if got := b.ask("GET", "/authz/forward?preflight=allow", forwarded("OPTIONS", "/", "Origin", "https://x.example.com", "Access-Control-Request-Method", "PUT")...); got.status != 401 {

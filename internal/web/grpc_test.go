@@ -80,7 +80,7 @@ func TestExtAuthzOverGRPC(t *testing.T) {
 		code     codes.Code
 		location string
 	}{
-		"page":      {checkRequest("GET", "/d/1?var=a&b=c", map[string]string{"accept": html}, nil), 302, codes.Unauthenticated, spURL + "/signin?rd=" + url.QueryEscape(appURL)},
+		"page":      {checkRequest("GET", "/d/1?var=a&b=c", map[string]string{"accept": acceptHTML}, nil), 302, codes.Unauthenticated, spURL + "/signin?rd=" + url.QueryEscape(appURL)},
 		"API":       {checkRequest("GET", "/api", map[string]string{"accept": "application/json"}, nil), 401, codes.Unauthenticated, ""},
 		"forbidden": {checkRequest("GET", "/", map[string]string{"cookie": cookie}, map[string]string{"groups": "ops"}), 403, codes.PermissionDenied, ""},
 		"misspelt":  {checkRequest("GET", "/", map[string]string{"cookie": cookie}, map[string]string{"group": "dev"}), 500, codes.PermissionDenied, ""},

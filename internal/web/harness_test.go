@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -38,6 +39,8 @@ type world struct {
 	file     string
 	snapshot snapshot.Snapshot
 	idps     map[string]*samltest.IdP
+	// keys encrypt second factors.
+	keys [][]byte
 
 	*process
 }
@@ -77,7 +80,7 @@ func (l *lines) String() string {
 // newWorld has the IdPs okta (acme.example) and entra (victim.example), both enabled.
 func newWorld(t *testing.T, edit ...func(*snapshot.Snapshot)) *world {
 	t.Helper()
-	w := &world{t: t, file: filepath.Join(t.TempDir(), "store.db"), idps: map[string]*samltest.IdP{}}
+	w := &world{t: t, file: filepath.Join(t.TempDir(), "store.db"), idps: map[string]*samltest.IdP{}, keys: [][]byte{bytes.Repeat([]byte{7}, 32)}}
 	w.snapshot.ServiceProvider = snapshot.ServiceProvider{
 		Namespace: "sso", Name: "main", URL: spURL, AllowedHosts: []string{"*.example.com"}, TrustedProxies: []string{"127.0.0.0/8"},
 		Session:  snapshot.Session{Lifetime: 12 * time.Hour, IdleTimeout: time.Hour, CookieDomain: "example.com", SameSite: "Lax"},
@@ -148,7 +151,7 @@ func (w *world) start() *process {
 		w.t.Fatal(err)
 	}
 	p := &process{store: db, audit: &lines{}}
-	p.web, err = web.New(ctx, web.Options{Store: db, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), TokenFile: tokenFile, Audit: p.audit.take})
+	p.web, err = web.New(ctx, web.Options{Store: db, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), TokenFile: tokenFile, Audit: p.audit.take, SecondFactorKeys: w.keys})
 	if err != nil {
 		w.t.Fatal(err)
 	}

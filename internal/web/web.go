@@ -15,6 +15,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
+	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/account"
@@ -22,6 +23,7 @@ import (
 	"sallyport.dev/sallyport/internal/web/management"
 	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
+	"sallyport.dev/sallyport/internal/web/secondstep"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/signin"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -38,6 +40,8 @@ type Options struct {
 	MaxBody int64
 	// Sessions tunes the session cache; its Clock is set here.
 	Sessions session.Options
+	// SecondFactorKeys encrypt second factors, 32 bytes each, the first for new ones. Without any there is no second step: a connection that requires it signs nobody in.
+	SecondFactorKeys [][]byte
 	// Audit receives the audit log as lines of JSON; nil delivers nothing.
 	Audit func(lines []store.AuditLine) error
 }
@@ -52,9 +56,18 @@ type Server struct {
 	audit      func([]store.AuditLine) error
 	ticker     clock.WithTicker
 
+	factorKeys [][]byte
+	factors    atomic.Pointer[factorsOf]
+
 	draining atomic.Bool
 	// enforce wakes the loop that ends what a new snapshot does not allow.
 	enforce chan struct{}
+}
+
+// factorsOf is the second step of one service provider's URL: passkeys are bound to its host.
+type factorsOf struct {
+	url     string
+	service *secondfactor.Service
 }
 
 // New puts everything together. Serve Public and Management, call Run beside them, and Apply for each snapshot.
@@ -79,8 +92,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	env.Metrics.SessionCache(sessions.CacheStats)
 	s := &Server{
 		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, enforce: make(chan struct{}, 1),
+		factorKeys: o.SecondFactorKeys,
 	}
-	s.management = management.New(management.Options{Env: env, People: s.people, TokenFile: o.TokenFile})
+	s.management = management.New(management.Options{Env: env, People: s.people, TokenFile: o.TokenFile, SecondFactor: s.secondFactor})
 	s.public = s.routes(o.MaxBody)
 	return s, nil
 }
@@ -90,6 +104,11 @@ func (s *Server) Apply(in snapshot.Snapshot, revision string) error {
 	next, broken, err := site.Compile(in, revision)
 	m := s.env.Metrics
 	if err != nil {
+		m.SnapshotErrors.Inc()
+		s.env.Log.Error("the snapshot cannot be served; the last good one stays", "revision", revision, "error", err)
+		return err
+	}
+	if err := s.bindFactors(next); err != nil {
 		m.SnapshotErrors.Inc()
 		s.env.Log.Error("the snapshot cannot be served; the last good one stays", "revision", revision, "error", err)
 		return err
@@ -109,6 +128,28 @@ func (s *Server) Apply(in snapshot.Snapshot, revision string) error {
 	select {
 	case s.enforce <- struct{}{}:
 	default:
+	}
+	return nil
+}
+
+// bindFactors makes the second step for the service provider's URL, where there is a key.
+func (s *Server) bindFactors(next *site.Site) error {
+	base := next.Snapshot.ServiceProvider.URL
+	if known := s.factors.Load(); len(s.factorKeys) == 0 || known != nil && known.url == base {
+		return nil
+	}
+	service, err := secondfactor.New(s.env.Store, secondfactor.Options{Keys: s.factorKeys, Issuer: next.Host, RPID: next.Hostname(), Origins: []string{base}})
+	if err != nil {
+		return err
+	}
+	s.factors.Store(&factorsOf{base, service})
+	return nil
+}
+
+// secondFactor is the second step of now, nil without a key.
+func (s *Server) secondFactor() *secondfactor.Service {
+	if known := s.factors.Load(); known != nil {
+		return known.service
 	}
 	return nil
 }
@@ -163,8 +204,13 @@ func (s *Server) routes(maxBody int64) http.Handler {
 			http.Error(w, "The service provider is starting.", http.StatusServiceUnavailable)
 		})
 	}
-	signin.New(signin.Options{Env: s.env, People: s.people, MaxBody: maxBody}).Routes(handle)
-	account.New(s.env, s.people, "").Routes(handle)
+	secondStep := ""
+	if len(s.factorKeys) > 0 {
+		secondStep = secondstep.Path
+	}
+	signin.New(signin.Options{Env: s.env, People: s.people, MaxBody: maxBody, SecondFactor: secondStep}).Routes(handle)
+	account.New(s.env, s.people, secondStep).Routes(handle)
+	secondstep.New(s.env, s.secondFactor).Routes(handle)
 	handle("/", s.notFound)
 	mux.Handle("GET /assets/", pages.Assets())
 	inner := s.measured(s.sameOrigin(mux))

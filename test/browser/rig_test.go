@@ -3,6 +3,7 @@
 package browser
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"html"
@@ -82,7 +83,7 @@ func (r *rig) serve() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.server, err = web.New(ctx, web.Options{Store: db, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}); err != nil {
+	if r.server, err = web.New(ctx, web.Options{Store: db, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), SecondFactorKeys: [][]byte{bytes.Repeat([]byte{7}, 32)}}); err != nil {
 		t.Fatal(err)
 	}
 	r.apply()
@@ -111,6 +112,13 @@ func (r *rig) apply() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+func (r *rig) requireSecondStep() {
+	for i := range r.snapshot.Connections {
+		r.snapshot.Connections[i].Provisioning.RequireSecondFactor = true
+	}
+	r.apply()
 }
 
 // application asks as Caddy does, and shows who it was told.

@@ -19,6 +19,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/proxy"
 	"sallyport.dev/sallyport/internal/web/serve"
@@ -43,6 +44,8 @@ type Options struct {
 	People *provision.Service
 	// TokenFile holds the bearer token; empty refuses everything below /v1/.
 	TokenFile string
+	// SecondFactor is the second step of now; it returns nil where there is none.
+	SecondFactor func() *secondfactor.Service
 }
 
 // Server answers on the management port. It is safe for concurrent use.
@@ -50,6 +53,7 @@ type Server struct {
 	*serve.Env
 	people   *provision.Service
 	file     string
+	factors  func() *secondfactor.Service
 	draining atomic.Bool
 
 	mu         sync.Mutex
@@ -60,7 +64,9 @@ type Server struct {
 }
 
 // New makes the server.
-func New(o Options) *Server { return &Server{Env: o.Env, people: o.People, file: o.TokenFile} }
+func New(o Options) *Server {
+	return &Server{Env: o.Env, people: o.People, file: o.TokenFile, factors: o.SecondFactor}
+}
 
 // Drain makes readiness fail from now on. Requests are still answered.
 func (m *Server) Drain() { m.draining.Store(true) }
@@ -81,6 +87,7 @@ func (m *Server) Handler() http.Handler {
 	api("GET /users/{user}", m.user)
 	api("POST /users/{user}/suspend", m.suspend)
 	api("POST /users/{user}/resume", m.resume)
+	api("POST /users/{user}/reset-second-factor", m.resetSecondFactor)
 	api("DELETE /users/{user}", m.deleteUser)
 	api("GET /sessions", m.sessions)
 	api("POST /sessions/revoke", m.revokeSessions)

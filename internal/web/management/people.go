@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
+	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
 )
 
@@ -237,6 +238,20 @@ func (m *Server) resume(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return done(w, m.people.Resume(r.Context(), u.ID, caller(r)))
+}
+
+// resetSecondFactor takes away what somebody lost: their next sign-in sets up anew.
+func (m *Server) resetSecondFactor(w http.ResponseWriter, r *http.Request) error {
+	service := m.factors()
+	if service == nil {
+		return status(http.StatusConflict, "this service provider has no second step: it runs without --second-factor-key-file")
+	}
+	u, err := m.find(r)
+	if err != nil {
+		return err
+	}
+	by := caller(r)
+	return done(w, service.Reset(r.Context(), u.ID, secondfactor.By{Actor: by.Actor, Request: by.Request}))
 }
 
 func (m *Server) deleteUser(w http.ResponseWriter, r *http.Request) error {

@@ -1,4 +1,4 @@
-// Package pages renders everything that people see. The templates are server-side HTML with one stylesheet; they need no script.
+// Package pages renders everything that people see. The templates are server-side HTML with one stylesheet; nothing but passkeys needs a script.
 // Every answer carries a strict Content-Security-Policy, and is written only when it was rendered whole.
 package pages
 
@@ -26,10 +26,14 @@ var stylesheet []byte
 //go:embed assets/favicon.svg
 var favicon []byte
 
+//go:embed assets/passkey.js
+var passkeyScript []byte
+
 var (
 	templates      = parse()
 	stylesheetPath = assetPath("style", stylesheet, ".css")
 	faviconPath    = assetPath("icon", favicon, ".svg")
+	passkeyPath    = assetPath("passkey", passkeyScript, ".js")
 )
 
 // parse reads the templates. "view" renders a template whose name is only known when the page is: html/template has no such action of its own.
@@ -58,7 +62,10 @@ const postScript = `document.getElementById("saml").submit()`
 var (
 	policyHere = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 	policyAway = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https:; frame-ancestors 'none'; base-uri 'none'"
-	policyPost = policyAway + "; script-src '" + scriptHash(postScript) + "'"
+	// A page with a picture that was drawn for it alone, and one with the script for passkeys.
+	policyImage  = strings.Replace(policyHere, "img-src 'self'", "img-src 'self' data:", 1)
+	policyScript = policyHere + "; script-src 'self'; connect-src 'self'"
+	policyPost   = policyAway + "; script-src '" + scriptHash(postScript) + "'"
 )
 
 func scriptHash(script string) string {
@@ -120,7 +127,7 @@ func Harden(h http.Header) {
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
 	h.Set("Strict-Transport-Security", "max-age=31536000")
 }
 
@@ -129,6 +136,7 @@ func Assets() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+stylesheetPath, asset("text/css; charset=utf-8", stylesheet))
 	mux.Handle("GET "+faviconPath, asset("image/svg+xml", favicon))
+	mux.Handle("GET "+passkeyPath, asset("text/javascript; charset=utf-8", passkeyScript))
 	return mux
 }
 

@@ -99,12 +99,15 @@ type Trust struct {
 	Established, Enabled                        bool
 	Values                                      []TrustValue
 	Steps                                       []Step
-	Attributes                                  []ExpectedAttribute
+	Attributes, Profile                         []ExpectedAttribute
 	Certificates                                []Certificate
 }
 
-// TrustValue is one of our side's values. With URL it is shown as a link.
-type TrustValue struct{ Label, Value, URL, Note string }
+// TrustValue is one of our side's values. With URL it is shown as a link, and Plain as words.
+type TrustValue struct {
+	Label, Value, URL, Note string
+	Plain                   bool
+}
 
 // Step is one step in the identity provider's console: where to click, and what to type there.
 type Step struct {

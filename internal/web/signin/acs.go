@@ -177,7 +177,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, a *arrival, asse
 		h.refusalPage(w, a, saml.ReasonSecondFactorFailed)
 		return
 	}
-	h.Metrics.SignIns.WithLabelValues(a.c.Name, "success", "").Inc()
+	if !result.SecondFactorRequired {
+		h.Metrics.SignIns.WithLabelValues(a.c.Name, "success", "").Inc()
+	}
 	if a.pending != nil {
 		clearPending(w, pendingName(a.handle))
 	}

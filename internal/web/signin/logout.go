@@ -141,7 +141,7 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, s *site.Site) {
 
 // incoming reads exactly one message, from the query with GET and from the body with POST.
 func (h *Handler) incoming(w http.ResponseWriter, r *http.Request) (in saml.Incoming, isRequest, ok bool) {
-	var values url.Values
+	values := url.Values{}
 	if r.Method == http.MethodGet {
 		in.Binding, in.RawQuery = snapshot.BindingRedirect, r.URL.RawQuery
 		query, err := url.ParseQuery(r.URL.RawQuery)

@@ -55,7 +55,7 @@ func (h *Handler) trust(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	product, steps := setup(c)
 	h.Page(w, s, http.StatusOK, pages.Trust{
 		DisplayName: c.Label(), Product: product, MetadataURL: c.MetadataURL, Metadata: string(xml), Established: c.Trust != nil, Enabled: c.Enabled,
-		Values: ourValues(c), Steps: steps, Attributes: expected(c), Certificates: certificates(c.Keys),
+		Values: ourValues(c), Steps: steps, Attributes: expected(c), Profile: expectedProfile(c), Certificates: certificates(c.Keys),
 	})
 }
 
@@ -69,28 +69,37 @@ func ourValues(c *site.Connection) []pages.TrustValue {
 	}
 	return append(values,
 		pages.TrustValue{Label: "Metadata", Value: c.MetadataURL, URL: c.MetadataURL, Note: "Most products read everything above from it."},
-		pages.TrustValue{Label: "NameID", Value: nameIDFormat(c)})
+		nameID(c))
 }
 
-func nameIDFormat(c *site.Connection) string {
+func nameID(c *site.Connection) pages.TrustValue {
 	if c.Request.NameIDFormat != "" {
-		return c.Request.NameIDFormat
+		return pages.TrustValue{Label: "NameID format", Value: c.Request.NameIDFormat}
 	}
-	return "any; " + saml.NameIDPersistent + " or " + saml.NameIDEmail + " recommended"
+	return pages.TrustValue{Label: "NameID format", Value: "Any", Plain: true, Note: "Best is persistent, which never changes for a person; emailAddress works too."}
 }
 
 // expected are the names that the connection's mapping reads, in the words of the mapping.
 func expected(c *site.Connection) []pages.ExpectedAttribute {
 	m := c.Connection.Mapping
-	list := []pages.ExpectedAttribute{
+	return withNames([]pages.ExpectedAttribute{
 		{Use: "E-mail address", Names: sourceNames(m.Email), Required: true},
 		{Use: "First name", Names: sourceNames(m.FirstName)},
 		{Use: "Last name", Names: sourceNames(m.LastName)},
 		{Use: "Groups", Names: sourceNames(m.Groups.From)},
-	}
-	for _, p := range m.Profile {
+	})
+}
+
+// expectedProfile are those that fill the profile.
+func expectedProfile(c *site.Connection) []pages.ExpectedAttribute {
+	var list []pages.ExpectedAttribute
+	for _, p := range c.Connection.Mapping.Profile {
 		list = append(list, pages.ExpectedAttribute{Use: pages.Words(p.Attribute), Names: sourceNames(p.From)})
 	}
+	return withNames(list)
+}
+
+func withNames(list []pages.ExpectedAttribute) []pages.ExpectedAttribute {
 	return slices.DeleteFunc(list, func(a pages.ExpectedAttribute) bool { return len(a.Names) == 0 })
 }
 

@@ -150,6 +150,9 @@ func (s *Site) Connection(name string) *Connection { return s.byName[name] }
 // ConnectionByUID finds one by UID; nil when there is none.
 func (s *Site) ConnectionByUID(uid string) *Connection { return s.byUID[uid] }
 
+// Hostname is Host without its port.
+func (s *Site) Hostname() string { return hostname(s.Host) }
+
 // NameOf is today's name of an IdP, or the one that it had at sign-in where the snapshot does not have it.
 func (s *Site) NameOf(idp store.IdPRef) string { return cmp.Or(s.names[idp.UID], idp.Name) }
 
