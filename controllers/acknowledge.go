@@ -36,11 +36,11 @@ var podClient = &http.Client{
 
 // HTTPRevision asks over the management port of the pod.
 func HTTPRevision(ctx context.Context, pod *corev1.Pod, token, want string) (string, error) {
-	return askRevision(ctx, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(render.ManagementPort)), token, want)
+	return AskRevision(ctx, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(render.ManagementPort)), token, want)
 }
 
-// askRevision asks at an address.
-func askRevision(ctx context.Context, address, token, want string) (string, error) {
+// AskRevision asks the management API at an address, host:port.
+func AskRevision(ctx context.Context, address, token, want string) (string, error) {
 	query := url.Values{"wait": {want}, "timeout": {longPoll.String()}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v1/revision?"+query.Encode(), nil)
 	if err != nil {

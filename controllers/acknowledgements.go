@@ -35,12 +35,25 @@ type acknowledgements struct {
 	clock  clock.Clock
 
 	mutex     sync.Mutex
+	ended     bool
 	said      map[types.NamespacedName]map[podRun]string
 	questions map[podRun]question
 }
 
 func newAcknowledgements(ask RevisionOf, notify func(types.NamespacedName), c clock.Clock) *acknowledgements {
 	return &acknowledgements{ask: ask, notify: notify, clock: c, said: map[types.NamespacedName]map[podRun]string{}, questions: map[podRun]question{}}
+}
+
+// Start ends every question when the context ends.
+func (a *acknowledgements) Start(ctx context.Context) error {
+	<-ctx.Done()
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	for run := range a.questions {
+		a.stop(run)
+	}
+	a.ended = true
+	return nil
 }
 
 // revisions returns what each pod is known to serve ("": nothing is known), and sees to it that those are asked for which that is not want.
@@ -69,6 +82,9 @@ func (a *acknowledgements) revisions(key types.NamespacedName, pods []*corev1.Po
 
 // start asks a pod, unless it is being asked for the same already.
 func (a *acknowledgements) start(key types.NamespacedName, pod *corev1.Pod, run podRun, want, token string) {
+	if a.ended {
+		return
+	}
 	if q, ok := a.questions[run]; ok {
 		if q.want == want && q.token == token {
 			return

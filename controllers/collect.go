@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/trust"
@@ -143,7 +145,7 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) error {
 		}
 		// One of a former IdentityProvider of the same name is nobody's: it waits for the garbage collector.
 		if idp := idps[owner.UID]; idp != nil {
-			r.recallOf(m, idp, secret)
+			r.recallOf(s, idp, secret)
 			m.wrote(secret.Name, &secret.ResourceVersion)
 		}
 	}
@@ -155,8 +157,8 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) error {
 }
 
 // recallOf takes the keys or the good copy of one connection.
-func (r *Reconciler) recallOf(m *memory, idp *v1alpha1.IdentityProvider, secret *corev1.Secret) {
-	known := m.idp(idp.UID)
+func (r *Reconciler) recallOf(s *scope, idp *v1alpha1.IdentityProvider, secret *corev1.Secret) {
+	known := s.memory.idp(idp.UID)
 	switch secret.Name {
 	case keysSecretName(idp.Name):
 		set, err := trust.KeySetFromData(secret.Data)
@@ -172,9 +174,12 @@ func (r *Reconciler) recallOf(m *memory, idp *v1alpha1.IdentityProvider, secret 
 		// A copy that cannot be read is fetched anew.
 		_ = r.refresher.Restore(string(idp.UID), secret.Data[copyKey])
 		if state, ok := r.refresher.State(string(idp.UID)); ok {
-			known.saved = state.LastChanged
+			known.saved = state.Kept
 		}
-		known.restored, known.refreshed = true, string(secret.Data[refreshKey])
+		known.restored, known.refreshed, known.recalledAt = true, string(secret.Data[refreshKey]), s.now
+		if before := meta.FindStatusCondition(idp.Status.Conditions, v1alpha1.ConditionMetadataFresh); before != nil && before.Status == metav1.ConditionFalse {
+			known.failed = &compile.Condition{Type: before.Type, Status: before.Status, Reason: before.Reason, Message: before.Message}
+		}
 	}
 }
 

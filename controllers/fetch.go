@@ -41,12 +41,15 @@ func (r *Reconciler) fetched(ctx context.Context, s *scope, idp *v1alpha1.Identi
 		if asked := idp.Annotations[v1alpha1.AnnotationRefresh]; asked != known.refreshed {
 			known.refreshed, known.unsaved = asked, true
 			r.refresher.RefreshNow(key)
+		} else if known.failed != nil && !known.asked {
+			r.refresher.RefreshNow(key)
 		}
+		known.asked = true
 	} else {
 		state, _ = r.refresher.State(key)
 	}
-	if state.Metadata != nil && !state.LastChanged.Equal(known.saved) {
-		known.saved, known.unsaved = state.LastChanged, true
+	if state.Metadata != nil && !state.Kept.Equal(known.saved) {
+		known.saved, known.unsaved = state.Kept, true
 	}
 	if known.unsaved && state.Metadata != nil {
 		if err := r.saveCopy(ctx, s, idp, known); err != nil {
@@ -54,7 +57,13 @@ func (r *Reconciler) fetched(ctx context.Context, s *scope, idp *v1alpha1.Identi
 		}
 		known.unsaved = false
 	}
-	return describe(s, idp, known.examined.problem, state), nil
+	t := describe(s, idp, known.examined.problem, state)
+	if known.failed != nil && t.fresh.Status == metav1.ConditionTrue && !state.LastFetched.After(known.recalledAt) {
+		t.fresh = *known.failed
+	} else {
+		known.failed = nil
+	}
+	return t, nil
 }
 
 // saveCopy keeps the good copy in a Secret, so that a restart of the operator, or of the IdP's server, changes nothing.

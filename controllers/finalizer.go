@@ -17,7 +17,7 @@ func held(idp *v1alpha1.IdentityProvider) bool {
 }
 
 // hold puts the finalizer on an IdentityProvider that has domain bindings.
-func (r *Reconciler) hold(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider) error {
+func (r *Reconciler) hold(ctx context.Context, idp *v1alpha1.IdentityProvider) error {
 	return r.applyFinalizers(ctx, idp, v1alpha1.FinalizerDomainBindings)
 }
 

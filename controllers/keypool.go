@@ -14,9 +14,17 @@ import (
 const keyPoolSize = 24
 
 // keyPool makes RSA keys in the background, on half of the processors at most.
-type keyPool struct{ keys chan *rsa.PrivateKey }
+type keyPool struct {
+	keys chan *rsa.PrivateKey
+	make func() (*rsa.PrivateKey, error)
+}
 
-func newKeyPool() *keyPool { return &keyPool{keys: make(chan *rsa.PrivateKey, keyPoolSize)} }
+func newKeyPool(makeKey func() (*rsa.PrivateKey, error)) *keyPool {
+	if makeKey == nil {
+		makeKey = func() (*rsa.PrivateKey, error) { return trust.NewRSAKey(nil) }
+	}
+	return &keyPool{keys: make(chan *rsa.PrivateKey, keyPoolSize), make: makeKey}
+}
 
 // Start makes keys until the context ends.
 func (p *keyPool) Start(ctx context.Context) error {
@@ -29,7 +37,7 @@ func (p *keyPool) Start(ctx context.Context) error {
 
 func (p *keyPool) fill(ctx context.Context) error {
 	for {
-		key, err := trust.NewRSAKey(nil)
+		key, err := p.make()
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	coreac "k8s.io/client-go/applyconfigurations/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/internal/render"
@@ -83,7 +84,9 @@ func (r *Reconciler) readLedger(ctx context.Context, key types.NamespacedName) (
 	}
 	l, err := decodeLedger(secret.Data[ledgerKey])
 	if err != nil {
-		return nil, fmt.Errorf("secret %s/%s: %w: delete it, and everything that exists is recorded as created again", r.Options.Namespace, secret.Name, err)
+		// Signing people in matters more: what exists is told again, with the keys that it was told with before.
+		ctrl.LoggerFrom(ctx).Error(err, "the ledger cannot be read and is begun anew", "secret", secret.Name, "namespace", r.Options.Namespace)
+		return empty, nil
 	}
 	l.exists = true
 	return l, nil
@@ -110,7 +113,10 @@ func (l *ledger) encode() ([]byte, error) {
 	if err := json.NewEncoder(writer).Encode(l); err != nil {
 		return nil, err
 	}
-	return packed.Bytes(), writer.Close()
+	if err := writer.Close(); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
 }
 
 // settleLedger keeps what was told in this pass. A crash before it tells the same again, with the same keys.

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
@@ -51,6 +52,11 @@ type idpMemory struct {
 	saved     time.Time
 	refreshed string
 	unsaved   bool
+	// failed is the MetadataFresh of an earlier run that has to be looked at again at once, and until then holds; asked is true once it
+	// was asked for in this run, and recalledAt is when this run began.
+	failed     *compile.Condition
+	asked      bool
+	recalledAt time.Time
 }
 
 // writtenStatus is a status that was written, and the version of the object that has it.

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"time"
@@ -49,7 +50,9 @@ type Reconciler struct {
 	Fetcher trust.Source
 	// LookUpTXT asks the DNS for domain verification.
 	LookUpTXT LookUpTXT
-	Options   Options
+	// MakeKey makes an RSA key for a connection. Nil: trust.NewRSAKey.
+	MakeKey func() (*rsa.PrivateKey, error)
+	Options Options
 
 	wake      chan event.GenericEvent
 	memory    memories

@@ -73,7 +73,7 @@ func (r *Reconciler) writeIdentityProviders(ctx context.Context, s *scope) error
 			continue
 		}
 		if wanted := len(f.Bindings) > 0; wanted && idp.DeletionTimestamp == nil && !held(idp) {
-			group.Go(func() error { return r.hold(writers, s, idp) })
+			group.Go(func() error { return r.hold(writers, idp) })
 		}
 		r.write(group, writers, s, r.identityProvider(s, idp, f))
 	}

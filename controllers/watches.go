@@ -73,9 +73,9 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 	r.wake = make(chan event.GenericEvent, 1024)
 	r.acks = newAcknowledgements(r.Ask, r.notify, r.Clock)
 	r.refresher = trust.NewRefresher(trust.RefresherOptions{Source: r.Fetcher, Clock: r.Clock, OnChange: r.metadataChanged})
-	r.keyPool = newKeyPool()
+	r.keyPool = newKeyPool(r.MakeKey)
 	r.proofs = newProofs(r.LookUpTXT, r.notify, r.Clock)
-	for _, background := range []manager.Runnable{r.refresher, r.keyPool, manager.RunnableFunc(r.openLedgers)} {
+	for _, background := range []manager.Runnable{r.refresher, r.keyPool, r.acks, manager.RunnableFunc(r.openLedgers)} {
 		if err := m.Add(background); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,6 +21,7 @@ type options struct {
 	listen, managementListen, grpcListen   string
 	tokenFile, tlsCert, tlsKey             string
 	auditWriter, auditKeyFile              string
+	factorKeyFile                          string
 	maxBody, cacheBytes                    int64
 	drain, shutdown                        time.Duration
 	logLevel                               slog.Level
@@ -43,6 +45,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "private key of --tls-cert as PEM")
 	f.StringVar(&o.auditWriter, "audit-writer", "", "name of this process in the audit log, the same after a restart (default: the host's name)")
 	f.StringVar(&o.auditKeyFile, "audit-key-file", "", "Ed25519 private key as PKCS #8 PEM that signs audit checkpoints (default: none are made)")
+	f.StringVar(&o.factorKeyFile, "second-factor-key-file", "", "keys that encrypt second factors, 32 bytes each in base64, one a line, the newest first (default: no second step)")
 	f.Int64Var(&o.maxBody, "max-response-bytes", signin.DefaultMaxBody, "largest SAML response that is read, at most 2097152")
 	f.Int64Var(&o.cacheBytes, "session-cache-bytes", 64<<20, "memory for the session cache")
 	f.DurationVar(&o.drain, "drain", 3*time.Second, "how long to go on serving after SIGTERM, while readiness fails and proxies look elsewhere")
@@ -86,6 +89,29 @@ func (o *options) storeURL() (string, error) {
 		return "", fmt.Errorf("--store-url-file: %w", err)
 	}
 	return strings.TrimSpace(string(content)), nil
+}
+
+// factorKeys reads the keys that encrypt second factors.
+func (o *options) factorKeys() ([][]byte, error) {
+	if o.factorKeyFile == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(o.factorKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--second-factor-key-file: %w", err)
+	}
+	var keys [][]byte
+	for i, line := range strings.Fields(string(content)) {
+		key, err := base64.StdEncoding.DecodeString(line)
+		if err != nil || len(key) != 32 {
+			return nil, fmt.Errorf("--second-factor-key-file: line %d is not 32 bytes in base64: make one with `openssl rand -base64 32`", i+1)
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("--second-factor-key-file holds no key: make one with `openssl rand -base64 32`")
+	}
+	return keys, nil
 }
 
 // ownNamespace is the namespace to look in: the flag's, or where the pod runs.

@@ -41,6 +41,10 @@ type addresses struct{ public, management, grpc string }
 
 // run serves until ctx ends, then drains. started, where it is set, is called when the listeners are open.
 func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, started func(addresses)) error {
+	keys, err := o.factorKeys()
+	if err != nil {
+		return err
+	}
 	db, err := openStore(ctx, o)
 	if err != nil {
 		return err
@@ -52,7 +56,8 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 	}()
 	server, err := web.New(ctx, web.Options{
 		Store: db, Log: log, TokenFile: o.tokenFile, MaxBody: o.maxBody, Sessions: session.Options{CacheBytes: uint64(o.cacheBytes)},
-		Audit: func(lines []store.AuditLine) error { return writeLines(stdout, lines) },
+		SecondFactorKeys: keys,
+		Audit:            func(lines []store.AuditLine) error { return writeLines(stdout, lines) },
 	})
 	if err != nil {
 		return err

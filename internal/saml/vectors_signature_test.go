@@ -269,12 +269,12 @@ func canonicalVectors() []vector {
 		return vector{rule: 6, class: 10, name: name, want: ReasonSignatureInvalid, check: CheckSignature, edit: edit}
 	}
 	c14n := func(uri string) func(*samltest.Response) {
-		return resigned(replace(`CanonicalizationMethod Algorithm="`+xmldsig.ExclusiveC14+`"`, `CanonicalizationMethod Algorithm="`+uri+`"`))
+		return resigned(replace(`CanonicalizationMethod Algorithm="`+xmldsig.ExclusiveC14N+`"`, `CanonicalizationMethod Algorithm="`+uri+`"`))
 	}
 	transform := func(uri string) func(*samltest.Response) {
-		return resigned(replace(`Transform Algorithm="`+xmldsig.ExclusiveC14+`"`, `Transform Algorithm="`+uri+`"`))
+		return resigned(replace(`Transform Algorithm="`+xmldsig.ExclusiveC14N+`"`, `Transform Algorithm="`+uri+`"`))
 	}
-	exclusive := `<ds:Transform Algorithm="` + xmldsig.ExclusiveC14 + `"></ds:Transform>`
+	exclusive := `<ds:Transform Algorithm="` + xmldsig.ExclusiveC14N + `"></ds:Transform>`
 	enveloped := `<ds:Transform Algorithm="` + xmldsig.Enveloped + `"></ds:Transform>`
 	var out []vector
 	for _, alg := range []struct{ name, uri string }{
@@ -296,15 +296,15 @@ func canonicalVectors() []vector {
 		wrong("transform twice", resigned(replace(enveloped, enveloped+enveloped))),
 		wrong("no Transforms", resigned(func(s string) string { return replace(between(s, "<ds:Transforms>", "</ds:Transforms>"), "")(s) })),
 		wrong("parameter of the enveloped transform", resigned(replace(enveloped, `<ds:Transform Algorithm="`+xmldsig.Enveloped+`"><ds:XPath/></ds:Transform>`))),
-		wrong("unknown parameter of canonicalization", resigned(replace(exclusive, `<ds:Transform Algorithm="`+xmldsig.ExclusiveC14+`"><ds:x/></ds:Transform>`))),
+		wrong("unknown parameter of canonicalization", resigned(replace(exclusive, `<ds:Transform Algorithm="`+xmldsig.ExclusiveC14N+`"><ds:x/></ds:Transform>`))),
 		vector{rule: 6, class: 26, name: "PrefixList of prefixes that values use", edit: prefixList("xs xsi")},
 		vector{rule: 6, class: 26, name: "PrefixLists of both canonicalizations", edit: func(r *samltest.Response) {
 			prefixList("xs")(r)
 			inner := r.EditSent
 			r.EditSent = func(s string) string {
 				var other samltest.Response
-				resigned(replace(`CanonicalizationMethod Algorithm="`+xmldsig.ExclusiveC14+`"></ds:CanonicalizationMethod>`, `CanonicalizationMethod Algorithm="`+xmldsig.ExclusiveC14+
-					`"><ec:InclusiveNamespaces xmlns:ec="`+xmldsig.ExclusiveC14+`" PrefixList="nobody"></ec:InclusiveNamespaces></ds:CanonicalizationMethod>`))(&other)
+				resigned(replace(`CanonicalizationMethod Algorithm="`+xmldsig.ExclusiveC14N+`"></ds:CanonicalizationMethod>`, `CanonicalizationMethod Algorithm="`+xmldsig.ExclusiveC14N+
+					`"><ec:InclusiveNamespaces xmlns:ec="`+xmldsig.ExclusiveC14N+`" PrefixList="nobody"></ec:InclusiveNamespaces></ds:CanonicalizationMethod>`))(&other)
 				return other.EditSent(inner(s))
 			}
 		}},
@@ -347,8 +347,8 @@ func prefixList(prefixes string) func(*samltest.Response) {
 		var other samltest.Response
 		resigned(func(info string) string {
 			info = replace(between(info, "<ds:DigestValue>", "</ds:DigestValue>"), "<ds:DigestValue>"+base64.StdEncoding.EncodeToString(h.Sum(nil))+"</ds:DigestValue>")(info)
-			return replace(`Transform Algorithm="`+xmldsig.ExclusiveC14+`"></ds:Transform>`, `Transform Algorithm="`+xmldsig.ExclusiveC14+
-				`"><ec:InclusiveNamespaces xmlns:ec="`+xmldsig.ExclusiveC14+`" PrefixList="`+prefixes+`"></ec:InclusiveNamespaces></ds:Transform>`)(info)
+			return replace(`Transform Algorithm="`+xmldsig.ExclusiveC14N+`"></ds:Transform>`, `Transform Algorithm="`+xmldsig.ExclusiveC14N+
+				`"><ec:InclusiveNamespaces xmlns:ec="`+xmldsig.ExclusiveC14N+`" PrefixList="`+prefixes+`"></ec:InclusiveNamespaces></ds:Transform>`)(info)
 		})(&other)
 		out := other.EditSent(s)
 		if bytes.Equal([]byte(out), []byte(s)) {

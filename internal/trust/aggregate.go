@@ -3,7 +3,6 @@ package trust
 import (
 	"bytes"
 	"crypto/subtle"
-	"crypto/x509"
 	"errors"
 	"hash"
 	"io"
@@ -55,10 +54,10 @@ type selector struct {
 	signed      *xmldsig.Signed
 	rootProblem error
 	digest      hash.Hash
+	// before is the white space between the root's start tag and its signature.
+	before []byte
 	// canonical is the canonical form of shell; before the root's signature was read there is none.
 	canonical []byte
-	// leading is the white space before the root's signature.
-	leading []byte
 }
 
 func selectEntity(r io.Reader, o ParseOptions) (*selection, error) {
@@ -91,20 +90,6 @@ func selectEntity(r io.Reader, o ParseOptions) (*selection, error) {
 	s.found.signed = true
 	return s.found, nil
 }
-
-// keys makes the policy that signatures are verified by. KeyInfo is never consulted, and SHA-1 never accepted.
-func (s *selector) keys() error {
-	for _, certificate := range s.o.SignatureCertificates {
-		if err := xmldsig.CheckKey(certificate.PublicKey); err != nil {
-			return fail(KindSignature, "spec.saml.metadata.signatureCertificate cannot be used: %s.", err)
-		}
-		s.policy.Keys = append(s.policy.Keys, certificate.PublicKey)
-	}
-	s.policy.Limits = xmldoc.DefaultLimits()
-	return nil
-}
-
-func (s *selector) mustVerify() bool { return len(s.policy.Keys) > 0 }
 
 func (s *selector) declaration(raw []byte) error {
 	s.xmlDeclaration = slices.Clone(raw)
@@ -187,26 +172,6 @@ func (s *selector) open(tag []byte) error {
 	return s.hashShell(document)
 }
 
-// hashShell adds to the digest what the newest start tag adds to the canonical form of those that are open.
-func (s *selector) hashShell(shell *xmldoc.Node) error {
-	canonical, err := shell.Canonical(nil, s.signed.PrefixList)
-	if err != nil {
-		return errCanonical()
-	}
-	ends := s.endTags()
-	if !bytes.HasSuffix(canonical, ends) || !bytes.HasPrefix(canonical, s.canonical) {
-		return errCanonical()
-	}
-	canonical = canonical[:len(canonical)-len(ends)]
-	s.digest.Write(canonical[len(s.canonical):])
-	s.canonical = canonical
-	return nil
-}
-
-func errCanonical() error {
-	return fail(KindSignature, "The metadata has no canonical form, so its signature cannot be verified.")
-}
-
 func (s *selector) close(tag []byte) error {
 	end := bytes.TrimRight(bytes.TrimSuffix(tag, []byte(">")), " \t\r\n")
 	if want := endTag(s.shell[len(s.shell)-1]); !bytes.Equal(append(end, '>'), want) {
@@ -238,10 +203,17 @@ func (s *selector) space(text []byte) error {
 		return nil
 	}
 	if s.mustVerify() && s.children == 0 {
-		if s.leading = append(s.leading, text...); len(s.leading) > maxTagBytes {
-			return fail(KindTooLarge, "The metadata has more than %d bytes of white space before its signature.", maxTagBytes)
-		}
+		return s.keepSpace(text)
 	}
+	return nil
+}
+
+// keepSpace keeps the white space between the root's start tag and its signature: both are read before it is known how to hash it.
+func (s *selector) keepSpace(text []byte) error {
+	if len(s.before)+len(text) > maxTagBytes {
+		return fail(KindTooLarge, "There are more than %d bytes of white space before the metadata's signature.", maxTagBytes)
+	}
+	s.before = append(s.before, text...)
 	return nil
 }
 
@@ -272,24 +244,6 @@ func (s *selector) element(raw []byte) error {
 		return err
 	}
 	return s.take(&selection{document: canonical, depth: len(s.shell)})
-}
-
-// hashElement adds an element's canonical form to the digest and returns it, with the start and end tags around it.
-func (s *selector) hashElement(raw []byte) ([]byte, error) {
-	document, _, err := s.parse(raw)
-	if err != nil {
-		return nil, err
-	}
-	canonical, err := document.Canonical(nil, s.signed.PrefixList)
-	if err != nil {
-		return nil, errCanonical()
-	}
-	ends := s.endTags()
-	if !bytes.HasPrefix(canonical, s.canonical) || !bytes.HasSuffix(canonical, ends) {
-		return nil, errCanonical()
-	}
-	s.digest.Write(canonical[len(s.canonical) : len(canonical)-len(ends)])
-	return canonical, nil
 }
 
 func (s *selector) take(found *selection) error {
@@ -342,54 +296,4 @@ func emptied(raw []byte) []byte {
 		}
 	}
 	return raw
-}
-
-// signature reads the signature of the root. One that is not by a pinned key leaves the entity's own signature to decide.
-func (s *selector) signature(raw []byte, first bool) error {
-	if !s.mustVerify() {
-		return nil
-	}
-	root, element, err := s.parse(raw)
-	if err != nil {
-		return err
-	}
-	if !first || !element.Is(xmldsig.Space, "Signature") {
-		return fail(KindSignature, "The metadata's root carries its signature in an odd place: it must be the first element, once.")
-	}
-	signed, err := xmldsig.VerifySignature(element, s.policy)
-	if err != nil {
-		s.rootProblem = signatureError(err)
-		return nil
-	}
-	if signed.ID != root.Value("ID") {
-		return fail(KindSignature, "The signature in the metadata's root is over another element.")
-	}
-	s.signed, s.digest = signed, signed.Hash.New()
-	shell, _, err := s.parse(nil)
-	if err != nil {
-		return err
-	}
-	if err := s.hashShell(shell); err != nil {
-		return err
-	}
-	return nil
-}
-
-func signatureError(err error) error {
-	typed, ok := errors.AsType[*xmldsig.Error](err)
-	if !ok {
-		return fail(KindSignature, "The metadata's signature could not be verified.")
-	}
-	switch typed.Kind {
-	case xmldsig.Missing:
-		return fail(KindSignature, "The metadata is not signed, and spec.saml.metadata.signatureCertificate asks for a signature.")
-	case xmldsig.Untrusted:
-		if typed.Certificate != nil {
-			if shown, err := x509.ParseCertificate(typed.Certificate); err == nil {
-				return fail(KindSignature, "The metadata is not signed with the key of spec.saml.metadata.signatureCertificate: it shows the certificate with the SHA-256 fingerprint %s. If that one is right, put it there.", hexSHA256(shown.Raw))
-			}
-		}
-		return fail(KindSignature, "The metadata is not signed with the key of spec.saml.metadata.signatureCertificate.")
-	}
-	return fail(KindSignature, "The metadata's signature is not acceptable: %s.", typed.What)
 }

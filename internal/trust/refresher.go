@@ -50,11 +50,15 @@ type entry struct {
 	spec   Spec
 	source string
 	good   *saved
-	state  State
+	// keptUntil is the validUntil of the copy of State.Kept.
+	keptUntil time.Time
+	state     State
 	// job is replaced when the spec changes or a refresh is asked for: what a former one brings home is not looked at.
 	job    *job
 	cancel context.CancelFunc
 }
+
+var errGivenUp = errors.New("given up to make room")
 
 // NewRefresher makes a Refresher; it does nothing before Start.
 func NewRefresher(o RefresherOptions) *Refresher {
@@ -182,8 +186,8 @@ func (r *Refresher) State(key string) (State, bool) {
 	return e.state, true
 }
 
-// Saved returns the last good copy in a form to keep, at most 1 MiB; nil: there is none. Write it when State.LastChanged or
-// State.ValidSince is new. Its times and ETag are new after every good fetch; losing those costs one fetch after a restart, not trust.
+// Saved returns the last good copy in a form to keep, at most 1 MiB; nil: there is none. Write it when State.Kept is new. Its times and
+// ETag are new after every good fetch; losing those costs one fetch after a restart, not trust.
 func (r *Refresher) Saved(key string) []byte {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -211,7 +215,8 @@ func (r *Refresher) Restore(key string, data []byte) error {
 		return nil
 	}
 	e.good = good
-	e.state.Metadata, e.state.LastFetched, e.state.LastChanged, e.state.ValidSince = good.Metadata, good.Fetched, good.Changed, good.ValidSince
+	e.keptUntil = good.Metadata.ValidUntil
+	e.show()
 	return nil
 }
 
@@ -310,62 +315,4 @@ func (r *Refresher) end(j *job, result *Result, err error, stopped bool) bool {
 	j.due = e.state.NextRefresh
 	r.schedule.finish(j, as)
 	return true
-}
-
-// accept takes a result as the last good copy, unless it must not.
-func (e *entry) accept(result *Result, now time.Time) error {
-	if result.NotModified {
-		if e.good == nil {
-			return fail(KindHTTPStatus, "The metadata server said that nothing had changed, without having been asked.")
-		}
-		if validity, _ := e.good.Metadata.ValidityAt(e.good.ValidSince, now); validity == ValidityExpired {
-			return fail(KindExpired, "The metadata expired on %s (validUntil), and the server has nothing newer.", e.good.Metadata.ValidUntil.UTC().Format(time.RFC3339))
-		}
-		e.keep(e.good.Metadata, result, now, e.good.Changed)
-		return nil
-	}
-	next := result.Metadata
-	if e.good != nil && e.good.URL == e.spec.URL {
-		// With another URL the user has said that trust comes from elsewhere, and may be in somebody else.
-		if err := CheckEntityID(e.good.Metadata, next, e.spec.Parse.EntityID); err != nil {
-			return err
-		}
-	}
-	changed := now
-	if e.good != nil && e.good.Metadata.Digest == next.Digest {
-		// The same in another order is the same; only its times are new.
-		same := *e.good.Metadata
-		same.ValidUntil, same.Trust.ValidUntil, same.CacheDuration, same.Warnings = next.ValidUntil, next.ValidUntil, next.CacheDuration, next.Warnings
-		next, changed = &same, e.good.Changed
-	} else {
-		e.state.Changes = Compare(e.state.Metadata, next)
-	}
-	e.keep(next, result, now, changed)
-	return nil
-}
-
-func (e *entry) keep(m *Metadata, result *Result, now, changed time.Time) {
-	validSince := now
-	if e.good != nil && e.good.Metadata.ValidUntil.Equal(m.ValidUntil) {
-		validSince = e.good.ValidSince
-	}
-	e.good = &saved{
-		Version: savedVersion, URL: e.spec.URL, Source: e.source, ETag: result.ETag, LastModified: result.LastModified,
-		Fetched: now.UTC(), Changed: changed.UTC(), ValidSince: validSince.UTC(), Metadata: m,
-	}
-	e.state.Metadata, e.state.LastFetched, e.state.LastChanged, e.state.ValidSince = m, e.good.Fetched, e.good.Changed, e.good.ValidSince
-}
-
-// refuse notes a failure and returns how long to wait.
-func (e *entry) refuse(err error, now time.Time, random float64) time.Duration {
-	typed, ok := errors.AsType[*Error](err)
-	if !ok {
-		typed = fail(KindConnection, "The metadata could not be fetched.")
-	}
-	if e.state.Failures == 0 {
-		e.state.FailingSince = now
-	}
-	e.state.Failures++
-	e.state.Failure = typed
-	return afterFailure(e.state.Failures, e.spec.Interval, e.good != nil, typed.RetryAfter, random)
 }

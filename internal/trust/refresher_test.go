@@ -197,36 +197,6 @@ func TestFailuresAreRetriedMoreAndMoreSeldom(t *testing.T) {
 	}
 }
 
-func TestValidUntilIsHonoured(t *testing.T) {
-	r := newRefresherTest(t, RefresherOptions{})
-	until := testNow.Add(8 * time.Hour)
-	setDocument(r.server, strings.Replace(r.server.document, "<md:EntityDescriptor", `<md:EntityDescriptor validUntil="`+until.Format(time.RFC3339)+`"`, 1))
-	spec := r.spec("changing")
-	spec.Interval = 24 * time.Hour
-	r.Ensure("idp", spec)
-	state := r.await("idp")
-	if !state.NextRefresh.Equal(testNow.Add(4 * time.Hour)) {
-		t.Errorf("next refresh %v: half of the time to validUntil is what is left for tries", state.NextRefresh)
-	}
-	validity, when := state.Validity(testNow)
-	if validity != ValidityGood || !when.Equal(testNow.Add(6*time.Hour)) || !state.NextTransition(testNow).Equal(when) {
-		t.Errorf("at first: %s until %v", validity, when)
-	}
-	// The server goes on saying that nothing has changed: the end comes nearer all the same.
-	for i := 0; i < 100 && r.clock.Now().Before(until); i++ {
-		r.pass(state.NextRefresh.Sub(r.clock.Now()))
-		state = r.await("idp")
-		if state.Failure == nil && !r.clock.Now().Before(testNow.Add(6*time.Hour)) {
-			if validity, _ := state.Validity(r.clock.Now()); validity != ValidityExpiring {
-				t.Fatalf("at %v: %s", r.clock.Now(), validity)
-			}
-		}
-	}
-	if state.Failure == nil || state.Failure.Kind != KindExpired || state.Trusted(r.clock.Now()) != nil || state.Metadata == nil {
-		t.Errorf("at the end: %+v", state)
-	}
-}
-
 func TestRestoredCopyIsTrustedAtOnceAndRefreshedInTurn(t *testing.T) {
 	first := newRefresherTest(t, RefresherOptions{})
 	first.Ensure("idp", first.spec("good"))

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"strings"
 )
 
 // Limits of the splitter, in bytes unless said otherwise.
@@ -43,8 +42,6 @@ type splitter struct {
 	carriage bool
 }
 
-var errTruncated = fail(KindNotXML, "The metadata breaks off in the middle: it is not complete XML.")
-
 func split(r io.Reader, maxBytes int64, memory *share, to parts) error {
 	s := &splitter{r: bufio.NewReaderSize(&limitedReader{r: r, left: maxBytes, max: maxBytes}, readBuffer), to: to, share: memory}
 	defer memory.shrink()
@@ -71,28 +68,6 @@ func (s *splitter) failure(err error) error {
 		return errTruncated
 	}
 	return fail(KindConnection, "The metadata could not be read to its end.")
-}
-
-// limitedReader fails, where io.LimitReader ends: a document that is too large must not look complete.
-type limitedReader struct {
-	r         io.Reader
-	left, max int64
-}
-
-func (l *limitedReader) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		var one [1]byte
-		if n, err := l.r.Read(one[:]); n == 0 {
-			return 0, err
-		}
-		return 0, fail(KindTooLarge, "The metadata is larger than %d bytes: point spec.saml.metadata.url at the metadata of the one IdP instead.", l.max)
-	}
-	if int64(len(p)) > l.left {
-		p = p[:l.left]
-	}
-	n, err := l.r.Read(p)
-	l.left -= int64(n)
-	return n, err
 }
 
 // prolog reads a byte order mark and the XML declaration.
@@ -327,32 +302,6 @@ func (s *splitter) comment() error {
 			dashes = 0
 		}
 	}
-}
-
-// checkRoot tells early what is not metadata, before it is read as if it were.
-func checkRoot(name string) error {
-	switch {
-	case name == "EntityDescriptor" || name == "EntitiesDescriptor":
-		return nil
-	case strings.EqualFold(name, "html"):
-		return errWebPage()
-	}
-	return fail(KindWrongRoot, "What came is XML, but not SAML metadata: its root element is %s, not EntityDescriptor or EntitiesDescriptor.", clip(name))
-}
-
-func errWebPage() error {
-	return fail(KindNotXML, "What came is a web page, not metadata. Open the URL in a browser that is not signed in to see what is there.")
-}
-
-func (s *splitter) declarationError(open []byte) error {
-	if !s.root && bytes.EqualFold(open, []byte("!DOCTYPE html")) {
-		return errWebPage()
-	}
-	return fail(KindDTD, "The metadata has a document type declaration, which SAML metadata never needs and which is not read.")
-}
-
-func errInstruction() error {
-	return fail(KindDTD, "The metadata has a processing instruction, which SAML metadata never needs and which is not read.")
 }
 
 // tag reads a start tag up to its ">", which is not one inside quotes; it tells whether the tag closes itself. s.buf ends in the tag's "<".

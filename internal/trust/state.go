@@ -40,6 +40,9 @@ type State struct {
 	LastFetched, LastChanged time.Time
 	// ValidSince is when a copy with the present validUntil was first seen; how near its end is, is counted from here.
 	ValidSince time.Time
+	// Kept is when the copy last became worth writing: it changed, or its validUntil has moved so far on that a copy written before would
+	// soon expire. Write what Saved returns when Kept is another than at the last write.
+	Kept time.Time
 	// NextRefresh is when it is asked again; it is in the past while it waits for its turn.
 	NextRefresh time.Time
 	// Changes are what LastChanged changed, from the copy before it; everything is new in the first copy.
@@ -100,6 +103,7 @@ type saved struct {
 	Fetched      time.Time `json:"fetched"`
 	Changed      time.Time `json:"changed"`
 	ValidSince   time.Time `json:"validSince"`
+	Kept         time.Time `json:"kept"`
 	Metadata     *Metadata `json:"metadata"`
 }
 

@@ -13,10 +13,11 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -25,34 +26,59 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
-	"sallyport.dev/sallyport/internal/audit"
 )
 
-type chanSafe struct {
-	mutex sync.Mutex
-	all   []audit.Record
+// namespace makes a namespace of its own for a test.
+func namespace(t testing.TB) string {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	if err := k8s.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	return ns.Name
 }
 
-func (c *chanSafe) add(r audit.Record) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	c.all = append(c.all, r)
-}
-
-// count returns how many records of the type there are about the object.
-func (l *auditLog) count(recordType audit.Type, ns, name string) int {
-	l.records.mutex.Lock()
-	defer l.records.mutex.Unlock()
-	n := 0
-	for _, r := range l.records.all {
-		if r.Type == recordType && r.Target.Namespace == ns && r.Target.Name == name {
-			n++
+func remove(t testing.TB, objects ...client.Object) {
+	t.Helper()
+	for _, object := range objects {
+		if err := k8s.Delete(t.Context(), object); err != nil {
+			t.Fatalf("deleting %s: %v", object.GetName(), err)
 		}
 	}
-	return n
 }
 
-func create(t *testing.T, objects ...client.Object) {
+// awaitGone waits until the object does not exist any more.
+func awaitGone(t testing.TB, within time.Duration, object client.Object) {
+	t.Helper()
+	for deadline := time.Now().Add(within); ; time.Sleep(20 * time.Millisecond) {
+		err := k8s.Get(t.Context(), client.ObjectKeyFromObject(object), object)
+		if apierrors.IsNotFound(err) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is still there after %s, held by %v (%v)", object.GetName(), within, object.GetFinalizers(), err)
+		}
+	}
+}
+
+// eventually waits until what holds.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+func update(t testing.TB, object client.Object) {
+	t.Helper()
+	if err := k8s.Update(t.Context(), object); err != nil {
+		t.Fatalf("updating %s: %v", object.GetName(), err)
+	}
+}
+
+func create(t testing.TB, objects ...client.Object) {
 	t.Helper()
 	for _, object := range objects {
 		if err := k8s.Create(t.Context(), object); err != nil {
@@ -76,7 +102,7 @@ func domainBinding(ns, name, domain, idp string) *v1alpha1.DomainBinding {
 }
 
 // await waits until the condition of the object has the status and reason, for the object's generation, and returns its message.
-func await[T client.Object](t *testing.T, object T, conditionType string, want metav1.ConditionStatus, reason string) string {
+func await[T client.Object](t testing.TB, object T, conditionType string, want metav1.ConditionStatus, reason string) string {
 	t.Helper()
 	var last []metav1.Condition
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
@@ -93,7 +119,7 @@ func await[T client.Object](t *testing.T, object T, conditionType string, want m
 	return ""
 }
 
-func conditionsOf(t *testing.T, object client.Object) []metav1.Condition {
+func conditionsOf(t testing.TB, object client.Object) []metav1.Condition {
 	t.Helper()
 	encoded, err := json.Marshal(object)
 	if err != nil {
@@ -111,7 +137,7 @@ func conditionsOf(t *testing.T, object client.Object) []metav1.Condition {
 }
 
 // gitOpsStatus is what Argo CD, Flux and kubectl make of the object.
-func gitOpsStatus(t *testing.T, object client.Object) status.Status {
+func gitOpsStatus(t testing.TB, object client.Object) status.Status {
 	t.Helper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
@@ -134,7 +160,7 @@ func conditionTypes(conditions []metav1.Condition) []string {
 }
 
 // idpMetadata is what a small IdP publishes.
-func idpMetadata(t *testing.T, entityID string) string {
+func idpMetadata(t testing.TB, entityID string) string {
 	t.Helper()
 	return fmt.Sprintf(`<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="%s">
   <IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
@@ -144,7 +170,7 @@ func idpMetadata(t *testing.T, entityID string) string {
 </EntityDescriptor>`, entityID, base64.StdEncoding.EncodeToString(certificate(t)))
 }
 
-func certificate(t *testing.T) []byte {
+func certificate(t testing.TB) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -158,11 +184,11 @@ func certificate(t *testing.T) []byte {
 	return der
 }
 
-func certificatePEM(t *testing.T) string {
+func certificatePEM(t testing.TB) string {
 	return pemOf(certificate(t))
 }
 
-func mustContain(t *testing.T, text string, parts ...string) {
+func mustContain(t testing.TB, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(text, part) {
@@ -173,4 +199,12 @@ func mustContain(t *testing.T, text string, parts ...string) {
 
 func pemOf(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func attributeMapping(ns, name, idp string) *v1alpha1.AttributeMapping {
+	return &v1alpha1.AttributeMapping{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Spec: v1alpha1.AttributeMappingSpec{
+		IdentityProviderRef: v1alpha1.IdentityProviderReference{Name: v1alpha1.ObjectName(idp)},
+		Email:               &v1alpha1.AttributeSources{From: []v1alpha1.AttributeSource{{Name: "email"}}},
+		Examples: []v1alpha1.MappingExample{{Attributes: map[string]v1alpha1.AttributeValues{"email": {"alice@acme.example"}},
+			Expect: v1alpha1.MappingExpectation{Email: "alice@acme.example"}}}}}
 }

@@ -19,7 +19,7 @@ const Space = "http://www.w3.org/2000/09/xmldsig#"
 // Transforms and canonicalization, the only two that are accepted.
 const (
 	Enveloped    = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
-	ExclusiveC14 = "http://www.w3.org/2001/10/xml-exc-c14n#"
+	ExclusiveC14N = "http://www.w3.org/2001/10/xml-exc-c14n#"
 )
 
 // Signature methods (RFC 6931).

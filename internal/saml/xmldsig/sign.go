@@ -90,9 +90,9 @@ func (s *Signer) Sign(element *xmldoc.Node) ([]byte, error) {
 	}
 	h := hash.New()
 	h.Write(canonical)
-	info := `<ds:SignedInfo xmlns:ds="` + Space + `"><ds:CanonicalizationMethod Algorithm="` + ExclusiveC14 + `"></ds:CanonicalizationMethod>` +
+	info := `<ds:SignedInfo xmlns:ds="` + Space + `"><ds:CanonicalizationMethod Algorithm="` + ExclusiveC14N + `"></ds:CanonicalizationMethod>` +
 		`<ds:SignatureMethod Algorithm="` + uri + `"></ds:SignatureMethod><ds:Reference URI="#` + id + `"><ds:Transforms>` +
-		`<ds:Transform Algorithm="` + Enveloped + `"></ds:Transform><ds:Transform Algorithm="` + ExclusiveC14 + `"></ds:Transform></ds:Transforms>` +
+		`<ds:Transform Algorithm="` + Enveloped + `"></ds:Transform><ds:Transform Algorithm="` + ExclusiveC14N + `"></ds:Transform></ds:Transforms>` +
 		`<ds:DigestMethod Algorithm="` + digestURI + `"></ds:DigestMethod><ds:DigestValue>` + base64.StdEncoding.EncodeToString(h.Sum(nil)) +
 		`</ds:DigestValue></ds:Reference></ds:SignedInfo>`
 	value, err := s.sign(m, []byte(info))

@@ -187,7 +187,7 @@ func methods(info *xmldoc.Node, allowSHA1 bool) (m method, prefixList string, er
 	if !c14n.Is(Space, "CanonicalizationMethod") {
 		return m, "", shape("SignedInfo does not start with CanonicalizationMethod")
 	}
-	if alg := c14n.Value("Algorithm"); alg != ExclusiveC14 {
+	if alg := c14n.Value("Algorithm"); alg != ExclusiveC14N {
 		return m, "", refused("canonicalization", alg)
 	}
 	if prefixList, err = prefixes(c14n); err != nil {
@@ -211,7 +211,7 @@ func prefixes(alg *xmldoc.Node) (string, error) {
 	if inc == nil {
 		return "", nil
 	}
-	if !inc.Is(ExclusiveC14, "InclusiveNamespaces") || inc.Next != nil || inc.First != nil {
+	if !inc.Is(ExclusiveC14N, "InclusiveNamespaces") || inc.Next != nil || inc.First != nil {
 		return "", shape("a canonicalization has an unknown parameter")
 	}
 	// #default is how the list names the default namespace (xml-exc-c14n 2.2).
@@ -245,12 +245,12 @@ func reference(info *xmldoc.Node, allowSHA1 bool) (r referenceParts, err error) 
 		if !t.Is(Space, "Transform") {
 			return r, shape("the Reference has a malformed Transform")
 		}
-		if alg := t.Value("Algorithm"); alg != Enveloped && alg != ExclusiveC14 {
+		if alg := t.Value("Algorithm"); alg != Enveloped && alg != ExclusiveC14N {
 			return r, refused("transform", alg)
 		}
 		algs = append(algs, t)
 	}
-	if len(algs) != 2 || algs[0].Value("Algorithm") != Enveloped || algs[0].First != nil || algs[1].Value("Algorithm") != ExclusiveC14 {
+	if len(algs) != 2 || algs[0].Value("Algorithm") != Enveloped || algs[0].First != nil || algs[1].Value("Algorithm") != ExclusiveC14N {
 		return r, shape("the Reference's transforms are not enveloped-signature, then exclusive canonicalization")
 	}
 	if r.prefixList, err = prefixes(algs[1]); err != nil {

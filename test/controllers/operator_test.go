@@ -1,0 +1,215 @@
+package controllers
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"sallyport.dev/sallyport/controllers"
+	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/trust"
+)
+
+// operator is one running operator, of one namespace, with a namespace of its own beside it.
+type operator struct {
+	t     testing.TB
+	ns    string
+	home  string
+	clock clock.Clock
+	dns   controllers.LookUpTXT
+	audit *auditLog
+	wire  *wire
+
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// option shapes an operator before it starts.
+type option func(*operator)
+
+func withClock(c clock.Clock) option              { return func(o *operator) { o.clock = c } }
+func withDNS(lookUp controllers.LookUpTXT) option { return func(o *operator) { o.dns = lookUp } }
+
+// newOperator starts an operator for the namespace and stops it with the test.
+func newOperator(t testing.TB, ns string, options ...option) *operator {
+	t.Helper()
+	o := &operator{t: t, ns: ns, home: namespace(t), clock: clock.RealClock{}, audit: &auditLog{}, wire: &wire{}}
+	for _, option := range options {
+		option(o)
+	}
+	o.start()
+	t.Cleanup(o.stop)
+	return o
+}
+
+func (o *operator) start() {
+	o.t.Helper()
+	connection := rest.CopyConfig(apiServer)
+	connection.Wrap(o.wire.wrap)
+	manager, err := ctrl.NewManager(connection, ctrl.Options{Scheme: objects, Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache: controllers.CacheOptions([]string{o.ns}), Controller: config.Controller{SkipNameValidation: ptr.To(true)}, GracefulShutdownTimeout: ptr.To(5 * time.Second)})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	reconciler := &controllers.Reconciler{
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Events: manager.GetEventRecorder("sallyport-operator"), Audit: o.audit,
+		Clock: o.clock, Ask: askPod, LookUpTXT: o.dns, MakeKey: spareKey,
+		Fetcher: trust.NewFetcher(trust.FetcherOptions{AllowLoopback: true, Timeout: 2 * time.Second}),
+		Options: controllers.Options{Image: "sallyport.dev/sallyport:test", Namespace: o.home},
+	}
+	if err := reconciler.SetUp(manager); err != nil {
+		o.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	o.cancel, o.done = cancel, make(chan error, 1)
+	go func() { o.done <- manager.Start(ctx) }()
+}
+
+func (o *operator) stop() {
+	o.cancel()
+	// A test that crashes the operator makes it stop in disorder.
+	if err := <-o.done; err != nil && !errors.Is(err, errCrashed) {
+		o.t.Errorf("the operator stopped: %v", err)
+	}
+	o.done <- nil
+}
+
+// restart stops the operator and starts another one, which knows nothing of what the first one has kept in memory.
+func (o *operator) restart() {
+	o.stop()
+	o.wire.revive()
+	o.start()
+}
+
+// spareKey hands out real RSA keys, from a few that are made once: making thousands would take longer than all tests together.
+var spareKey = func() func() (*rsa.PrivateKey, error) {
+	var mutex sync.Mutex
+	var keys []*rsa.PrivateKey
+	next := 0
+	return func() (*rsa.PrivateKey, error) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		if len(keys) < 4 {
+			key, err := trust.NewRSAKey(nil)
+			if err != nil {
+				return nil, err
+			}
+			keys = append(keys, key)
+		}
+		next++
+		return keys[next%len(keys)], nil
+	}
+}()
+
+// errCrashed is what an operator gets from the API server after its crash.
+var errCrashed = errors.New("the operator has crashed")
+
+// wire is the operator's connection to the API server: it counts writes, and cuts the connection after one of them.
+type wire struct {
+	mutex      sync.Mutex
+	writes     []string
+	crashAfter int // 0: never
+	crashed    chan struct{}
+	dead       bool
+}
+
+func (w *wire) wrap(base http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		if w.isDead() {
+			return nil, errCrashed
+		}
+		response, err := base.RoundTrip(request)
+		if err == nil && isWrite(request) && w.wrote(request) {
+			_, _ = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+			return nil, errCrashed
+		}
+		return response, err
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func isWrite(request *http.Request) bool {
+	return request.Method != http.MethodGet && !strings.Contains(request.URL.Path, "/events")
+}
+
+func (w *wire) isDead() bool {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.dead
+}
+
+// wrote notes a write that has reached the API server, and tells whether the operator dies before it hears of it.
+func (w *wire) wrote(request *http.Request) bool {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.writes = append(w.writes, request.Method+" "+request.URL.Path)
+	if w.crashAfter == 0 || len(w.writes) != w.crashAfter {
+		return false
+	}
+	w.dead = true
+	close(w.crashed)
+	return true
+}
+
+// crash makes the operator die right after its k-th write, counted from now, and returns what is closed then.
+func (w *wire) crash(k int) <-chan struct{} {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.writes, w.crashAfter, w.crashed, w.dead = nil, k, make(chan struct{}), false
+	return w.crashed
+}
+
+func (w *wire) revive() { w.crash(0) }
+
+// take returns the writes since the last call.
+func (w *wire) take() []string {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	writes := w.writes
+	w.writes = nil
+	return writes
+}
+
+// auditLog keeps what the operator recorded.
+type auditLog struct {
+	mutex   sync.Mutex
+	records []audit.Record
+}
+
+// Write adds a record.
+func (l *auditLog) Write(_ context.Context, r audit.Record) error {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.records = append(l.records, r)
+	return nil
+}
+
+// count returns how many records of the type there are about the object; an empty name counts all.
+func (l *auditLog) count(recordType audit.Type, name string) int {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	n := 0
+	for _, r := range l.records {
+		if r.Type == recordType && (name == "" || r.Target.Name == name) {
+			n++
+		}
+	}
+	return n
+}
