@@ -126,12 +126,14 @@ func around(ctx context.Context, s *stage.Stage, world manifests.World) error {
 	if err != nil {
 		return err
 	}
-	pods, err := manifests.Render("pods.yaml", world)
-	if err != nil {
-		return err
-	}
-	if _, err := s.Apply(ctx, pods); err != nil {
-		return err
+	for _, name := range []string{"idp", "app"} {
+		manifest, err := manifests.Render(name+".yaml", world)
+		if err != nil {
+			return err
+		}
+		if _, err := s.Apply(ctx, manifest); err != nil {
+			return err
+		}
 	}
 	for _, name := range []string{"demo-idp", "demo-app"} {
 		if _, err := s.Kubectl(ctx, "rollout", "status", "-n", namespace, "deployment/"+name, "--timeout=120s"); err != nil {

@@ -29,7 +29,7 @@ var identityProviders = schema.GroupVersionResource{Group: "sso.sallyport.dev", 
 func applySuite(ctx context.Context, o options) ([]Result, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; start the system and export its kubeconfig", o.kubeconfig, err)
+		return nil, fmt.Errorf("%s: %w; start the system with make demo", o.kubeconfig, err)
 	}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Command bench measures what people feel, each figure beside a peer in the same run, and prints tables.
-// It judges nothing.
+// It judges nothing: the aims are in docs/performance.md.
 package main
 
 import (

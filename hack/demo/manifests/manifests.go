@@ -18,7 +18,7 @@ import (
 //go:embed *.yaml
 var files embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{"base64": encode, "indent": indent}).ParseFS(files, "*.yaml"))
+var templates = template.Must(template.New("").Funcs(template.FuncMap{"base64": encode, "indent": Indent}).ParseFS(files, "*.yaml"))
 
 // World is what the templates are told.
 type World struct {
@@ -54,8 +54,8 @@ func TLSSecret(namespace, name string, pair edge.Pair, ca []byte) (string, error
 
 func encode(data []byte) string { return base64.StdEncoding.EncodeToString(data) }
 
-// indent indents a text's lines for a YAML block.
-func indent(by int, text string) string {
+// Indent indents a text's lines for a YAML block.
+func Indent(by int, text string) string {
 	pad := strings.Repeat(" ", by)
 	return pad + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+pad)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// CodeDir is where Debian's package keeps the program; its folder www has to be reachable as DocumentRoot(dir)/simplesaml.
+// CodeDir is where Debian's package keeps the program; browsers are served its folder www.
 const CodeDir = "/usr/share/simplesamlphp"
 
 // The NameID formats that the IdP can be told to send for an SP.

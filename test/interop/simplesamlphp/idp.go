@@ -124,7 +124,7 @@ func (i *IdP) put(path string, content []byte) {
 
 func (i *IdP) run() {
 	i.t.Helper()
-	i.process = exec.Command("php", Arguments(i.Address, i.dir)...)
+	i.process = exec.Command("php", Arguments(i.Address, filepath.Join(i.dir, "docroot"))...)
 	i.process.Env = append(os.Environ(), "SIMPLESAMLPHP_CONFIG_DIR="+filepath.Join(i.dir, "config"))
 	var output bytes.Buffer
 	i.process.Stdout, i.process.Stderr = &output, &output
@@ -152,9 +152,10 @@ func (i *IdP) run() {
 	}
 }
 
-// Arguments are php's, for its built-in server, with DocumentRoot in dir. The deprecations are Debian's pairing of PHP 8.2 with an older SimpleSAMLphp.
-func Arguments(address, dir string) []string {
-	return []string{"-d", "display_errors=0", "-d", "log_errors=0", "-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-S", address, "-t", dir + "/docroot"}
+// Arguments are php's, for its built-in server. documentRoot has the program at the path that BaseURL names: CodeDir/www itself for a BaseURL without a
+// path. The deprecations are Debian's pairing of PHP 8.2 with an older SimpleSAMLphp.
+func Arguments(address, documentRoot string) []string {
+	return []string{"-d", "display_errors=0", "-d", "log_errors=0", "-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-S", address, "-t", documentRoot}
 }
 
 func (i *IdP) log() string {

@@ -1,6 +1,5 @@
 //go:build e2e
 
-// Package e2e runs the product as pods on a real node: what an admin types, and what the machine answers. `make e2e` starts the cluster.
 package e2e
 
 import (
@@ -117,43 +116,6 @@ func TestBadInputIsRefusedInWords(t *testing.T) {
 		}
 		contains(t, name, out, c.want)
 	}
-}
-
-func TestServingGoesOnWithoutOperatorAndAPIServer(t *testing.T) {
-	cluster, err := filepath.Abs(filepath.Join(root(), ".cluster", "bin", "cluster"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := must(t, "get", "service", "main-sallyport", "-o", "jsonpath={.spec.clusterIP}")
-	must(t, "-n", "sallyport-system", "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--wait=false")
-	pause := exec.Command(cluster, "pause-component", "kube-apiserver")
-	pause.Dir = root()
-	if out, err := pause.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	failed, asked := 0, 0
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		asked++
-		response, err := http.Get("http://" + address + "/authz/nginx")
-		if err != nil {
-			failed++
-			continue
-		}
-		response.Body.Close()
-		if response.StatusCode != http.StatusUnauthorized {
-			failed++
-		}
-	}
-	resume := exec.Command(cluster, "resume-component", "kube-apiserver")
-	resume.Dir = root()
-	if out, err := resume.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if failed > 0 {
-		t.Errorf("%d of %d checks failed without the API server", failed, asked)
-	}
-	must(t, "-n", "sallyport-system", "rollout", "status", "deployment/sallyport-operator", "--timeout=120s")
-	must(t, "wait", "--for=condition=Ready", "sp,idp", "--all", "--timeout=120s")
 }
 
 func TestEverythingGoesWithTheNamespace(t *testing.T) {

@@ -1,0 +1,130 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestNoCheckFails keeps asking through nginx for a person who is signed in, while pods, the operator and the API server go away.
+func TestNoCheckFails(t *testing.T) {
+	w := newWorld(t, "steady", "127.0.0.1:8444", true)
+	tab := w.signIn(w.AppURL+"/", "alice@acme.example", "alice")
+	tab.WaitText("Hello Alice Adams")
+	cookies := w.cookies(tab)
+
+	t.Run("a service provider's pod is deleted", func(t *testing.T) {
+		w.under(t, cookies, func() {
+			for _, pod := range strings.Fields(w.must("get", "pods", "-l", "app.kubernetes.io/name=sallyport", "-o", "jsonpath={.items[*].metadata.name}")) {
+				w.must("delete", "pod", pod, "--wait=true")
+				w.rolledOut("main-sallyport")
+			}
+		})
+	})
+	t.Run("every pod is replaced", func(t *testing.T) {
+		w.under(t, cookies, func() {
+			w.must("rollout", "restart", "deployment/main-sallyport")
+			w.rolledOut("main-sallyport")
+		})
+	})
+	t.Run("the operator is killed", func(t *testing.T) {
+		w.under(t, cookies, func() {
+			w.must("-n", "sallyport-system", "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
+			w.must("-n", "sallyport-system", "rollout", "status", "deployment/sallyport-operator", "--timeout=120s")
+			w.becomesReadyAfterAChange("Acme after the operator")
+		})
+	})
+	t.Run("the API server is away for a minute", func(t *testing.T) {
+		w.under(t, cookies, func() {
+			component(t, "pause-component")
+			time.Sleep(time.Minute)
+			component(t, "resume-component")
+			w.becomesReadyAfterAChange("Acme after the API server")
+			w.rolledOut("main-sallyport")
+		})
+	})
+	t.Run("a sign-in that began on one pod ends on another", func(t *testing.T) {
+		tab := w.browser()
+		tab.Open(w.AppURL + "/deep?x=1&y=2")
+		tab.WaitURL(w.SSOURL + "/signin")
+		tab.Type("#email", "bob@acme.example")
+		tab.Press("form button")
+		tab.WaitURL(w.IdPURL)
+		w.must("delete", "pod", "-l", "app.kubernetes.io/name=sallyport", "--wait=true")
+		w.rolledOut("main-sallyport")
+		tab.SignInAtSimpleSAMLphp("bob", "bob-password")
+		tab.WaitURL(w.AppURL + "/deep?x=1&y=2")
+		tab.WaitText("Hello Bob Brown")
+	})
+	w.keepsQuiet(cookies)
+}
+
+// becomesReadyAfterAChange holds that the operator works: a change reaches the pods.
+func (w *world) becomesReadyAfterAChange(displayName string) {
+	w.t.Helper()
+	w.must("patch", "idp", "acme", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"displayName":%q}}`, displayName))
+	generation := w.must("get", "idp", "acme", "-o", "jsonpath={.metadata.generation}")
+	w.must("wait", "idp/acme", "--timeout=120s", "--for=jsonpath={.status.observedGeneration}="+generation)
+	w.must("wait", "idp/acme", "--timeout=120s", "--for=condition=Ready")
+}
+
+func component(t *testing.T, command string) {
+	t.Helper()
+	if out, err := ground.Run(t.Context(), filepath.Join(ground.Root, ".cluster", "bin", "cluster"), command, "kube-apiserver"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// under does something while checks go on, 50 a second on kept connections and 10 a second on new ones, for 3 s before and 5 s after.
+// Not one of them may fail.
+func (w *world) under(t *testing.T, cookies http.Header, do func()) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var mutex sync.Mutex
+	var failures []string
+	asked := 0
+	began := time.Now()
+	ask := func(every time.Duration, header http.Header) {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			err := w.check(header)
+			mutex.Lock()
+			asked++
+			if err != nil {
+				failures = append(failures, fmt.Sprintf("after %s: %v", time.Since(began).Round(time.Millisecond), err))
+			}
+			mutex.Unlock()
+		}
+	}
+	var asking sync.WaitGroup
+	fresh := cookies.Clone()
+	fresh.Set("Connection", "close")
+	asking.Go(func() { ask(20*time.Millisecond, cookies) })
+	asking.Go(func() { ask(100*time.Millisecond, fresh) })
+	time.Sleep(3 * time.Second)
+	do()
+	time.Sleep(5 * time.Second)
+	stop()
+	asking.Wait()
+	if len(failures) > 0 {
+		t.Errorf("%d of %d checks failed in %s:\n%s", len(failures), asked, time.Since(began).Round(time.Second), strings.Join(failures[:min(len(failures), 20)], "\n"))
+	}
+	if seconds := time.Since(began).Seconds(); float64(asked) < 20*seconds {
+		t.Errorf("only %d checks in %.0f s: the load was not steady", asked, seconds)
+	}
+	t.Logf("%d checks in %s, %d failed", asked, time.Since(began).Round(time.Second), len(failures))
+}
