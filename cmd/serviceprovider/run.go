@@ -45,7 +45,11 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 	if err != nil {
 		return err
 	}
-	db, err := openStore(ctx, o)
+	signer, err := readSigner(o.auditKeyFile)
+	if err != nil {
+		return err
+	}
+	db, err := openStore(ctx, o, signer)
 	if err != nil {
 		return err
 	}
@@ -56,8 +60,8 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 	}()
 	server, err := web.New(ctx, web.Options{
 		Store: db, Log: log, TokenFile: o.tokenFile, MaxBody: o.maxBody, Sessions: session.Options{CacheBytes: uint64(o.cacheBytes)},
-		SecondFactorKeys: keys,
-		Audit:            func(lines []store.AuditLine) error { return writeLines(stdout, lines) },
+		SecondFactorKeys: keys, AuditKeys: publicKeys(signer),
+		Audit: func(lines []store.AuditLine) error { return writeLines(stdout, lines) },
 	})
 	if err != nil {
 		return err
@@ -90,12 +94,16 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 	return err
 }
 
-func openStore(ctx context.Context, o *options) (*store.DB, error) {
-	url, err := o.storeURL()
-	if err != nil {
-		return nil, err
+// publicKeys verify what the signer signs.
+func publicKeys(signer *audit.Signer) []ed25519.PublicKey {
+	if signer == nil {
+		return nil
 	}
-	signer, err := readSigner(o.auditKeyFile)
+	return []ed25519.PublicKey{signer.Public()}
+}
+
+func openStore(ctx context.Context, o *options, signer *audit.Signer) (*store.DB, error) {
+	url, err := o.storeURL()
 	if err != nil {
 		return nil, err
 	}

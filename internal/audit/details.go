@@ -111,6 +111,27 @@ type Retention struct {
 	Through map[string]uint64 `json:"through,omitempty"`
 }
 
+// Query is the details of audit_queried: what was asked for.
+type Query struct {
+	// Kind is page, export, follow or chain.
+	Kind     string   `json:"kind"`
+	Since    string   `json:"since,omitempty"`
+	Until    string   `json:"until,omitempty"`
+	Types    []string `json:"types,omitempty"`
+	Outcomes []string `json:"outcomes,omitempty"`
+	Actor    string   `json:"actor,omitempty"`
+	IdP      string   `json:"idp,omitempty"`
+	Request  string   `json:"request,omitempty"`
+}
+
+// DebugView is the details of debug_entry_viewed.
+type DebugView struct {
+	Entries   int    `json:"entries"`
+	ErrorType string `json:"errorType,omitempty"`
+	// XML says that the raw response was shown.
+	XML bool `json:"xml,omitempty"`
+}
+
 // SecondFactor is the details of the second_factor records.
 type SecondFactor struct {
 	// Method is totp, passkey or recovery_code.

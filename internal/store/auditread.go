@@ -28,6 +28,26 @@ func heads(ctx context.Context, q querier, rest string, args ...any) ([]audit.He
 	return out, rows.Err()
 }
 
+// AuditChains are the chains by writer, with the first sequence number that retention has left.
+func (d *DB) AuditChains(ctx context.Context) ([]AuditChainEnds, error) {
+	rows, err := d.read.QueryContext(ctx, `SELECT writer, sequence, hash, first_sequence FROM audit_writers WHERE sequence > 0 ORDER BY writer`)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	defer rows.Close()
+	var out []AuditChainEnds
+	for rows.Next() {
+		var c AuditChainEnds
+		var sequence, first int64
+		if err := rows.Scan(&c.Writer, &sequence, &c.Hash, &first); err != nil {
+			return nil, err
+		}
+		c.Sequence, c.First = uint64(sequence), uint64(first)
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}
+
 // AuditHeads are the ends of all chains, by writer.
 func (d *DB) AuditHeads(ctx context.Context) ([]audit.Head, error) {
 	return heads(ctx, d.read, `sequence > 0 ORDER BY writer`)
@@ -72,30 +92,13 @@ func (d *DB) Audit(ctx context.Context, q AuditQuery) ([]AuditLine, string, erro
 	if !q.Until.IsZero() {
 		w.add("id < %s", idFloor(q.Until))
 	}
-	var types, outcomes []any
-	for _, t := range q.Types {
-		types = append(types, t.String())
-	}
-	for _, o := range q.Outcomes {
-		outcomes = append(outcomes, string(o))
-	}
-	w.in("type", types)
-	w.in("outcome", outcomes)
-	if q.Actor != "" {
-		w.add("actor = %s AND actor <> ''", q.Actor)
-	}
-	if q.IdP != "" {
-		w.add("idp = %s AND idp <> ''", q.IdP)
-	}
-	if q.Request != "" {
-		w.add("request = %s AND request <> ''", q.Request)
-	}
+	q.filter(&w)
 	order, beyond := "id", "id > %s"
 	if q.NewestFirst {
 		order, beyond = "id DESC", "id < %s"
 	}
 	if q.Cursor != "" {
-		if len(q.Cursor) != len(idFloor(time.Time{})) {
+		if !isID(q.Cursor) {
 			return nil, "", ErrCursor
 		}
 		w.add(beyond, q.Cursor)

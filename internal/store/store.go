@@ -74,8 +74,12 @@ type Store interface {
 type AuditLog interface {
 	// Audit returns a page of lines in the order of time and the cursor of the next page, "" at the end.
 	Audit(ctx context.Context, q AuditQuery) ([]AuditLine, string, error)
-	// AuditHeads are the ends of all chains.
+	// AuditHeads are the ends of all chains; AuditChains say where they begin too.
 	AuditHeads(ctx context.Context) ([]audit.Head, error)
+	AuditChains(ctx context.Context) ([]AuditChainEnds, error)
+	// AuditFrom and AuditAfter follow the log: the position of a time, and what has come after a position.
+	AuditFrom(ctx context.Context, since time.Time, cursor string) (AuditPosition, error)
+	AuditAfter(ctx context.Context, q AuditQuery, p AuditPosition) ([]AuditLine, error)
 	// AuditChain returns up to limit lines of one writer after a sequence number, for export, verification and sinks.
 	AuditChain(ctx context.Context, writer string, after uint64, limit int) ([]AuditLine, error)
 	// SealAudit adds signed checkpoints to this process's chains that have waited long enough; closing seals them all, on shutdown.

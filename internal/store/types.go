@@ -322,6 +322,13 @@ type AuditLine struct {
 	Line     []byte
 }
 
+// AuditChainEnds is where a chain begins and ends.
+type AuditChainEnds struct {
+	audit.Head
+	// First is the first sequence number that is still there.
+	First uint64 `json:"first"`
+}
+
 // DebugEntry is one response as it came in, for diagnosis. It holds personal data and is kept for hours.
 type DebugEntry struct {
 	ID string

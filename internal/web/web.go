@@ -3,6 +3,7 @@ package web
 
 import (
 	"context"
+	"crypto/ed25519"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -42,6 +43,8 @@ type Options struct {
 	Sessions session.Options
 	// SecondFactorKeys encrypt second factors, 32 bytes each, the first for new ones. Without any there is no second step: a connection that requires it signs nobody in.
 	SecondFactorKeys [][]byte
+	// AuditKeys are the public keys that verify the audit log's checkpoints.
+	AuditKeys []ed25519.PublicKey
 	// Audit receives the audit log as lines of JSON; nil delivers nothing.
 	Audit func(lines []store.AuditLine) error
 }
@@ -94,7 +97,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, enforce: make(chan struct{}, 1),
 		factorKeys: o.SecondFactorKeys,
 	}
-	s.management = management.New(management.Options{Env: env, People: s.people, TokenFile: o.TokenFile, SecondFactor: s.secondFactor})
+	s.management = management.New(management.Options{Env: env, People: s.people, TokenFile: o.TokenFile, SecondFactor: s.secondFactor, AuditKeys: o.AuditKeys})
 	s.public = s.routes(o.MaxBody)
 	return s, nil
 }

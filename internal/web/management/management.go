@@ -4,6 +4,7 @@ package management
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -44,6 +45,8 @@ type Options struct {
 	People *provision.Service
 	// TokenFile holds the bearer token; empty refuses everything below /v1/.
 	TokenFile string
+	// AuditKeys are the public keys that verify audit checkpoints.
+	AuditKeys []ed25519.PublicKey
 	// SecondFactor is the second step of now; it returns nil where there is none.
 	SecondFactor func() *secondfactor.Service
 }
@@ -56,6 +59,9 @@ type Server struct {
 	factors  func() *secondfactor.Service
 	draining atomic.Bool
 
+	auditKeysKnown []ed25519.PublicKey
+	followers      atomic.Int64
+
 	mu         sync.Mutex
 	token      [sha256.Size]byte
 	tokenKnown bool
@@ -65,7 +71,7 @@ type Server struct {
 
 // New makes the server.
 func New(o Options) *Server {
-	return &Server{Env: o.Env, people: o.People, file: o.TokenFile, factors: o.SecondFactor}
+	return &Server{Env: o.Env, people: o.People, file: o.TokenFile, factors: o.SecondFactor, auditKeysKnown: o.AuditKeys}
 }
 
 // Drain makes readiness fail from now on. Requests are still answered.
@@ -92,6 +98,9 @@ func (m *Server) Handler() http.Handler {
 	api("GET /sessions", m.sessions)
 	api("POST /sessions/revoke", m.revokeSessions)
 	api("GET /audit", m.audit)
+	api("GET /audit/export", m.auditExport)
+	api("GET /audit/follow", m.auditFollow)
+	api("GET /audit/keys", m.auditKeys)
 	api("GET /audit/heads", m.auditHeads)
 	api("GET /audit/chain", m.auditChain)
 	api("GET /debug", m.debugEntries)
@@ -243,13 +252,9 @@ func caller(r *http.Request) provision.Caller {
 
 // revision says what is served, as soon as that is the revision waited for.
 func (m *Server) revision(w http.ResponseWriter, r *http.Request) error {
-	timeout := defaultWait
-	if given := r.URL.Query().Get("timeout"); given != "" {
-		parsed, err := time.ParseDuration(given)
-		if err != nil || parsed < 0 {
-			return status(http.StatusBadRequest, "timeout %q is not a duration such as 5s", given)
-		}
-		timeout = min(parsed, maxWait)
+	timeout, err := duration(r, "timeout", defaultWait, maxWait)
+	if err != nil {
+		return err
 	}
 	current := m.Sites.Current()
 	if want := r.URL.Query().Get("wait"); want != "" {
@@ -278,6 +283,19 @@ func limit(r *http.Request, fallback, most int) (int, error) {
 		return 0, status(http.StatusBadRequest, "limit %q is not a number from 1 to %d", given, most)
 	}
 	return n, nil
+}
+
+// duration reads a parameter; absent means fallback, and more than most means most.
+func duration(r *http.Request, name string, fallback, most time.Duration) (time.Duration, error) {
+	given := r.URL.Query().Get(name)
+	if given == "" {
+		return fallback, nil
+	}
+	parsed, err := time.ParseDuration(given)
+	if err != nil || parsed < 0 {
+		return 0, status(http.StatusBadRequest, "%s %q is not a duration such as 5s", name, given)
+	}
+	return min(parsed, most), nil
 }
 
 func moment(r *http.Request, name string) (time.Time, error) {

@@ -1,0 +1,139 @@
+package management
+
+import (
+	"net/http"
+	"time"
+
+	"sallyport.dev/sallyport/internal/store"
+)
+
+const (
+	// streamPage is how many records are in memory at a time.
+	streamPage = 500
+	// followPoll is how often the store is asked for more, followBeat how often an empty line shows that both ends are there, followFor how long one
+	// request lasts before the client asks again.
+	followPoll = time.Second
+	followBeat = 15 * time.Second
+	followFor  = time.Hour
+	// maxFollowers bounds requests that follow, for each pod.
+	maxFollowers = 32
+	// writeTime is how long the client may take for one page.
+	writeTime = 30 * time.Second
+)
+
+// auditExport streams all records that match, in the order of time, with one page in memory. The ID of the last line received is the cursor to go on from.
+func (m *Server) auditExport(w http.ResponseWriter, r *http.Request) error {
+	q, err := auditQuery(r)
+	if err != nil {
+		return err
+	}
+	if q.NewestFirst {
+		return status(http.StatusBadRequest, "newest is for pages: an export goes from the oldest to the newest")
+	}
+	if q.Until.IsZero() {
+		q.Until = m.Clock.Now() // or it would never end
+	}
+	q.Limit = streamPage
+	if err := m.queried(r, "export", q); err != nil {
+		return err
+	}
+	lines, next, err := m.Store.Audit(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	out := stream(w)
+	for {
+		if err := out.lines(lines); err != nil || next == "" {
+			return nil
+		}
+		q.Cursor = next
+		if lines, next, err = m.Store.Audit(r.Context(), q); err != nil {
+			// Half of an answer must not look like all of it.
+			m.Log.Error("an audit export broke off", "error", err)
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+// auditFollow streams records as they are committed, in the order of each writer, until the client goes, the pod drains, or an hour has passed.
+func (m *Server) auditFollow(w http.ResponseWriter, r *http.Request) error {
+	q, err := auditQuery(r)
+	if err != nil {
+		return err
+	}
+	if q.NewestFirst || !q.Until.IsZero() {
+		return status(http.StatusBadRequest, "newest and until are for pages: following goes on with what comes")
+	}
+	if m.followers.Add(1) > maxFollowers {
+		m.followers.Add(-1)
+		return status(http.StatusTooManyRequests, "%d requests follow the audit log of this pod already: end one, or ask for pages", maxFollowers)
+	}
+	defer m.followers.Add(-1)
+	if err := m.queried(r, "follow", q); err != nil {
+		return err
+	}
+	position, err := m.Store.AuditFrom(r.Context(), q.Since, q.Cursor)
+	if err != nil {
+		return err
+	}
+	q.Limit = streamPage
+	out := stream(w)
+	if out.flush() != nil {
+		return nil
+	}
+	ends, beat := time.After(followFor), time.NewTicker(followBeat)
+	defer beat.Stop()
+	poll := time.NewTicker(followPoll)
+	defer poll.Stop()
+	for !m.draining.Load() {
+		lines, err := m.Store.AuditAfter(r.Context(), q, position)
+		if err != nil && r.Context().Err() == nil {
+			m.Log.Error("following the audit log broke off", "error", err)
+			panic(http.ErrAbortHandler)
+		}
+		if len(lines) > 0 && out.lines(lines) != nil {
+			return nil
+		}
+		if len(lines) == streamPage {
+			continue
+		}
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-ends:
+			return nil
+		case <-beat.C:
+			if out.lines([]store.AuditLine{{}}) != nil {
+				return nil
+			}
+		case <-poll.C:
+		}
+	}
+	return nil
+}
+
+// streamed is an answer of lines that goes out page by page.
+type streamed struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+func stream(w http.ResponseWriter) *streamed {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	return &streamed{w, http.NewResponseController(w)}
+}
+
+// lines sends lines at once. An error means that the client is gone or too slow.
+func (s *streamed) lines(lines []store.AuditLine) error {
+	if err := s.control.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+		return err
+	}
+	for _, l := range lines {
+		if _, err := s.w.Write(append(l.Line, '\n')); err != nil {
+			return err
+		}
+	}
+	return s.flush()
+}
+
+func (s *streamed) flush() error { return s.control.Flush() }
