@@ -176,4 +176,3 @@ func freeAddress() (string, error) {
 	defer listener.Close()
 	return listener.Addr().String(), nil
 }
-

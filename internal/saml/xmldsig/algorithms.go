@@ -18,7 +18,7 @@ const Space = "http://www.w3.org/2000/09/xmldsig#"
 
 // Transforms and canonicalization, the only two that are accepted.
 const (
-	Enveloped    = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
+	Enveloped     = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 	ExclusiveC14N = "http://www.w3.org/2001/10/xml-exc-c14n#"
 )
 
