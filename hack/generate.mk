@@ -13,9 +13,10 @@ manifests: ## Generate the CRDs in config/crd/bases.
 	$(TOOL) controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
 
 .PHONY: docs-reference
-docs-reference: ## Generate docs/reference/crds.md from the API.
+docs-reference: ## Generate docs/reference/crds.md from the API and kubectl-sso.md from the commands.
 	@mkdir -p docs/reference
 	$(TOOL) crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/tools/crd-ref-docs/config.yaml --templates-dir=hack/tools/crd-ref-docs --renderer=markdown --output-path=docs/reference/crds.md
+	go run ./hack/kubectlsso > docs/reference/kubectl-sso.md
 
 .PHONY: lint-api
 lint-api: ## Check the API against Kubernetes' conventions with kube-api-linter; settings in hack/tools/kubeapilinter.

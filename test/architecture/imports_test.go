@@ -16,7 +16,7 @@ const module = "sallyport.dev/sallyport/"
 // layers, top to bottom. A package may import packages of its own layer's row only where sameRow allows it, and everything below.
 var layers = [][]string{
 	{"cmd/"},
-	{"controllers", "internal/web"},
+	{"controllers", "internal/web", "internal/cli"},
 	{"internal/compile", "internal/render", "internal/trust", "internal/saml", "internal/identity", "internal/session"},
 	{"internal/store"},
 	{"internal/audit", "internal/snapshot", "internal/version"},
@@ -33,6 +33,8 @@ var pure = map[string][]string{
 	// The data plane stays small.
 	"cmd/serviceprovider": {"sigs.k8s.io/controller-runtime"},
 	"internal/web":        {"sigs.k8s.io/controller-runtime"},
+	// The plugin asks service providers over the wire; neither their code nor the operator's comes along.
+	"internal/cli": {module + "internal/web", module + "internal/store", module + "controllers", "database/sql"},
 	"api/":                {"sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes"},
 }
 

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ type result struct {
 func sso(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := run(context.Background(), args, strings.NewReader(stdin), &stdout, &stderr)
+	code := Run(context.Background(), args, Options{In: strings.NewReader(stdin), Out: &stdout, Err: &stderr})
 	return result{code, stdout.String(), stderr.String()}
 }
 

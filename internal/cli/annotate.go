@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+)
+
+// lookEvery is how often an object is read while something is waited for.
+const lookEvery = 500 * time.Millisecond
+
+// nudge is a command that sets an annotation for the operator and waits for what comes of it.
+type nudge struct {
+	annotation string
+	// waiting is what the terminal shows meanwhile, late what is said when it takes too long.
+	waiting, late string
+	// begins refuses what cannot work; done says from the object before and now whether the operator has done it.
+	begins func(idp *v1alpha1.IdentityProvider) error
+	done   func(before, now *v1alpha1.IdentityProvider) bool
+	// outcome is the line to print, and whether it is good.
+	outcome func(idp *v1alpha1.IdentityProvider) (string, bool)
+}
+
+func (a *app) nudgeCommand(c *cobra.Command, n nudge) *cobra.Command {
+	var timeout time.Duration
+	c.Args = exactly("an IdentityProvider (idp/NAME)")
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the outcome; 0 does not wait")
+	c.RunE = func(command *cobra.Command, args []string) error {
+		if timeout < 0 {
+			return fmt.Errorf("--timeout %s: write a duration from 0, such as 30s", timeout)
+		}
+		ctx := command.Context()
+		k, err := a.connect()
+		if err != nil {
+			return err
+		}
+		idp, err := k.IdentityProvider(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if n.begins != nil {
+			if err := n.begins(idp); err != nil {
+				return err
+			}
+		}
+		before := idp.DeepCopy()
+		if err := k.Annotate(ctx, idp, n.annotation, time.Now().UTC().Format(time.RFC3339Nano)); err != nil {
+			return err
+		}
+		if timeout == 0 {
+			_, err := fmt.Fprintf(command.OutOrStdout(), "idp/%s: asked\n", idp.Name)
+			return err
+		}
+		p := newProgress(command.ErrOrStderr())
+		p.show(n.waiting, idp.Name)
+		err = wait.PollUntilContextTimeout(ctx, lookEvery, timeout, true, func(context.Context) (bool, error) {
+			if err := k.Refetch(ctx, idp); err != nil {
+				return false, err
+			}
+			return n.done(before, idp), nil
+		})
+		p.done()
+		if wait.Interrupted(err) && ctx.Err() == nil {
+			return fmt.Errorf("idp/%s: "+n.late, idp.Name, timeout)
+		}
+		if err != nil {
+			return err
+		}
+		text, good := n.outcome(idp)
+		if _, err := fmt.Fprintf(command.OutOrStdout(), "idp/%s: %s\n", idp.Name, clean(text)); err != nil {
+			return err
+		}
+		if !good {
+			return errFindings
+		}
+		return nil
+	}
+	return c
+}
+
+func (a *app) refreshCommand() *cobra.Command {
+	return a.nudgeCommand(&cobra.Command{
+		Use: "refresh idp/NAME", Short: "Fetch an IdP's metadata now",
+		Long:    "Fetch an IdP's metadata now instead of at the next scheduled time, and say what came of it. The last good copy is served meanwhile, and after a failure. Exit code 1: the fetch failed.",
+		Example: "  kubectl sso refresh idp/okta",
+	}, nudge{
+		annotation: v1alpha1.AnnotationRefresh, waiting: "fetching the metadata of idp/%s",
+		late: "asked, but nothing was fetched within %s: see `kubectl describe idp`, and whether the operator runs",
+		begins: func(idp *v1alpha1.IdentityProvider) error {
+			if idp.Spec.SAML.Metadata.URL == "" {
+				return fmt.Errorf("idp/%s has no spec.saml.metadata.url: what it trusts is in the object, a ConfigMap or a Secret, and counts as soon as that changes", idp.Name)
+			}
+			return nil
+		},
+		done: func(before, now *v1alpha1.IdentityProvider) bool {
+			b, n := before.Status.Metadata, now.Status.Metadata
+			if n == nil || n.NextRefresh == nil {
+				return false
+			}
+			return b == nil || !n.NextRefresh.Equal(b.NextRefresh) || !n.LastFetched.Equal(b.LastFetched)
+		},
+		outcome: func(idp *v1alpha1.IdentityProvider) (string, bool) {
+			fresh := meta.FindStatusCondition(idp.Status.Conditions, v1alpha1.ConditionMetadataFresh)
+			if fresh == nil {
+				return "nothing is known of its metadata", false
+			}
+			return fresh.Message, fresh.Status == metav1.ConditionTrue
+		},
+	})
+}
+
+func (a *app) rotateCommand() *cobra.Command {
+	return a.nudgeCommand(&cobra.Command{
+		Use: "rotate idp/NAME", Short: "Begin to rotate our own key of a connection now",
+		Long: `Begin to rotate the service provider's key of a connection. The new certificate is published first and signs only after
+spec.saml.keys.overlap, so that the IdP has time to read it; the old key decrypts for as long again. Nothing breaks meanwhile.`,
+		Example: "  kubectl sso rotate idp/okta",
+	}, nudge{
+		annotation: v1alpha1.AnnotationRotateKeys, waiting: "making the next key of idp/%s",
+		begins: func(idp *v1alpha1.IdentityProvider) error {
+			for _, c := range ours(idp) {
+				if c.Phase == v1alpha1.KeyPhaseNext {
+					return fmt.Errorf("idp/%s is rotating already: the next certificate (SHA-256 %s) is published and signs when spec.saml.keys.overlap is over; see docs/guides/certificates.md", idp.Name, c.SHA256)
+				}
+			}
+			return nil
+		},
+		late: "asked, but no new certificate was published within %s: see `kubectl describe idp`, and whether the operator runs",
+		done: func(before, now *v1alpha1.IdentityProvider) bool { return newest(now, before) != nil },
+		outcome: func(idp *v1alpha1.IdentityProvider) (string, bool) {
+			for _, c := range ours(idp) {
+				if c.Phase == v1alpha1.KeyPhaseNext {
+					return fmt.Sprintf("the next certificate (SHA-256 %s, until %s) is published at %s. It signs when spec.saml.keys.overlap is over",
+						c.SHA256, c.NotAfter.UTC().Format(time.DateOnly), idp.Status.ServiceProvider.MetadataURL), true
+				}
+			}
+			return "a new key signs now", true
+		},
+	})
+}
+
+func ours(idp *v1alpha1.IdentityProvider) []v1alpha1.ConnectionCertificate {
+	if idp.Status.ServiceProvider == nil {
+		return nil
+	}
+	return idp.Status.ServiceProvider.Certificates
+}
+
+// newest is a certificate of ours that was not there before.
+func newest(now, before *v1alpha1.IdentityProvider) *v1alpha1.ConnectionCertificate {
+	known := map[string]bool{}
+	for _, c := range ours(before) {
+		known[c.SHA256] = true
+	}
+	for _, c := range ours(now) {
+		if !known[c.SHA256] {
+			return &c
+		}
+	}
+	return nil
+}

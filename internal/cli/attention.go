@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+)
+
+// concern is one thing that needs attention. The lower its rank, the more people it keeps out.
+type concern struct {
+	Object  string `json:"object"`
+	What    string `json:"what"`
+	Message string `json:"message"`
+	rank    int
+}
+
+// Ranks of concerns: a service provider that serves nobody, a connection that does not work, the rest, what will matter soon.
+const (
+	rankServiceProvider = iota
+	rankConnection
+	rankOther
+	rankSoon
+)
+
+// attention is what is not as it should be, the worst first. Conditions that only repeat another one are left out.
+func attention(e *estate, now time.Time) []concern {
+	var all []concern
+	for i := range e.ServiceProviders {
+		sp := &e.ServiceProviders[i]
+		all = append(all, concernsOf("sp/"+sp.Name, rankServiceProvider, sp.Status.Conditions, nil)...)
+		for _, p := range e.Pods[sp.Name] {
+			if !p.Ready && p.State != "Terminating" {
+				all = append(all, concern{"pod/" + p.Name, p.State, fmt.Sprintf("see `kubectl describe pod %s` and `kubectl logs %s`", p.Name, p.Name), rankOther})
+			}
+		}
+	}
+	for i := range e.IdentityProviders {
+		idp := &e.IdentityProviders[i]
+		all = append(all, concernsOf("idp/"+idp.Name, rankConnection, idp.Status.Conditions, []string{v1alpha1.ReasonDisabled})...)
+		all = append(all, ending(idp, now)...)
+	}
+	for i := range e.DomainBindings {
+		all = append(all, concernsOf("domainbinding/"+e.DomainBindings[i].Name, rankOther, e.DomainBindings[i].Status.Conditions, nil)...)
+	}
+	for i := range e.AttributeMappings {
+		all = append(all, concernsOf("attributemapping/"+e.AttributeMappings[i].Name, rankOther, e.AttributeMappings[i].Status.Conditions, nil)...)
+	}
+	slices.SortStableFunc(all, func(a, b concern) int { return cmp.Compare(a.rank, b.rank) })
+	return all
+}
+
+// concernsOf are the conditions of an object that are not as they should be. One that only says that others are not is left out where those are told.
+func concernsOf(object string, rank int, conditions []metav1.Condition, meant []string) []concern {
+	var causes, sums []concern
+	for _, c := range conditions {
+		bad := c.Status != metav1.ConditionTrue
+		if c.Type == v1alpha1.ConditionDeletionBlocked {
+			bad = c.Status == metav1.ConditionTrue
+		}
+		if !bad || slices.Contains(meant, c.Reason) {
+			continue
+		}
+		found := concern{object, fmt.Sprintf("%s=%s %s", c.Type, c.Status, c.Reason), c.Message, rank}
+		if c.Type == v1alpha1.ConditionReady || c.Reason == v1alpha1.ReasonDependent || c.Reason == v1alpha1.ReasonPending {
+			sums = append(sums, found)
+		} else {
+			causes = append(causes, found)
+		}
+	}
+	if len(causes) == 0 && len(sums) > 0 {
+		// Ready comes last and says it best.
+		return sums[len(sums)-1:]
+	}
+	return causes
+}
+
+// ending are the certificates of the IdP and of ours that end soon, where no other one goes on after them. CertificatesValid tells of those that have ended.
+func ending(idp *v1alpha1.IdentityProvider, now time.Time) []concern {
+	last := map[string]time.Time{}
+	for _, c := range idp.Status.Certificates {
+		if c.Use != v1alpha1.CertificateUseEncryption && c.NotAfter.After(last["the IdP's signing certificate"]) {
+			last["the IdP's signing certificate"] = c.NotAfter.Time
+		}
+	}
+	for _, c := range ours(idp) {
+		if c.NotAfter.After(last["our certificate"]) {
+			last["our certificate"] = c.NotAfter.Time
+		}
+	}
+	next := map[string]string{
+		"the IdP's signing certificate": "ask the IdP's administrator for the next one; with metadata by URL it is taken over by itself",
+		"our certificate":               "kubectl sso rotate idp/" + idp.Name + ", and have the IdP read our metadata again",
+	}
+	var all []concern
+	for _, which := range sortedKeys(last) {
+		if left := last[which].Sub(now); left > 0 && left <= soon {
+			all = append(all, concern{"idp/" + idp.Name, fmt.Sprintf("%s ends in %s", which, plural(int(left/(24*time.Hour)), "day", "days")),
+				fmt.Sprintf("It ends on %s: %s", last[which].UTC().Format(time.DateOnly), next[which]), rankSoon})
+		}
+	}
+	return all
+}
