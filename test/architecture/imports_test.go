@@ -35,7 +35,7 @@ var pure = map[string][]string{
 	"internal/web":        {"sigs.k8s.io/controller-runtime"},
 	// The plugin asks service providers over the wire; neither their code nor the operator's comes along.
 	"internal/cli": {module + "internal/web", module + "internal/store", module + "controllers", "database/sql"},
-	"api/":                {"sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes"},
+	"api/":         {"sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes"},
 }
 
 type goPackage struct {
