@@ -24,6 +24,7 @@ import (
 	"sallyport.dev/sallyport/internal/web/management"
 	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
+	"sallyport.dev/sallyport/internal/web/refusals"
 	"sallyport.dev/sallyport/internal/web/secondstep"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/signin"
@@ -91,7 +92,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: metrics.New()}
+	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: metrics.New(), Refusals: refusals.New(o.Clock.Now())}
 	env.Metrics.SessionCache(sessions.CacheStats)
 	s := &Server{
 		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, enforce: make(chan struct{}, 1),

@@ -23,6 +23,7 @@ import (
 	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/proxy"
+	"sallyport.dev/sallyport/internal/web/refusals"
 	"sallyport.dev/sallyport/internal/web/serve"
 )
 
@@ -88,6 +89,7 @@ func (m *Server) Handler() http.Handler {
 		mux.Handle(method+" /v1"+path, m.guard(f))
 	}
 	api("GET /revision", m.revision)
+	api("GET /refusals", m.refusals)
 	api("GET /stats", m.stats)
 	api("GET /users", m.users)
 	api("GET /users/{user}", m.user)
@@ -248,6 +250,36 @@ func caller(r *http.Request) provision.Caller {
 		return provision.Caller{Actor: audit.Actor{Kind: audit.ActorSystem, ID: "operator"}, Request: serve.NewReference()}
 	}
 	return provision.Caller{Actor: audit.Actor{Kind: audit.ActorKubernetes, ID: strings.ToValidUTF8(name[:min(len(name), 256)], "")}, Request: serve.NewReference()}
+}
+
+// refusals answers what was refused after a cursor, as soon as there is something.
+func (m *Server) refusals(w http.ResponseWriter, r *http.Request) error {
+	timeout, err := duration(r, "timeout", defaultWait, maxWait)
+	if err != nil {
+		return err
+	}
+	expired := time.After(timeout)
+	for cursor := r.URL.Query().Get("after"); ; {
+		changed := m.Refusals.Changed()
+		counts, next := m.Refusals.After(cursor)
+		if len(counts) > 0 {
+			return writeJSON(w, Refusals{counts, next})
+		}
+		cursor = next
+		select {
+		case <-changed:
+		case <-expired:
+			return writeJSON(w, Refusals{[]refusals.Count{}, next})
+		case <-r.Context().Done():
+			return nil
+		}
+	}
+}
+
+// Refusals are refused sign-ins, by IdP and reason. Next is the cursor to go on from.
+type Refusals struct {
+	Items []refusals.Count `json:"items"`
+	Next  string           `json:"next"`
 }
 
 // revision says what is served, as soon as that is the revision waited for.

@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
+	"sallyport.dev/sallyport/internal/web/refusals"
 	"sallyport.dev/sallyport/internal/web/site"
 )
 
@@ -25,6 +26,8 @@ type Env struct {
 	Clock    clock.PassiveClock
 	Log      *slog.Logger
 	Metrics  *metrics.Metrics
+	// Refusals are counted for the operator, which shows them on the IdentityProvider.
+	Refusals *refusals.Tally
 }
 
 // referenceAlphabet has no letter that is read for a digit.
