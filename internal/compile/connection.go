@@ -76,8 +76,8 @@ func (p *pass) bindingsByIdentityProvider() map[string][]string {
 	bindings := map[string][]string{}
 	for i := range p.in.DomainBindings {
 		b := &p.in.DomainBindings[i]
-		if !terminating(b) {
-			name := string(b.Spec.IdentityProviderRef.Name)
+		name := string(b.Spec.IdentityProviderRef.Name)
+		if idp := p.own[name]; !terminating(b) && (idp == nil || Holds(b, idp)) {
 			bindings[name] = append(bindings[name], b.Name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
@@ -50,6 +51,11 @@ func (p *pass) domainBindings() []snapshot.Domain {
 	return domains
 }
 
+// Holds tells whether a binding keeps the IdentityProvider that it refers to from being deleted: one that was made after the deletion comes too late.
+func Holds(b *v1alpha1.DomainBinding, idp *v1alpha1.IdentityProvider) bool {
+	return !terminating(b) && (!terminating(idp) || !idp.DeletionTimestamp.Before(&b.CreationTimestamp))
+}
+
 // connectionFor returns the connection that serves the binding, or "" when the domain is held.
 func (p *pass) connectionFor(f *Finding, b *v1alpha1.DomainBinding) string {
 	name := string(b.Spec.IdentityProviderRef.Name)
@@ -58,7 +64,7 @@ func (p *pass) connectionFor(f *Finding, b *v1alpha1.DomainBinding) string {
 	case !exists:
 		f.refuse(v1alpha1.ReasonIdentityProviderNotFound, "spec.identityProviderRef: there is no IdentityProvider %q in this namespace: create it, or name another. Until then nobody signs in with an address of %s.", name, b.Spec.Domain)
 		return ""
-	case terminating(idp) && idp.DeletionTimestamp.Before(&b.CreationTimestamp):
+	case !Holds(b, idp):
 		f.refuse(v1alpha1.ReasonTerminating, "spec.identityProviderRef: IdentityProvider %s is being deleted: name another.", name)
 		return ""
 	case p.connections[name] == nil:
@@ -105,6 +111,10 @@ func domainProblem(domain string) (reason, problem string) {
 	}
 	if ascii != domain {
 		return v1alpha1.ReasonInvalidDomain, fmt.Sprintf("%q must be written in its ASCII form (A-label): write %s", domain, ascii)
+	}
+	// The address of a person is written in the one way that identity knows; a domain that is none of those would bind nobody.
+	if _, err := identity.NormaliseDomain(ascii); err != nil && strings.Contains(ascii, ".") {
+		return v1alpha1.ReasonInvalidDomain, fmt.Sprintf("no e-mail address can have the domain %q: write it as example.com", ascii)
 	}
 	suffix, _ := publicsuffix.PublicSuffix(ascii)
 	if suffix == ascii {
