@@ -2,13 +2,9 @@ package controllers
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,9 +13,6 @@ import (
 	"sallyport.dev/sallyport/internal/render"
 )
 
-// RevisionOf asks one pod which revision it serves. It may wait for want for a few seconds, so that the answer comes as soon as it is true.
-type RevisionOf func(ctx context.Context, pod *corev1.Pod, token, want string) (string, error)
-
 const (
 	// longPoll is how long a pod may wait before it answers with what it serves.
 	longPoll = 5 * time.Second
@@ -27,38 +20,15 @@ const (
 	silence = 10 * time.Second
 )
 
-// podClient talks to pods, never through a proxy: the token goes to nobody else.
-var podClient = &http.Client{
-	Timeout:       2 * longPoll,
-	Transport:     &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
-
-// HTTPRevision asks over the management port of the pod.
-func HTTPRevision(ctx context.Context, pod *corev1.Pod, token, want string) (string, error) {
-	return AskRevision(ctx, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(render.ManagementPort)), token, want)
-}
-
-// AskRevision asks the management API at an address, host:port.
-func AskRevision(ctx context.Context, address, token, want string) (string, error) {
-	query := url.Values{"wait": {want}, "timeout": {longPoll.String()}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v1/revision?"+query.Encode(), nil)
-	if err != nil {
-		return "", err
-	}
-	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := podClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("the management API answered %s", response.Status)
-	}
+// revision asks a pod which revision it serves. The pod may wait for want for a while, so that the answer comes as soon as it is true.
+func (a AddressOf) revision(ctx context.Context, pod *corev1.Pod, token, want string) (string, error) {
 	var answer struct {
 		Revision string `json:"revision"`
 	}
-	return answer.Revision, json.NewDecoder(io.LimitReader(response.Body, 4<<10)).Decode(&answer)
+	ctx, cancel := context.WithTimeout(ctx, 2*longPoll)
+	defer cancel()
+	err := a.call(ctx, pod, token, http.MethodGet, "/v1/revision?"+url.Values{"wait": {want}, "timeout": {longPoll.String()}}.Encode(), nil, &answer)
+	return answer.Revision, err
 }
 
 // programmed is what the ready pods have said they serve.
@@ -88,6 +58,8 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 			ready = append(ready, &pods.Items[i])
 		}
 	}
+	s.pods = ready
+	r.refusals.follow(s.key, ready, m.token)
 	s.programmed = programmed{wanted: int(max(1, s.serviceProvider.Spec.Replicas)), ready: len(ready)}
 	if m.published.encoded == nil {
 		return nil

@@ -30,7 +30,7 @@ type question struct {
 
 // acknowledgements remembers what each pod said last, and asks in the background those that have not said what is wanted.
 type acknowledgements struct {
-	ask    RevisionOf
+	pods   AddressOf
 	notify func(types.NamespacedName)
 	clock  clock.Clock
 
@@ -40,8 +40,8 @@ type acknowledgements struct {
 	questions map[podRun]question
 }
 
-func newAcknowledgements(ask RevisionOf, notify func(types.NamespacedName), c clock.Clock) *acknowledgements {
-	return &acknowledgements{ask: ask, notify: notify, clock: c, said: map[types.NamespacedName]map[podRun]string{}, questions: map[podRun]question{}}
+func newAcknowledgements(pods AddressOf, notify func(types.NamespacedName), c clock.Clock) *acknowledgements {
+	return &acknowledgements{pods: pods, notify: notify, clock: c, said: map[types.NamespacedName]map[podRun]string{}, questions: map[podRun]question{}}
 }
 
 // Start ends every question when the context ends.
@@ -117,7 +117,7 @@ func (a *acknowledgements) forget(key types.NamespacedName) {
 func (a *acknowledgements) poll(ctx context.Context, key types.NamespacedName, pod *corev1.Pod, run podRun, want, token string) {
 	pause := firstPollPause
 	for ctx.Err() == nil {
-		got, err := a.ask(ctx, pod, token, want)
+		got, err := a.pods.revision(ctx, pod, token, want)
 		if ctx.Err() != nil {
 			return
 		}

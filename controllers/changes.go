@@ -35,7 +35,8 @@ func (r *Reconciler) tellChanges(ctx context.Context, s *scope) error {
 		if !s.ownsIdP(idp) {
 			continue
 		}
-		entry := ledgerEntry{Disabled: idp.Spec.State == v1alpha1.StateDisabled, Verbose: s.verbose(idp)}
+		entry := ledgerEntry{Disabled: idp.Spec.State == v1alpha1.StateDisabled, Verbose: s.verbose(idp),
+			Scrub: idp.Spec.Deletion.MirroredAttributes == v1alpha1.MirroredAttributesScrub}
 		if err := r.tellChange(ctx, s, v1alpha1.KindIdentityProvider, idp, idp.Status.Conditions, entry); err != nil {
 			return err
 		}
@@ -57,6 +58,13 @@ func (r *Reconciler) tellChanges(ctx context.Context, s *scope) error {
 		}
 	}
 	for uid, entry := range l.gone(there) {
+		if entry.Kind == v1alpha1.KindIdentityProvider && s.serviceProvider != nil {
+			// The service provider undoes what it has left, and records its deletion with the result.
+			if s.undone[uid] {
+				l.remove(uid)
+			}
+			continue
+		}
 		if err := r.tell(ctx, s, []news{s.deleted(uid, entry)}); err != nil {
 			return err
 		}

@@ -56,6 +56,7 @@ func (s *scope) catchUp() {
 		catchUp(s.memory, sp, &sp.Status)
 	}
 	for i := range s.idps {
+		catchUpFinalizers(s.memory, &s.idps[i])
 		catchUp(s.memory, &s.idps[i], &s.idps[i].Status)
 	}
 	for i := range s.bindings {
@@ -64,6 +65,19 @@ func (s *scope) catchUp() {
 	for i := range s.mappings {
 		catchUp(s.memory, &s.mappings[i], &s.mappings[i].Status)
 	}
+}
+
+// catchUpFinalizers does the same for the finalizers, so that no binding becomes Ready on the strength of a finalizer that was just taken off.
+func catchUpFinalizers(m *memory, idp *v1alpha1.IdentityProvider) {
+	written, ok := m.finalizers[idp.UID]
+	if !ok {
+		return
+	}
+	if order, err := resourceversion.CompareResourceVersion(idp.ResourceVersion, written.version); err == nil && order < 0 {
+		idp.Finalizers = written.names
+		return
+	}
+	delete(m.finalizers, idp.UID)
 }
 
 func catchUp[S any](m *memory, object client.Object, status *S) {
@@ -85,12 +99,13 @@ func (r *Reconciler) letGo(s *scope) {
 	for i := range s.idps {
 		if s.serviceProvider != nil && s.ownsIdP(&s.idps[i]) {
 			there.Insert(s.idps[i].UID)
-			r.memory.setOwner(s.idps[i].UID, s.key)
+			r.memory.setOwner(&s.idps[i], s.key)
 		}
 	}
 	for uid := range s.memory.idps {
 		if !there.Has(uid) {
 			delete(s.memory.idps, uid)
+			delete(s.memory.finalizers, uid)
 			r.memory.forgetOwner(uid)
 			r.refresher.Forget(string(uid))
 		}
@@ -99,6 +114,8 @@ func (r *Reconciler) letGo(s *scope) {
 		// One of the same name starts from what is published then.
 		s.memory.reset()
 		r.acks.forget(s.key)
+		r.removals.keep(s.key, nil)
+		r.refusals.follow(s.key, nil, "")
 	}
 }
 

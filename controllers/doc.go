@@ -16,6 +16,7 @@ const (
 	ownerStatus    = "sallyport-status"
 	ownerFinalizer = "sallyport-finalizer"
 	ownerLedger    = "sallyport-ledger"
+	ownerEvents    = "sallyport-events"
 )
 
 const (

@@ -26,8 +26,8 @@ func copySecretName(idp string) string { return "sallyport-metadata-" + idp }
 
 // metadataChanged is called after every fetch.
 func (r *Reconciler) metadataChanged(uid string) {
-	if key, ok := r.memory.ownerOf(uid); ok {
-		r.notify(key)
+	if owner, ok := r.memory.ownerOf(uid); ok {
+		r.notify(owner.serviceProvider)
 	}
 }
 

@@ -3,51 +3,69 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	apply "sallyport.dev/sallyport/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/compile"
 )
 
 func held(idp *v1alpha1.IdentityProvider) bool {
 	return slices.Contains(idp.Finalizers, v1alpha1.FinalizerDomainBindings)
 }
 
-// hold puts the finalizer on an IdentityProvider that has domain bindings.
-func (r *Reconciler) hold(ctx context.Context, idp *v1alpha1.IdentityProvider) error {
-	return r.applyFinalizers(ctx, idp, v1alpha1.FinalizerDomainBindings)
+// hold puts the finalizer on an IdentityProvider that has domain bindings. One that has gone meanwhile is an error: no binding of it may become Ready.
+func (r *Reconciler) hold(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider) error {
+	there, err := r.applyFinalizers(ctx, s, idp, v1alpha1.FinalizerDomainBindings)
+	if err == nil && !there {
+		return fmt.Errorf("IdentityProvider %s was deleted a moment ago", idp.Name)
+	}
+	return err
 }
 
 // release takes the finalizer off every IdentityProvider that has no domain bindings, so that it can go at once. It runs whatever happened
 // to the rest of the pass: nothing may hang on a missing ServiceProvider, a namespace that takes no new objects, or a pod that does not answer.
 func (r *Reconciler) release(ctx context.Context, s *scope) error {
-	if s.bindings == nil && s.idps == nil {
-		return nil
-	}
-	bound := map[string]bool{}
-	for i := range s.bindings {
-		if s.bindings[i].DeletionTimestamp == nil {
-			bound[string(s.bindings[i].Spec.IdentityProviderRef.Name)] = true
-		}
-	}
 	var errs []error
 	for i := range s.idps {
-		if idp := &s.idps[i]; s.ownsIdP(idp) && held(idp) && !bound[idp.Name] {
-			errs = append(errs, r.applyFinalizers(ctx, idp))
+		if idp := &s.idps[i]; s.ownsIdP(idp) && held(idp) && !s.bound(idp) && !s.parts(idp) {
+			_, err := r.applyFinalizers(ctx, s, idp)
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (r *Reconciler) applyFinalizers(ctx context.Context, idp *v1alpha1.IdentityProvider, finalizers ...string) error {
+// bound tells whether any DomainBinding holds the IdentityProvider.
+func (s *scope) bound(idp *v1alpha1.IdentityProvider) bool {
+	if s.bindingsOf == nil {
+		s.bindingsOf = map[string][]*v1alpha1.DomainBinding{}
+		for i := range s.bindings {
+			name := string(s.bindings[i].Spec.IdentityProviderRef.Name)
+			s.bindingsOf[name] = append(s.bindingsOf[name], &s.bindings[i])
+		}
+	}
+	return slices.ContainsFunc(s.bindingsOf[idp.Name], func(b *v1alpha1.DomainBinding) bool { return compile.Holds(b, idp) })
+}
+
+// applyFinalizers writes our finalizers, and tells whether the object was there.
+func (r *Reconciler) applyFinalizers(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider, finalizers ...string) (there bool, err error) {
 	// The UID keeps the apply from making a new object of the same name.
 	intent := apply.IdentityProvider(idp.Name, idp.Namespace).WithUID(idp.UID).WithFinalizers(finalizers...)
-	err := r.Client.Apply(ctx, intent, client.FieldOwner(ownerFinalizer), client.ForceOwnership)
+	err = r.Client.Apply(ctx, intent, client.FieldOwner(ownerFinalizer), client.ForceOwnership)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // gone already: its event brings another pass
+		return false, nil // its event brings another pass
 	}
-	return err
+	if err != nil {
+		return false, err
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.memory.finalizers[idp.UID] = writtenFinalizers{version: ptr.Deref(intent.ResourceVersion, ""), names: intent.Finalizers}
+	return true, nil
 }

@@ -19,7 +19,9 @@ func (r *Reconciler) identityProvider(s *scope, idp *v1alpha1.IdentityProvider, 
 	status := r.identityProviderStatus(s, idp, f)
 	return subject{kind: v1alpha1.KindIdentityProvider, object: idp, before: idp.Status, after: status,
 		conditionsBefore: idp.Status.Conditions, conditionsAfter: status.Conditions,
-		news: append(metadataNews(idp, &idp.Status, &status), keyNews(idp, idp.Status.ServiceProvider, status.ServiceProvider)...),
+		// The admission policy reads the names of the bindings: they are there before a binding is Ready.
+		urgent: !reflect.DeepEqual(idp.Status.Domains, status.Domains),
+		news:   append(metadataNews(idp, &idp.Status, &status), keyNews(idp, idp.Status.ServiceProvider, status.ServiceProvider)...),
 		intent: func() intent {
 			ac := apply.IdentityProvider(idp.Name, idp.Namespace).WithUID(idp.UID).WithStatus(convert[apply.IdentityProviderStatusApplyConfiguration](status))
 			return intent{ac, ac.ObjectMetaApplyConfiguration}
@@ -47,8 +49,12 @@ func (r *Reconciler) identityProviderStatus(s *scope, idp *v1alpha1.IdentityProv
 		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDisabled, "spec.state is Disabled: nobody can sign in through it. Everything else is in order.")
 	}
 	if idp.DeletionTimestamp != nil && len(f.Bindings) > 0 {
-		c.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonDomainsBound, "%s (%s): delete or rebind %s, and it goes by itself. Until then it keeps signing people in.",
+		blocked := fmt.Sprintf("%s (%s): delete or rebind %s, and it goes by itself. Until then it keeps signing people in.",
 			stillRefer(len(f.Bindings)), few(f.Bindings, 3), them(len(f.Bindings)))
+		c.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonDomainsBound, "%s", blocked)
+		if ready := c.get(v1alpha1.ConditionReady); ready.Status == metav1.ConditionTrue {
+			c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonDeletionBlocked, "It is being deleted: %s", blocked)
+		}
 	}
 	status.Conditions = c.merge(idp.Status.Conditions, idp.Generation, s.now)
 	status.Domains = &v1alpha1.BoundDomains{Count: ptr.To(int32(len(f.Bindings))), Names: f.Bindings[:min(10, len(f.Bindings))]}

@@ -38,6 +38,8 @@ type ledgerEntry struct {
 	Name     string `json:"name"`
 	Disabled bool   `json:"disabled,omitempty"`
 	Verbose  bool   `json:"verbose,omitempty"`
+	// Scrub is what is to become of mirrored values when the object is gone.
+	Scrub bool `json:"scrub,omitempty"`
 	// Domain and IdentityProvider of a DomainBinding; IdentityProvider of an AttributeMapping.
 	Domain           string `json:"domain,omitempty"`
 	IdentityProvider string `json:"identityProvider,omitempty"`

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/trust"
 )
@@ -27,6 +28,8 @@ type memory struct {
 	ledger  *ledger
 	// written are statuses that the cache may not show yet.
 	written map[types.UID]writtenStatus
+	// finalizers are those that we have written and the cache may not show yet.
+	finalizers map[types.UID]writtenFinalizers
 	// told are the news that were told and are not persisted yet, so that a pass that is tried again does not tell them twice.
 	told map[string]bool
 	// certificates of our own, by digest.
@@ -57,6 +60,8 @@ type idpMemory struct {
 	failed     *compile.Condition
 	asked      bool
 	recalledAt time.Time
+	// parting is since when it is being deleted and held by nothing but its sessions.
+	parting time.Time
 }
 
 // writtenStatus is a status that was written, and the version of the object that has it.
@@ -65,8 +70,14 @@ type writtenStatus struct {
 	status  any
 }
 
+// writtenFinalizers are the finalizers that an object was left with, and its version then.
+type writtenFinalizers struct {
+	version string
+	names   []string
+}
+
 func newMemory() *memory {
-	return &memory{idps: map[types.UID]*idpMemory{}, written: map[types.UID]writtenStatus{}, told: map[string]bool{}, certificates: map[[32]byte]certificateFacts{},
+	return &memory{idps: map[types.UID]*idpMemory{}, written: map[types.UID]writtenStatus{}, finalizers: map[types.UID]writtenFinalizers{}, told: map[string]bool{}, certificates: map[[32]byte]certificateFacts{},
 
 		published: &published{}, versions: map[string]string{}, suspects: map[string]bool{}}
 }
@@ -152,14 +163,20 @@ type memories struct {
 	mutex sync.Mutex
 	all   map[types.NamespacedName]*memory
 	// owners say to which ServiceProvider an IdentityProvider belongs, by UID.
-	owners map[string]types.NamespacedName
+	owners map[string]idpOwner
+}
+
+// idpOwner is an IdentityProvider's name and its ServiceProvider.
+type idpOwner struct {
+	serviceProvider types.NamespacedName
+	name            string
 }
 
 func (m *memories) of(key types.NamespacedName) *memory {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	if m.all == nil {
-		m.all, m.owners = map[types.NamespacedName]*memory{}, map[string]types.NamespacedName{}
+		m.all, m.owners = map[types.NamespacedName]*memory{}, map[string]idpOwner{}
 	}
 	if m.all[key] == nil {
 		m.all[key] = newMemory()
@@ -180,17 +197,17 @@ func (m *memories) forget(key types.NamespacedName) {
 	delete(m.all, key)
 }
 
-func (m *memories) setOwner(uid types.UID, key types.NamespacedName) {
+func (m *memories) setOwner(idp *v1alpha1.IdentityProvider, key types.NamespacedName) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	m.owners[string(uid)] = key
+	m.owners[string(idp.UID)] = idpOwner{key, idp.Name}
 }
 
-func (m *memories) ownerOf(uid string) (types.NamespacedName, bool) {
+func (m *memories) ownerOf(uid string) (idpOwner, bool) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	key, ok := m.owners[uid]
-	return key, ok
+	owner, ok := m.owners[uid]
+	return owner, ok
 }
 
 func (m *memories) forgetOwner(uid types.UID) {

@@ -48,6 +48,11 @@ func (s *served) connection(idp *v1alpha1.IdentityProvider) (*snapshot.Connectio
 	return &s.snapshot.Connections[n], true
 }
 
+// hasConnection tells whether there is a connection of the IdentityProvider of that UID.
+func (s *served) hasConnection(uid types.UID) bool {
+	return s != nil && s.snapshot != nil && slices.ContainsFunc(s.snapshot.Connections, func(c snapshot.Connection) bool { return c.UID == string(uid) })
+}
+
 func (s *served) domain(binding string, uid types.UID) (*snapshot.Domain, bool) {
 	if s == nil || s.snapshot == nil {
 		return nil, false

@@ -44,8 +44,8 @@ type Reconciler struct {
 	Events events.EventRecorder
 	Audit  audit.Writer
 	Clock  clock.Clock
-	// Ask asks a pod which revision it serves.
-	Ask RevisionOf
+	// Pods says where the management API of a pod is.
+	Pods AddressOf
 	// Fetcher gets metadata from URLs.
 	Fetcher trust.Source
 	// LookUpTXT asks the DNS for domain verification.
@@ -57,6 +57,8 @@ type Reconciler struct {
 	wake      chan event.GenericEvent
 	memory    memories
 	acks      *acknowledgements
+	removals  *removals
+	refusals  *refusals
 	refresher *trust.Refresher
 	keyPool   *keyPool
 	proofs    *proofs
@@ -75,6 +77,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		{"publishing the snapshot", r.publish},
 		{"applying the workload", r.workload},
 		{"asking the pods", r.acknowledge},
+		{"undoing what deleted IdentityProviders have left", r.undo},
 	})
 	// A person has to do something about these: status says so, and nothing else is held up.
 	if blocked, ok := errors.AsType[*blockedError](err); ok {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
@@ -24,6 +25,7 @@ type scope struct {
 	idps            []v1alpha1.IdentityProvider
 	bindings        []v1alpha1.DomainBinding
 	mappings        []v1alpha1.AttributeMapping
+	bindingsOf      map[string][]*v1alpha1.DomainBinding // by the name of the IdentityProvider; see bound
 
 	// resolve
 	resolved map[string]compile.Resolved
@@ -41,8 +43,12 @@ type scope struct {
 	// publish: the index was written in this pass
 	publishedNow bool
 
-	// acknowledge
+	// acknowledge. pods are those that are ready.
 	programmed programmed
+	pods       []*corev1.Pod
+
+	// undo: the IdentityProviders of which a service provider has undone everything
+	undone map[types.UID]bool
 
 	// blocked is why a step could not be done, when a person has to mend that.
 	blocked *blockedError

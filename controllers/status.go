@@ -24,6 +24,8 @@ type subject struct {
 	// before and after are of the same status type, and the conditions are those in them.
 	before, after                     any
 	conditionsBefore, conditionsAfter []metav1.Condition
+	// urgent is true when what has changed besides the conditions must not wait.
+	urgent bool
 	// intent makes the apply configuration.
 	intent func() intent
 	// news are what happened to the object besides its conditions.
@@ -73,7 +75,7 @@ func (r *Reconciler) writeIdentityProviders(ctx context.Context, s *scope) error
 			continue
 		}
 		if wanted := len(f.Bindings) > 0; wanted && idp.DeletionTimestamp == nil && !held(idp) {
-			group.Go(func() error { return r.hold(writers, idp) })
+			group.Go(func() error { return r.hold(writers, s, idp) })
 		}
 		r.write(group, writers, s, r.identityProvider(s, idp, f))
 	}
@@ -116,7 +118,7 @@ func (s *scope) wrote(o subject, version string, happened []news) {
 
 // putOff leaves a status whose words alone have changed to a later pass when there are many of them.
 func (s *scope) putOff(o subject) bool {
-	if o.kind == v1alpha1.KindServiceProvider || len(o.news) > 0 || !sameButForWords(o.conditionsBefore, o.conditionsAfter) {
+	if o.kind == v1alpha1.KindServiceProvider || o.urgent || len(o.news) > 0 || !sameButForWords(o.conditionsBefore, o.conditionsAfter) {
 		return false
 	}
 	if s.cosmetic++; s.cosmetic <= cosmeticWrites {

@@ -46,7 +46,7 @@ func (t transition) worthAnEvent() bool {
 	}
 	switch t.to.Reason {
 	case v1alpha1.ReasonDependent, v1alpha1.ReasonWaitingForPods, v1alpha1.ReasonNoReadyPods, v1alpha1.ReasonNotRefreshed, v1alpha1.ReasonNotRequired,
-		v1alpha1.ReasonNoExamples, v1alpha1.ReasonTerminating:
+		v1alpha1.ReasonNoExamples, v1alpha1.ReasonTerminating, v1alpha1.ReasonDeletionBlocked:
 		return false
 	case v1alpha1.ReasonValid, v1alpha1.ReasonFresh:
 		return t.from != nil && (t.from.Status == metav1.ConditionFalse || t.from.Reason != v1alpha1.ReasonPending && t.from.Status == metav1.ConditionTrue) // recovered

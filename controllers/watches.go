@@ -71,11 +71,13 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 		return err
 	}
 	r.wake = make(chan event.GenericEvent, 1024)
-	r.acks = newAcknowledgements(r.Ask, r.notify, r.Clock)
+	r.acks = newAcknowledgements(r.Pods, r.notify, r.Clock)
+	r.removals = newRemovals(r.Pods, r.notify, r.Clock)
+	r.refusals = newRefusals(r.Pods, r.Client, r.memory.ownerOf, r.Clock)
 	r.refresher = trust.NewRefresher(trust.RefresherOptions{Source: r.Fetcher, Clock: r.Clock, OnChange: r.metadataChanged})
 	r.keyPool = newKeyPool(r.MakeKey)
 	r.proofs = newProofs(r.LookUpTXT, r.notify, r.Clock)
-	for _, background := range []manager.Runnable{r.refresher, r.keyPool, r.acks, manager.RunnableFunc(r.openLedgers)} {
+	for _, background := range []manager.Runnable{r.refresher, r.keyPool, r.acks, r.refusals, manager.RunnableFunc(r.openLedgers)} {
 		if err := m.Add(background); err != nil {
 			return err
 		}

@@ -141,6 +141,8 @@ const (
 	ReasonServing = "Serving"
 	// ReasonDisabled: state is Disabled; everything else is in order (False).
 	ReasonDisabled = "Disabled"
+	// ReasonDeletionBlocked: the IdentityProvider is being deleted and serves on until its last domain binding is gone (True).
+	ReasonDeletionBlocked = "DeletionBlocked"
 )
 
 // Reasons of DeletionBlocked.

@@ -111,7 +111,7 @@ func run(f flags) error {
 		Events:    manager.GetEventRecorder("sallyport-operator"),
 		Audit:     audit.NewStdout(os.Stdout, writerName(), clock.RealClock{}),
 		Clock:     clock.RealClock{},
-		Ask:       controllers.HTTPRevision,
+		Pods:      controllers.ManagementAddress,
 		Fetcher:   trust.NewFetcher(trust.FetcherOptions{AllowPrivate: f.allowPrivate, AllowLoopback: f.allowLoopback, UserAgent: "sallyport/" + version.Version}),
 		LookUpTXT: lookUp,
 		Options:   controllers.Options{Image: f.image, Namespace: f.namespace},

@@ -11,6 +11,9 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -207,4 +210,22 @@ func attributeMapping(ns, name, idp string) *v1alpha1.AttributeMapping {
 		Email:               &v1alpha1.AttributeSources{From: []v1alpha1.AttributeSource{{Name: "email"}}},
 		Examples: []v1alpha1.MappingExample{{Attributes: map[string]v1alpha1.AttributeValues{"email": {"alice@acme.example"}},
 			Expect: v1alpha1.MappingExpectation{Email: "alice@acme.example"}}}}}
+}
+
+// kubectl runs the real one and returns what it prints.
+func kubectl(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := tryKubectl(t, args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func tryKubectl(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	command := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append([]string{"--kubeconfig", kubeconfig}, args...)...)
+	command.Env = append(os.Environ(), "HOME="+t.TempDir())
+	out, err := command.CombinedOutput()
+	return string(out), err
 }

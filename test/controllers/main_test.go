@@ -22,9 +22,11 @@ import (
 
 var (
 	apiServer *rest.Config
-	objects   = runtime.NewScheme()
-	k8s       client.Client
-	root      = filepath.Join("..", "..")
+	// kubeconfig is for kubectl.
+	kubeconfig string
+	objects    = runtime.NewScheme()
+	k8s        client.Client
+	root       = filepath.Join("..", "..")
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -53,6 +55,17 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = environment.Stop() }()
 	apiServer.QPS = -1
+	dir, err := os.MkdirTemp("", "sallyport-controllers-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	kubeconfig = filepath.Join(dir, "kubeconfig")
+	if err := os.WriteFile(kubeconfig, environment.KubeConfig, 0o600); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if k8s, err = client.New(apiServer, client.Options{Scheme: objects}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

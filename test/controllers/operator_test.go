@@ -66,7 +66,7 @@ func (o *operator) start() {
 	}
 	reconciler := &controllers.Reconciler{
 		Client: manager.GetClient(), Live: manager.GetAPIReader(), Events: manager.GetEventRecorder("sallyport-operator"), Audit: o.audit,
-		Clock: o.clock, Ask: askPod, LookUpTXT: o.dns, MakeKey: spareKey,
+		Clock: o.clock, Pods: addressOf, LookUpTXT: o.dns, MakeKey: spareKey,
 		Fetcher: trust.NewFetcher(trust.FetcherOptions{AllowLoopback: true, Timeout: 2 * time.Second}),
 		Options: controllers.Options{Image: "sallyport.dev/sallyport:test", Namespace: o.home},
 	}

@@ -1,0 +1,171 @@
+package controllers
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/audit"
+)
+
+// policy installs the admission policy for the test, as Deny or with the component warn. It is in force when it answers.
+func policy(t *testing.T, ns string, component string) {
+	t.Helper()
+	admission, err := filepath.Abs(filepath.Join(root, "config", "admission"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	relative, err := filepath.Rel(dir, admission)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := "resources: [" + relative + "]\n"
+	if component != "" {
+		content += "components: [" + filepath.Join(relative, component) + "]\n"
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kubectl(t, "apply", "-k", dir)
+	t.Cleanup(func() {
+		out, err := tryKubectl(t, "delete", "-k", dir)
+		if err != nil {
+			t.Errorf("%v %s", err, out)
+		}
+	})
+	// The API server takes a moment to compile it: a deletion that is only tried shows when it has.
+	eventually(t, "the policy is in force", func() bool {
+		out, _ := tryKubectl(t, "-n", ns, "delete", "idp/okta", "--dry-run=server")
+		return strings.Contains(out, "still has")
+	})
+}
+
+// bound are two domains of one IdP, ready.
+func bound(t *testing.T) (o *operator, ns string, idp *v1alpha1.IdentityProvider, bindings []*v1alpha1.DomainBinding) {
+	t.Helper()
+	ns = namespace(t)
+	o = newOperator(t, ns)
+	idp = identityProvider(ns, "okta", inline(t))
+	bindings = []*v1alpha1.DomainBinding{domainBinding(ns, "acme-com", "acme.example", "okta"), domainBinding(ns, "acme-org", "acme.test", "okta")}
+	create(t, serviceProvider(ns), idp, bindings[0], bindings[1])
+	newPod(t, ns, "main")
+	for _, b := range bindings {
+		await(t, b, "Ready", isTrue, "Serving")
+	}
+	return o, ns, idp, bindings
+}
+
+func TestDeletingAnIdPUnderItsDomainsIsRefusedAtOnce(t *testing.T) {
+	_, ns, idp, _ := bound(t)
+	policy(t, ns, "")
+	out, err := tryKubectl(t, "-n", ns, "delete", "idp/okta")
+	if err == nil {
+		t.Fatalf("it was accepted: %s", out)
+	}
+	mustContain(t, out, "Error from server (Forbidden)", "IdentityProvider okta still has 2 domain bindings (acme-com, acme-org): delete or rebind them first.")
+	if get(t, idp); idp.DeletionTimestamp != nil {
+		t.Error("it is being deleted all the same")
+	}
+	// With one binding less it says so, and without any it goes.
+	kubectl(t, "-n", ns, "delete", "dbind/acme-org")
+	eventually(t, "one is counted", func() bool { get(t, idp); return *idp.Status.Domains.Count == 1 })
+	out, _ = tryKubectl(t, "-n", ns, "delete", "idp/okta")
+	mustContain(t, out, "IdentityProvider okta still has 1 domain binding (acme-com): delete or rebind them first.")
+	kubectl(t, "-n", ns, "delete", "dbind/acme-com")
+	eventually(t, "none is counted", func() bool { get(t, idp); return *idp.Status.Domains.Count == 0 })
+	kubectl(t, "-n", ns, "delete", "idp/okta", "--timeout=10s")
+	awaitGone(t, time.Second, idp)
+}
+
+func TestTheAnnotationLetsADeletionPast(t *testing.T) {
+	_, ns, idp, bindings := bound(t)
+	policy(t, ns, "")
+	kubectl(t, "-n", ns, "annotate", "idp/okta", v1alpha1.AnnotationAllowDelete+"=yes")
+	kubectl(t, "-n", ns, "delete", "idp/okta", "--wait=false")
+	await(t, idp, "DeletionBlocked", isTrue, "DomainsBound")
+	remove(t, bindings[0], bindings[1])
+	awaitGone(t, 2*time.Second, idp)
+}
+
+func TestDeletingAnIdPUnderItsDomainsWarns(t *testing.T) {
+	_, ns, idp, bindings := bound(t)
+	policy(t, ns, "warn")
+	out := kubectl(t, "-n", ns, "delete", "idp/okta", "--wait=false")
+	mustContain(t, out, "Warning: ", "IdentityProvider okta still has 2 domain bindings (acme-com, acme-org): delete or rebind them first.", `"okta" deleted`)
+	await(t, idp, "DeletionBlocked", isTrue, "DomainsBound")
+	remove(t, bindings[0], bindings[1])
+	awaitGone(t, 2*time.Second, idp)
+}
+
+// TestWithoutThePolicyTheFinalizerHolds: kubectl describe and kubectl get explain, it serves on, and goes by itself within two seconds.
+func TestWithoutThePolicyTheFinalizerHolds(t *testing.T) {
+	o, ns, idp, bindings := bound(t)
+	kubectl(t, "-n", ns, "delete", "idp/okta", "--wait=false")
+	message := await(t, idp, "DeletionBlocked", isTrue, "DomainsBound")
+	mustContain(t, message, "2 domain bindings still refer to it (acme-com, acme-org): delete or rebind them, and it goes by itself. Until then it keeps signing people in.")
+	mustContain(t, await(t, idp, "Ready", isTrue, "DeletionBlocked"), message)
+	mustContain(t, kubectl(t, "-n", ns, "get", "idp"), "okta", "True", "DeletionBlocked")
+	eventually(t, "there is an Event", func() bool {
+		return strings.Contains(kubectl(t, "-n", ns, "describe", "idp/okta"), "Warning  DomainsBound")
+	})
+	mustContain(t, kubectl(t, "-n", ns, "describe", "idp/okta"), "DeletionBlocked", "2 domain bindings still refer to it (acme-com, acme-org)")
+	if s := served(t, ns); len(s.Connections) != 1 || !s.Connections[0].Enabled || len(s.Domains) != 2 || s.Domains[0].Connection != "okta" {
+		t.Errorf("it does not serve on: %+v", s.Domains)
+	}
+	remove(t, bindings[0])
+	eventually(t, "one is left", func() bool {
+		get(t, idp)
+		return strings.Contains(kubectl(t, "-n", ns, "describe", "idp/okta"), "1 domain binding still refers to it (acme-org): delete or rebind it")
+	})
+	remove(t, bindings[1])
+	awaitGone(t, 2*time.Second, idp)
+	for recordType, want := range map[audit.Type]int{audit.TypeSAMLIdPDeletionBlocked: 1, audit.TypeSAMLDomainUnbound: 2} {
+		if n := o.audit.count(recordType, ""); n != want {
+			t.Errorf("%v was recorded %d times, want %d", recordType, n, want)
+		}
+	}
+}
+
+func TestARebindLetsTheOldIdPGo(t *testing.T) {
+	_, ns, idp, bindings := bound(t)
+	create(t, identityProvider(ns, "entra", inline(t)))
+	kubectl(t, "-n", ns, "delete", "idp/okta", "--wait=false")
+	await(t, idp, "DeletionBlocked", isTrue, "DomainsBound")
+	for _, b := range bindings {
+		get(t, b)
+		b.Spec.IdentityProviderRef.Name = "entra"
+		update(t, b)
+	}
+	awaitGone(t, 2*time.Second, idp)
+	for _, b := range bindings {
+		await(t, b, "Ready", isTrue, "Serving")
+	}
+}
+
+func TestKubectlGetSaysWhatAnIdPDoesNotDo(t *testing.T) {
+	ns := namespace(t)
+	newOperator(t, ns)
+	disabled, terminating := identityProvider(ns, "disabled", inline(t)), identityProvider(ns, "terminating", inline(t))
+	disabled.Spec.State = v1alpha1.StateDisabled
+	terminating.Finalizers = []string{"example.com/somebody-else"}
+	create(t, serviceProvider(ns), disabled, terminating)
+	newPod(t, ns, "main")
+	await(t, terminating, "Ready", isTrue, "Serving")
+	remove(t, terminating)
+	await(t, terminating, "Ready", isFalse, "Terminating")
+	await(t, disabled, "Ready", isFalse, "Disabled")
+	for _, line := range strings.Split(kubectl(t, "-n", ns, "get", "idp", "--no-headers"), "\n") {
+		if fields := strings.Fields(line); len(fields) > 0 {
+			want := map[string]string{"disabled": "Disabled", "terminating": "Terminating"}[fields[0]]
+			mustContain(t, line, want, "False")
+		}
+	}
+	get(t, terminating)
+	terminating.Finalizers = nil
+	update(t, terminating)
+	awaitGone(t, 2*time.Second, terminating)
+}
