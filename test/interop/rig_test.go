@@ -61,16 +61,30 @@ func TestMain(m *testing.M) {
 type options struct {
 	// saml is YAML below spec.saml of the IdentityProvider, beside metadata.
 	saml string
-	// remote changes what the IdP knows of the service provider.
+	// peer starts another IdP than SimpleSAMLphp, which browsers reach at baseURL.
+	peer func(t *testing.T, baseURL string) peer
+	// remote changes what SimpleSAMLphp knows of the service provider.
 	remote func(*simplesamlphp.SP)
 	// nginx changes the printed configuration.
 	nginx func(files map[string]string)
 }
 
+// peer is an identity provider that somebody else wrote.
+type peer struct {
+	// address is where it listens, in plain HTTP.
+	address string
+	// metadata is what it publishes now.
+	metadata func() []byte
+	// register makes it trust the service provider of this metadata.
+	register func(metadata []byte)
+}
+
 // rig is everything between a browser and an application.
 type rig struct {
-	t        *testing.T
-	options  options
+	t       *testing.T
+	options options
+	peer    peer
+	// idp is the peer when it is SimpleSAMLphp.
 	idp      *simplesamlphp.IdP
 	edge     *nginx.Nginx
 	snapshot string
@@ -87,7 +101,12 @@ func newRig(t *testing.T, o options) *rig {
 	t.Helper()
 	r := &rig{t: t, options: o, snapshot: filepath.Join(t.TempDir(), "snapshot"), store: "sqlite://" + filepath.Join(t.TempDir(), "sso.db"),
 		listen: nginx.FreeAddress(t), manage: nginx.FreeAddress(t), output: &lockedBuffer{}}
-	r.idp = simplesamlphp.Start(t, "https://"+idpHost+"/simplesaml/")
+	if o.peer != nil {
+		r.peer = o.peer(t, "https://"+idpHost)
+	} else {
+		r.idp = simplesamlphp.Start(t, "https://"+idpHost+"/simplesaml/")
+		r.peer = peer{r.idp.Address, r.idp.Metadata, r.registerAtSimpleSAMLphp}
+	}
 	application := httptest.NewServer(echo.Handler(ssoURL))
 	t.Cleanup(application.Close)
 
@@ -102,7 +121,7 @@ func newRig(t *testing.T, o options) *rig {
 	site := edge.Site{SSOHost: "sso.example.com", AppHost: "grafana.example.com", ServiceProvider: r.listen, Application: strings.TrimPrefix(application.URL, "http://")}
 	r.edge = nginx.Start(t, "../../docs/proxies/nginx.md", site, pair, func(dir, listen string) string {
 		return fmt.Sprintf("server { listen %s ssl; server_name %s; ssl_certificate %stls.crt; ssl_certificate_key %stls.key; location / { proxy_pass http://%s; proxy_set_header Host $http_host; } }",
-			listen, idpHost, dir, dir, r.idp.Address)
+			listen, idpHost, dir, dir, r.peer.address)
 	}, o.nginx)
 	r.client = &http.Client{
 		Transport: &http.Transport{
@@ -152,7 +171,7 @@ apiVersion: sso.sallyport.dev/v1alpha1
 kind: DomainBinding
 metadata: {name: acme-example, namespace: sso}
 spec: {domain: acme.example, identityProviderRef: {name: acme}}
-`, ssoURL, indent(r.options.saml, 4), indent(string(r.idp.Metadata()), 8))
+`, ssoURL, indent(r.options.saml, 4), indent(string(r.peer.metadata()), 8))
 	if err := os.WriteFile(manifests, []byte(content), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
@@ -207,8 +226,13 @@ func (r *rig) stopSP() {
 // introduce does what the administrator of the IdP does: read the service provider's metadata and register it.
 func (r *rig) introduce() {
 	r.t.Helper()
+	r.peer.register(r.get(ssoURL+"/saml/acme/metadata", nil).body)
+}
+
+func (r *rig) registerAtSimpleSAMLphp(metadata []byte) {
+	r.t.Helper()
 	var entity saml.EntityDescriptor
-	if err := xml.Unmarshal(r.get(ssoURL+"/saml/acme/metadata", nil).body, &entity); err != nil {
+	if err := xml.Unmarshal(metadata, &entity); err != nil {
 		r.t.Fatal(err)
 	}
 	descriptor := entity.SPSSODescriptors[0]

@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import logging
+import os
 import sys
 import traceback
 
@@ -19,7 +20,7 @@ from saml2.sigver import verify_redirect_signature
 
 logging.disable(logging.CRITICAL)
 FOLDER = sys.argv[1]
-BASE = "https://pysaml2.example.com"
+BASE = os.environ.get("BASE", "https://pysaml2.example.com")
 PLAIN_PART = saml2.sigver.pre_encryption_part
 PLAIN_ENCRYPT = saml2.sigver.CryptoBackendXmlSec1.encrypt_assertion
 
@@ -138,4 +139,5 @@ def main():
         print(json.dumps(answer), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
