@@ -58,11 +58,11 @@ func (r *Reconciler) tellChanges(ctx context.Context, s *scope) error {
 		}
 	}
 	for uid, entry := range l.gone(there) {
-		if entry.Kind == v1alpha1.KindIdentityProvider && s.serviceProvider != nil {
-			// The service provider undoes what it has left, and records its deletion with the result.
-			if s.undone[uid] {
-				l.remove(uid)
-			}
+		if s.undone[uid] {
+			l.remove(uid) // the service provider has recorded the deletion, with what it came to
+			continue
+		}
+		if entry.Kind == v1alpha1.KindIdentityProvider && (s.serviceProvider != nil || s.undoing[uid]) {
 			continue
 		}
 		if err := r.tell(ctx, s, []news{s.deleted(uid, entry)}); err != nil {
@@ -134,6 +134,8 @@ func (r *Reconciler) tellChange(ctx context.Context, s *scope, kind string, obje
 	accepted := meta.FindStatusCondition(conditions, v1alpha1.ConditionAccepted)
 	if known && accepted != nil && accepted.ObservedGeneration > 0 && accepted.ObservedGeneration != object.GetGeneration() {
 		d := s.difference(kind, object)
+		// A deletion makes a new generation too, and is told when it is done.
+		own = own || object.GetDeletionTimestamp() != nil
 		if recordType, ok := updatedType[kind]; ok && (!own || len(d.Updated) > 0) {
 			add(recordType, &eventNote{reason: "Updated", action: "Check", note: updatedNote(object, d)}, d, "updated")
 		}

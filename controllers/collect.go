@@ -114,7 +114,6 @@ func (r *Reconciler) letGo(s *scope) {
 		// One of the same name starts from what is published then.
 		s.memory.reset()
 		r.acks.forget(s.key)
-		r.removals.keep(s.key, nil)
 		r.refusals.follow(s.key, nil, "")
 	}
 }

@@ -191,6 +191,18 @@ func (m *memories) known(key types.NamespacedName) *memory {
 	return m.all[key]
 }
 
+// in returns the ServiceProviders of a namespace that there is something to remember of.
+func (m *memories) in(namespace string) (keys []types.NamespacedName) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	for key := range m.all {
+		if key.Namespace == namespace && key.Name != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 func (m *memories) forget(key types.NamespacedName) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()

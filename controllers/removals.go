@@ -30,10 +30,7 @@ const (
 // when no pod can open a session any more. What is left to do is in the ledger, so that neither a crash nor a pod that does not answer loses it; the service
 // provider does it once, and records it with its result.
 func (r *Reconciler) undo(_ context.Context, s *scope) error {
-	s.undone = map[types.UID]bool{}
-	if s.serviceProvider == nil {
-		return nil
-	}
+	s.undone, s.undoing = map[types.UID]bool{}, map[types.UID]bool{}
 	there := map[types.UID]bool{}
 	for i := range s.idps {
 		there[s.idps[i].UID] = !s.goes(&s.idps[i])
@@ -44,6 +41,10 @@ func (r *Reconciler) undo(_ context.Context, s *scope) error {
 			continue
 		}
 		asked[uid] = true
+		if s.serviceProvider == nil {
+			s.undone[uid], s.undoing[uid] = r.removals.known(s.key, uid)
+			continue
+		}
 		if !s.programmed.all || s.memory.published.hasConnection(uid) {
 			continue // its pods are asked again when they have said that they serve the newest snapshot
 		}
@@ -134,6 +135,14 @@ func (r *removals) of(key types.NamespacedName, uid types.UID, what removal, pod
 	a.running = true
 	go r.try(key, uid, a, what, pods[a.failures%len(pods)].DeepCopy(), token)
 	return false, time.Time{}
+}
+
+// known tells whether the service provider has done it, or is doing it.
+func (r *removals) known(key types.NamespacedName, uid types.UID) (done, running bool) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	a := r.all[key][uid]
+	return a != nil && a.done, a != nil && a.running
 }
 
 // keep forgets the removals that are not asked for any more.

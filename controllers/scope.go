@@ -47,8 +47,8 @@ type scope struct {
 	programmed programmed
 	pods       []*corev1.Pod
 
-	// undo: the IdentityProviders of which a service provider has undone everything
-	undone map[types.UID]bool
+	// undo: the IdentityProviders of which the service provider has undone everything, or is doing it when there is no ServiceProvider any more
+	undone, undoing map[types.UID]bool
 
 	// blocked is why a step could not be done, when a person has to mend that.
 	blocked *blockedError

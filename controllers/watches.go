@@ -244,8 +244,8 @@ func serviceProviderOf(idp *v1alpha1.IdentityProvider) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: idp.Namespace, Name: string(idp.Spec.ServiceProviderRef.Name)}}
 }
 
-// anyServiceProvider is for what refers to no IdentityProvider that exists: every ServiceProvider of the namespace could be meant. Where there
-// is none, a pass over the one without a name tells it so.
+// anyServiceProvider is for what refers to no IdentityProvider that exists: every ServiceProvider of the namespace could be meant, also one that is gone
+// and of which the audit log has not been told everything. Where there is none, a pass over the one without a name tells it so.
 func (r *Reconciler) anyServiceProvider(ctx context.Context, namespace string) []reconcile.Request {
 	var list v1alpha1.ServiceProviderList
 	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
@@ -254,6 +254,11 @@ func (r *Reconciler) anyServiceProvider(ctx context.Context, namespace string) [
 	var requests []reconcile.Request
 	for i := range list.Items {
 		requests = append(requests, itself(ctx, &list.Items[i])...)
+	}
+	for _, key := range r.memory.in(namespace) {
+		if request := (reconcile.Request{NamespacedName: key}); !slices.Contains(requests, request) {
+			requests = append(requests, request)
+		}
 	}
 	if len(requests) == 0 {
 		requests = []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace}}}

@@ -64,6 +64,15 @@ func awaitGone(t testing.TB, within time.Duration, object client.Object) {
 	}
 }
 
+func exists(t testing.TB, object client.Object) bool {
+	t.Helper()
+	err := k8s.Get(t.Context(), client.ObjectKeyFromObject(object), object)
+	if client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
 // eventually waits until what holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()

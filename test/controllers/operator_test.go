@@ -1,20 +1,26 @@
 package controllers
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rsa"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -212,4 +218,58 @@ func (l *auditLog) count(recordType audit.Type, name string) int {
 		}
 	}
 	return n
+}
+
+// about returns how many records of the type there are about that very object.
+func (l *auditLog) about(recordType audit.Type, object client.Object) int {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	n := 0
+	for _, r := range l.records {
+		if r.Type == recordType && r.Target.UID == string(object.GetUID()) {
+			n++
+		}
+	}
+	return n
+}
+
+// stories are the types of the records about each of the objects, in the order of the types. What was told again after a crash has the same key and counts once.
+func (l *auditLog) stories(about ...client.Object) []string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	told := map[string]bool{}
+	var all []string
+	for _, r := range l.records {
+		i := slices.IndexFunc(about, func(o client.Object) bool { return string(o.GetUID()) == r.Target.UID })
+		encoded, err := json.Marshal(r.Details)
+		var key struct{ Transition string }
+		if i < 0 || err != nil || json.Unmarshal(encoded, &key) != nil || told[key.Transition] {
+			continue
+		}
+		told[key.Transition] = true
+		all = append(all, about[i].GetName()+" "+r.Type.String())
+	}
+	slices.Sort(all)
+	return all
+}
+
+// remembers tells whether the ledger has the object.
+func (o *operator) remembers(t testing.TB, object client.Object) bool {
+	t.Helper()
+	var secrets corev1.SecretList
+	if err := k8s.List(t.Context(), &secrets, client.InNamespace(o.home)); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range secrets.Items {
+		for _, packed := range secret.Data {
+			reader, err := gzip.NewReader(bytes.NewReader(packed))
+			if err != nil {
+				continue
+			}
+			if content, err := io.ReadAll(reader); err == nil && strings.Contains(string(content), string(object.GetUID())) {
+				return true
+			}
+		}
+	}
+	return false
 }

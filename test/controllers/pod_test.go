@@ -41,6 +41,8 @@ type pod struct {
 	revision string
 	snapshot snapshot.Snapshot
 	changed  chan struct{}
+	// removed are the UIDs of IdentityProviders that the operator has had undone.
+	removed []string
 }
 
 // newPod makes a pod of the ServiceProvider that becomes ready with its first snapshot.
@@ -99,6 +101,19 @@ func (p *pod) current() (snapshot.Snapshot, string, chan struct{}) {
 	return p.snapshot, p.revision, p.changed
 }
 
+// undone tells how often the operator has had undone what an IdentityProvider left.
+func (p *pod) undone(uid types.UID) int {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	n := 0
+	for _, removed := range p.removed {
+		if removed == string(uid) {
+			n++
+		}
+	}
+	return n
+}
+
 func (p *pod) firstSnapshot() <-chan struct{} {
 	_, revision, changed := p.current()
 	if revision != "" {
@@ -114,6 +129,13 @@ func (p *pod) answer(w http.ResponseWriter, r *http.Request) {
 	err := k8s.Get(r.Context(), types.NamespacedName{Namespace: p.ns, Name: render.ManagementSecretName(p.serviceProvider)}, &secret)
 	if err != nil || r.Header.Get("Authorization") != "Bearer "+string(secret.Data["token"]) || len(secret.Data["token"]) < 32 {
 		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if r.Method == http.MethodPost {
+		p.mutex.Lock()
+		p.removed = append(p.removed, strings.Split(r.URL.Path, "/")[3])
+		p.mutex.Unlock()
+		_, _ = w.Write([]byte("{}"))
 		return
 	}
 	timeout, _ := time.ParseDuration(r.FormValue("timeout"))

@@ -1,0 +1,206 @@
+package controllers
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/audit"
+)
+
+// deletions are the details of what the service provider has recorded of deleted IdPs.
+func (p *serving) deletions(t testing.TB) (found []audit.Deletion) {
+	t.Helper()
+	for line := range strings.Lines(p.log.String()) {
+		var record struct {
+			Type    string
+			Details audit.Deletion
+		}
+		if !strings.Contains(line, `"saml_idp_deleted"`) {
+			continue
+		}
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, record.Details)
+	}
+	return found
+}
+
+// okta is an IdP with a domain, and the only one; its mirrored values are scrubbed when it is deleted.
+func okta(t testing.TB, ns string) (*v1alpha1.IdentityProvider, *v1alpha1.DomainBinding) {
+	t.Helper()
+	idp := connected(t, ns, "okta")
+	idp.Spec.Deletion.MirroredAttributes = v1alpha1.MirroredAttributesScrub
+	return idp, domainBinding(ns, "acme", "acme.example", "okta")
+}
+
+func TestADeletedIdPEndsItsSessionsAndIsScrubbed(t *testing.T) {
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	idp, binding := okta(t, ns)
+	create(t, withPeople(ns), idp, binding)
+	p := newServing(t, ns)
+	await(t, binding, "Ready", isTrue, "Serving")
+	alice := p.visitor(t)
+	alice.signIn("alice@acme.example")
+	before := p.user(t, "alice@acme.example")
+	if profile, err := p.store.Profile(t.Context(), before.ID); err != nil || profile["department"].Value != "ML" {
+		t.Fatalf("the profile is %+v, %v", profile, err)
+	}
+
+	remove(t, idp, binding)
+	awaitGone(t, 2*time.Second, idp)
+	deadline := time.Now().Add(2 * time.Second)
+	for alice.signedIn() && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if alice.signedIn() {
+		t.Error("a session goes on after its IdP is gone")
+	}
+	eventually(t, "the deletion is recorded", func() bool { return len(p.deletions(t)) > 0 })
+	if got := p.deletions(t); !slices.Equal(got, []audit.Deletion{{Scrubbed: true, Users: 1, Values: 1, Groups: 1, Sessions: 1}}) {
+		t.Errorf("recorded were %+v", got)
+	}
+	user := p.user(t, "alice@acme.example")
+	if user == nil || user.ID != before.ID || user.IdP.UID != "" {
+		t.Fatalf("the user is %+v", user)
+	}
+	if profile, err := p.store.Profile(t.Context(), user.ID); err != nil || len(profile) != 0 {
+		t.Errorf("the profile is %+v, %v", profile, err)
+	}
+	groups, err := p.store.Groups(t.Context(), user.ID)
+	if err != nil || len(groups) != 1 || groups[0].Name != "dev" || groups[0].InvalidatedAt.IsZero() {
+		t.Errorf("the groups are %+v, %v", groups, err)
+	}
+	eventually(t, "the ledger has forgotten it", func() bool { return !o.remembers(t, idp) })
+	// Neither a restart nor time does it again.
+	o.restart()
+	o.atRest(t)
+	if n := len(p.deletions(t)) + o.audit.about(audit.TypeSAMLIdPDeleted, idp); n != 1 {
+		t.Errorf("the deletion was recorded %d times", n)
+	}
+}
+
+// TestAServiceProviderThatDoesNotAnswerHoldsNothingUp: the IdP goes, and its sessions end when the service provider answers again, whatever happened
+// to the operator meanwhile.
+func TestAServiceProviderThatDoesNotAnswerHoldsNothingUp(t *testing.T) {
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	idp, binding := okta(t, ns)
+	create(t, withPeople(ns), idp, binding)
+	p := newServing(t, ns)
+	await(t, binding, "Ready", isTrue, "Serving")
+	alice := p.visitor(t)
+	alice.signIn("alice@acme.example")
+
+	restore := p.cutOff()
+	remove(t, idp, binding)
+	awaitGone(t, 3*time.Second, idp)
+	o.restart()
+	if !o.remembers(t, idp) || len(p.deletions(t)) != 0 {
+		t.Error("what is left to do is forgotten, or was done without a way to the service provider")
+	}
+	restore()
+	eventually(t, "the session has ended", func() bool { return !alice.signedIn() })
+	eventually(t, "the deletion is recorded", func() bool { return len(p.deletions(t)) == 1 })
+	eventually(t, "the ledger has forgotten it", func() bool { return !o.remembers(t, idp) })
+}
+
+// TestWhoTheOperatorNeverHeldIsUndoneToo: an IdP without a domain has no finalizer, and is gone before the operator is back.
+func TestWhoTheOperatorNeverHeldIsUndoneToo(t *testing.T) {
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	idp := connected(t, ns, "okta")
+	idp.Spec.CatchAll = v1alpha1.StateEnabled
+	create(t, withPeople(ns), idp)
+	p := newServing(t, ns)
+	await(t, idp, "Ready", isTrue, "Serving")
+	alice := p.visitor(t)
+	alice.signIn("alice@acme.example")
+	o.stop()
+	remove(t, idp)
+	awaitGone(t, time.Second, idp)
+	o.restart()
+	eventually(t, "the session has ended", func() bool { return !alice.signedIn() })
+	eventually(t, "the deletion is recorded", func() bool { return len(p.deletions(t)) == 1 })
+	if got := p.deletions(t)[0]; got.Scrubbed || got.Sessions != 1 {
+		t.Errorf("recorded was %+v", got)
+	}
+}
+
+// TestACrashAnywhereInADeletionEndsTheSame kills the operator after each of the writes that a deletion takes: an IdP with two domains is deleted, is blocked,
+// loses its domains and goes. Every run ends as the first one, which is not disturbed.
+func TestACrashAnywhereInADeletionEndsTheSame(t *testing.T) {
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	other, otherBinding := connected(t, ns, "entra"), domainBinding(ns, "other", "other.example", "entra")
+	create(t, withPeople(ns), other, otherBinding)
+	p := newServing(t, ns)
+	await(t, otherBinding, "Ready", isTrue, "Serving")
+	bob := p.visitor(t)
+	bob.signIn("bob@other.example")
+	var clean []string
+	for k := 0; ; k++ {
+		idp, first := okta(t, ns)
+		second := domainBinding(ns, "acme-org", "acme.test", "okta")
+		create(t, idp, first, second)
+		await(t, first, "Ready", isTrue, "Serving")
+		await(t, second, "Ready", isTrue, "Serving")
+		alice := p.visitor(t)
+		alice.signIn("alice@acme.example")
+
+		crashed := o.wire.crash(k)
+		died := false
+		orCrash := func(what string, holds func() bool) {
+			t.Helper()
+			eventually(t, what, func() bool {
+				select {
+				case <-crashed:
+					if !died {
+						died = true
+						o.restart()
+					}
+				default:
+				}
+				return holds()
+			})
+		}
+		remove(t, idp)
+		orCrash("the deletion is blocked", func() bool {
+			get(t, idp)
+			return slices.Contains(conditionTypes(idp.Status.Conditions), "DeletionBlocked")
+		})
+		remove(t, first, second)
+		orCrash("it is gone and forgotten", func() bool { return !exists(t, idp) && !exists(t, first) && !exists(t, second) && !o.remembers(t, idp) })
+		orCrash("the session has ended", func() bool { return !alice.signedIn() })
+		orCrash("the deletion is recorded", func() bool { return len(p.deletions(t)) == k+1 })
+		if got := p.deletions(t)[k]; got != (audit.Deletion{Scrubbed: true, Users: 1, Values: 1, Groups: 1, Sessions: 1}) {
+			t.Errorf("crash after write %d: recorded was %+v", k, got)
+		}
+		if !bob.signedIn() {
+			t.Errorf("crash after write %d: somebody else's session has ended", k)
+		}
+		if s := served(t, ns); len(s.Connections) != 1 || len(s.Domains) != 1 || s.Connections[0].Name != "entra" {
+			t.Errorf("crash after write %d: served are %+v", k, s.Domains)
+		}
+		told := o.audit.stories(idp, first, second)
+		if k == 0 {
+			clean = told
+		} else if !slices.Equal(told, clean) {
+			t.Errorf("crash after write %d: recorded were\n%v, without a crash\n%v", k, told, clean)
+		}
+		await(t, other, "Ready", isTrue, "Serving")
+		if k > 0 && !died {
+			if k < 8 {
+				t.Errorf("a deletion took %d writes: the test proves nothing", k)
+			}
+			t.Logf("the operator was killed after each of %d writes", k-1)
+			return
+		}
+		o.wire.revive()
+	}
+}
