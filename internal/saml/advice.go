@@ -29,6 +29,9 @@ const (
 	topicSuspended    topic = "suspended"
 	topicFactor       topic = "factor"
 	topicLogoutURL    topic = "logoutURL"
+	topicSignLogout   topic = "signLogout"
+	topicLogoutState  topic = "logoutState"
+	topicLogoutAnswer topic = "logoutAnswer"
 	topicTrust        topic = "trust"
 	topicRequest      topic = "request"
 	topicReplay       topic = "replay"
@@ -67,6 +70,10 @@ func (c *Connection) topicOf(r *Refusal) topic {
 		return topicReplay
 	case ReasonDecryptionFailed:
 		return topicEncryption
+	case ReasonMalformed:
+		if r.Check == CheckEncryption {
+			return topicEncryption
+		}
 	case ReasonMissingEmail:
 		return topicEmail
 	case ReasonStatusNotSuccess:
@@ -102,9 +109,25 @@ func (c *Connection) signatureTopic(r *Refusal) topic {
 	return topicCertificate
 }
 
-// advice fills the text for the refusal's topic and the IdP's type. What is the same for every type stands under "".
-func (c *Connection) advice(r *Refusal) string {
-	texts := adviceTexts[c.topicOf(r)]
+// logoutTopicOf is topicOf for messages of single logout, whose settings are others.
+func (c *Connection) logoutTopicOf(r *Refusal) topic {
+	switch {
+	case r.Reason == ReasonIdPDisabled:
+		return topicLogoutState
+	case r.Reason == ReasonSignatureInvalid && c.conf.Trust != nil && r.Actual == "none":
+		return topicSignLogout
+	case r.Reason == ReasonInResponseToMismatch:
+		return topicLogoutAnswer
+	}
+	return c.topicOf(r)
+}
+
+// advice is what to do about a refusal.
+func (c *Connection) advice(r *Refusal) string { return c.adviceOn(c.topicOf(r)) }
+
+// adviceOn fills the text for a topic and the IdP's type. What is the same for every type stands under "".
+func (c *Connection) adviceOn(t topic) string {
+	texts := adviceTexts[t]
 	text, ok := texts[c.conf.Type]
 	if !ok {
 		if text, ok = texts["Generic"]; !ok {

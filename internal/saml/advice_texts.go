@@ -122,6 +122,17 @@ var adviceTexts = map[topic]map[string]string{
 	topicFactor: {
 		"": "kubectl sso users reset-second-factor lets the person enrol again.",
 	},
+	topicSignLogout: {
+		"Okta":     "Okta signs its logout messages: check that this one came from Okta unchanged, and that single logout was set up with this service provider's signature certificate (General > SAML Settings > Signature Certificate).",
+		"Keycloak": "In Keycloak: Clients > the client > Settings > Signature and Encryption > Sign documents: switch it on.",
+		"Generic":  "At the IdP: switch on signing of logout requests and logout responses. An unsigned one ends no session.",
+	},
+	topicLogoutState: {
+		"": "Set spec.saml.logout.state of idp/{name} to Enabled, or take the single logout URL out of the IdP's settings.",
+	},
+	topicLogoutAnswer: {
+		"": "Nothing has to be done: the session here ended before the IdP was asked. The answer came twice, too late, or to another browser; signing out at the IdP itself ends a session that it may still have.",
+	},
 	topicTrust: {
 		"": "The condition TrustEstablished of idp/{name} (kubectl describe idp {name}) says what is missing: give the IdP's metadata in spec.saml.metadata.",
 	},

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sallyport.dev/sallyport/internal/snapshot"
 )
 
 var update = flag.Bool("update", false, "write golden files and generated documents instead of comparing them")
@@ -44,26 +46,76 @@ func golden(t *testing.T, file, got string) {
 // idpTypes are those of the API.
 var idpTypes = []string{"Okta", "EntraID", "GoogleWorkspace", "ADFS", "Keycloak", "Generic"}
 
-// diagnosed are the vectors whose words are held by the golden file: at least one for each reason that this package finds.
+// diagnosed are vectors whose words are held by the golden file, beside one for each pair of a reason and a check.
 var diagnosed = []string{
 	"audience of another service", "no AudienceRestriction", "Destination of another service", "Recipient of another service", "signed by an unknown key that KeyInfo shows",
-	"signed by an unknown key, no KeyInfo", "nothing signed", "response signature required and missing", "both signed", "RSA-SHA1", "inclusive c14n as a transform",
+	"signed by an unknown key, no KeyInfo", "nothing signed", "response signature required and missing", "RSA-SHA1", "inclusive c14n as a transform",
 	"AES-128-CBC in an unsigned Response", "encrypted to a key that is not ours", "encryption required, plain assertion", "Response of another issuer",
 	"Response from the future, a second past the skew", "NotOnOrAfter and skew reached", "NotBefore a second past the skew", "session that ends now", "ForceAuthn and an old sign-in",
 	"no pending request", "answers another request", "request of another connection", "failure with the IdP's message", "exact class missed", "too many bytes", "too many elements",
-	"DOCTYPE", "two signed assertions", "no bearer", "IdP disabled", "trust not established",
+	"DOCTYPE", "two signed assertions", "no confirmation", "IdP disabled", "trust not established",
 }
 
 var fingerprint = regexp.MustCompile(`([0-9A-F]{2}:){31}[0-9A-F]{2}`)
+
+// withWords are the vectors that the golden file holds. Every name in diagnosed must be one.
+func withWords(t *testing.T) (out []vector) {
+	t.Helper()
+	type kind struct {
+		Reason
+		Check
+	}
+	known := map[kind]bool{}
+	left := slices.Clone(diagnosed)
+	for _, v := range vectors() {
+		if i := slices.Index(left, v.name); i >= 0 && v.want != "" {
+			left = slices.Delete(left, i, i+1)
+			known[kind{v.want, v.check}] = true
+			out = append(out, v)
+		}
+	}
+	if len(left) > 0 {
+		t.Fatalf("no vector is called %q", left)
+	}
+	for _, v := range vectors() {
+		if k := (kind{v.want, v.check}); v.want != "" && !known[k] {
+			known[k] = true
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// logoutWords writes what is said about refused logout messages, one for each pair of a reason and a check.
+func logoutWords(t *testing.T, b *strings.Builder) {
+	t.Helper()
+	known := map[string]bool{}
+	for _, v := range logoutVectors {
+		kind := fmt.Sprintf("%s (%s)", v.want, v.check)
+		if v.want == "" || known[kind] {
+			continue
+		}
+		known[kind] = true
+		binding := snapshot.BindingRedirect
+		if v.post != nil {
+			binding = snapshot.BindingPOST
+		}
+		fmt.Fprintf(b, "== logout, %s: %s\n", v.name, kind)
+		for i, idpType := range idpTypes {
+			_, _, _, r := v.decide(t, binding, idpType)
+			if i == 0 {
+				b.WriteString(fingerprint.ReplaceAllString(r.Sentence, "(fingerprint)") + "\n")
+			}
+			fmt.Fprintf(b, "  %s: %s\n", idpType, r.Advice)
+		}
+	}
+}
 
 // TestDiagnosis holds every sentence that people read, per refusal and type of IdP.
 func TestDiagnosis(t *testing.T) {
 	var b strings.Builder
 	found := map[Reason]bool{}
-	for _, v := range vectors() {
-		if v.want == "" || !slices.Contains(diagnosed, v.name) {
-			continue
-		}
+	for _, v := range withWords(t) {
 		fmt.Fprintf(&b, "== %s: %s (%s)\n", v.name, v.want, v.check)
 		for i, idpType := range idpTypes {
 			p := v.prepare(t)
@@ -76,6 +128,7 @@ func TestDiagnosis(t *testing.T) {
 			found[r.Reason] = true
 		}
 	}
+	logoutWords(t, &b)
 	for _, p := range []struct {
 		reason           Reason
 		expected, actual string

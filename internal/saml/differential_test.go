@@ -75,6 +75,7 @@ func difference(ours *Assertion, theirs *crewjam.Assertion) string {
 // that matches no difference fails the test.
 var vectorDifferences = []struct{ prefix, why string }{
 	{"2,000 attribute values", "crewjam panics above 970 values: its canonicalization stops at 1,000 elements"},
+	{"1,100 elements in a signed assertion", "crewjam panics above 970 values: its canonicalization stops at 1,000 elements"},
 	{"Issuer with white space", "crewjam compares the Issuer with the white space around it"},
 	{"audience with white space", "crewjam compares the Audience with the white space around it"},
 	{"Response that is minutes old", "crewjam refuses a Response older than 90 seconds, whatever its NotOnOrAfter says"},

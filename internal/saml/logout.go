@@ -105,6 +105,7 @@ func (m *logoutMessage) finish(refusal **Refusal, drop func()) {
 	}
 	if *refusal != nil {
 		drop()
+		(*refusal).Advice = m.adviceOn(m.logoutTopicOf(*refusal))
 		a := &acceptance{Connection: m.Connection, now: m.now, xml: m.xml, original: m.original}
 		a.describe(*refusal)
 	}

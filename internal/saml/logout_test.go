@@ -171,15 +171,18 @@ func TestLogoutVectors(t *testing.T) {
 	}
 }
 
-func (v logoutVector) run(t *testing.T, binding string) {
+// decide makes the message and lets a connection to an IdP of the type decide about it.
+func (v logoutVector) decide(t *testing.T, binding, idpType string) (l samltest.Logout, req *LogoutRequest, resp *LogoutResponse, r *Refusal) {
+	t.Helper()
 	f := newFixture(t)
+	f.conf.Type = idpType
 	if v.setup != nil {
 		v.setup(f)
 		if f.idp.EntityID == shared().idp.EntityID && v.want == "" {
 			f.conf.Trust = f.idp.Trust()
 		}
 	}
-	l := samltest.Logout{Now: t0, Destination: f.conf.SLOURL, RelayState: "a&b", SessionIndexes: []string{"s-1", "s-2"}, InResponseTo: "_logout1", NameIDFormat: NameIDEmail}
+	l = samltest.Logout{Now: t0, Destination: f.conf.SLOURL, RelayState: "a&b", SessionIndexes: []string{"s-1", "s-2"}, InResponseTo: "_logout1", NameIDFormat: NameIDEmail}
 	if v.edit != nil {
 		v.edit(&l)
 	}
@@ -193,14 +196,16 @@ func (v logoutVector) run(t *testing.T, binding string) {
 		v.after(f)
 	}
 	c := f.connection()
-	var r *Refusal
-	var req *LogoutRequest
-	var resp *LogoutResponse
 	if v.response {
 		resp, r = c.AcceptLogoutResponse(in, "_logout1", f.now)
 	} else {
 		req, r = c.AcceptLogoutRequest(in, f.now)
 	}
+	return l, req, resp, r
+}
+
+func (v logoutVector) run(t *testing.T, binding string) {
+	l, req, resp, r := v.decide(t, binding, "Generic")
 	if v.want == "" {
 		if r != nil {
 			t.Fatalf("refused: %v: %s", r, r.Sentence)

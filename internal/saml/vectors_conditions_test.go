@@ -23,6 +23,8 @@ var conditionVectors = []vector{
 	{rule: 8, class: 13, name: "no AudienceRestriction", want: ReasonAudienceMismatch, check: CheckAudience, says: "no audience at all", edit: inAssertion(replace(ours, ""))},
 	{rule: 8, class: 13, name: "audience of another service", want: ReasonAudienceMismatch, check: CheckAudience,
 		says: `for audience "https://victim.example"; this connection's entity ID is "https://sso.example.com/saml/okta"`, edit: inAssertion(replace(ours, theirs))},
+	{rule: 8, class: 13, name: "five audiences of others", want: ReasonAudienceMismatch, check: CheckAudience, says: "and 2 more",
+		edit: inAssertion(replace("<saml:Audience>https://sso.example.com/saml/okta</saml:Audience>", strings.Repeat("<saml:Audience>https://victim.example</saml:Audience>", 5)))},
 	{rule: 8, class: 13, name: "audience that only starts like ours", want: ReasonAudienceMismatch, check: CheckAudience, edit: inAssertion(replace("saml/okta</saml:Audience>", "saml/okta/</saml:Audience>"))},
 	{rule: 8, class: 13, name: "audience in another case", want: ReasonAudienceMismatch, check: CheckAudience, edit: inAssertion(replace("saml/okta</saml:Audience>", "saml/Okta</saml:Audience>"))},
 	{rule: 8, class: 13, name: "empty AudienceRestriction", want: ReasonAudienceMismatch, check: CheckAudience, edit: inAssertion(replace(ours, "<saml:AudienceRestriction/>"))},

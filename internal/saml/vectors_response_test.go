@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ var responseVectors = []vector{
 	{rule: 3, class: 9, name: "Response of another namespace", want: ReasonMalformed, check: CheckShape,
 		edit: sent(replace(`xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol"`, `xmlns:samlp="urn:oasis:names:tc:SAML:2.0:Protocol"`))},
 	{rule: 3, name: "no status", want: ReasonMalformed, check: CheckStatus, edit: inResponse(func(s string) string { return replace(between(s, "<samlp:Status>", "</samlp:Status>"), "")(s) })},
+	{rule: 3, name: "two status codes", want: ReasonMalformed, check: CheckStatus, edit: inResponse(replace("<samlp:Status>", `<samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Responder"/>`))},
 	{rule: 3, name: "two statuses", want: ReasonMalformed, check: CheckStatus,
 		edit: inResponse(func(s string) string {
 			st := between(s, "<samlp:Status>", "</samlp:Status>")
@@ -60,6 +62,8 @@ var responseVectors = []vector{
 	{rule: 3, class: 31, name: "Response that is minutes old but still valid", after: at(4 * time.Minute)},
 	{rule: 3, class: 31, name: "no IssueInstant", want: ReasonMalformed, check: CheckIssueInstant, edit: inResponse(replace(`IssueInstant=`, `Issued=`))},
 	{rule: 3, class: 31, name: "IssueInstant that is no time", want: ReasonMalformed, check: CheckIssueInstant, edit: inResponse(replace(`IssueInstant="2026`, `IssueInstant="x2026`))},
+	{rule: 3, class: 31, name: "IssueInstant of 60 characters", want: ReasonMalformed, check: CheckIssueInstant,
+		edit: inResponse(replace(`IssueInstant="2026-11-24T09:00:00Z"`, `IssueInstant="2026-11-24T09:00:00.`+strings.Repeat("0", 39)+`Z"`))},
 	{rule: 3, class: 31, name: "IssueInstant with fractions and an offset", edit: inResponse(replace(`IssueInstant="2026-11-24T09:00:00Z"`, `IssueInstant="2026-11-24T10:00:00.123456789+01:00"`))},
 	{rule: 3, class: 31, name: "IssueInstant without a zone", edit: inResponse(replace(`IssueInstant="2026-11-24T09:00:00Z"`, `IssueInstant="2026-11-24T09:00:00"`))},
 	{rule: 3, class: 31, name: "wider skew of the connection", setup: func(f *fixture) { f.conf.Response.ClockSkew = 3 * time.Minute; longAgo(f) }, after: at(-3 * time.Minute)},

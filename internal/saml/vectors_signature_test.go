@@ -88,7 +88,23 @@ func withMethod(method, digest string) func(*samltest.Response) {
 }
 
 func signatureVectors() []vector {
-	return slices.Concat(methodVectors(), keyVectors(), shapeVectors(), canonicalVectors())
+	return slices.Concat(methodVectors(), keyVectors(), shapeVectors(), canonicalVectors(), libraryVectors)
+}
+
+// libraryVectors are messages that made a library below panic or verify what was not signed.
+var libraryVectors = []vector{
+	{rule: 6, class: 4, name: "empty Signature and 1,100 elements", want: ReasonSignatureInvalid, check: CheckSignature, edit: sent(func(s string) string {
+		return replace(signatureOf(s), `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/>`+strings.Repeat("<a/>", 1100))(s)
+	})},
+	{rule: 6, class: 4, name: "1,100 elements in a signed assertion", edit: inAssertion(func(s string) string {
+		return replace("</saml:AttributeStatement>", `<saml:Attribute Name="many">`+strings.Repeat("<saml:AttributeValue>x</saml:AttributeValue>", 1100)+"</saml:Attribute></saml:AttributeStatement>")(s)
+	})},
+	{rule: 6, class: 4, name: "Reference without a DigestValue", want: ReasonSignatureInvalid, check: CheckSignature, edit: sent(func(s string) string {
+		return replace(between(s, "<ds:DigestValue>", "</ds:DigestValue>"), "")(s)
+	})},
+	{rule: 6, class: 4, name: "Signature without SignedInfo", want: ReasonSignatureInvalid, check: CheckSignature, edit: sent(func(s string) string {
+		return replace(between(s, "<ds:SignedInfo", "</ds:SignedInfo>"), "")(s)
+	})},
 }
 
 func methodVectors() []vector {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sallyport.dev/sallyport/internal/saml/samltest"
 )
 
 const confirmation = `<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer">`
@@ -16,6 +18,10 @@ func confirmationOf(s string) string {
 // subjectVectors are rule 7.
 var subjectVectors = []vector{
 	{rule: 7, name: "assertion of version 1.1", want: ReasonMalformed, check: CheckVersion, says: "assertion has SAML version", edit: inAssertion(replace(`Version="2.0"`, `Version="1.1"`))},
+	{rule: 7, name: "assertion without an ID", want: ReasonMalformed, check: CheckShape, says: "no usable ID",
+		edit: both(signResponse, inAssertion(func(s string) string { return replace(between(s, ` ID="`, `" `), " ")(s) }))},
+	{rule: 7, name: "assertion with an ID of 2,000 characters", want: ReasonMalformed, check: CheckShape, says: "no usable ID",
+		edit: func(r *samltest.Response) { r.AssertionID = "_" + strings.Repeat("a", 2000) }},
 	{rule: 7, class: 17, name: "assertion without Issuer", want: ReasonIssuerMismatch, check: CheckIssuer,
 		edit: both(signResponse, inAssertion(replace(`<saml:Issuer>https://idp.example.com/metadata</saml:Issuer>`, ``)))},
 	{rule: 7, class: 17, name: "assertion of another issuer, signed by this IdP's key", want: ReasonIssuerMismatch, check: CheckIssuer, says: "https://evil.example",

@@ -57,32 +57,3 @@ func TestTheIdentityProviderRotatesItsKey(t *testing.T) {
 	// The service provider still has the metadata with both keys: it needs no second look to accept the new one.
 	r.signIn(appURL+"/after", "alice@acme.example", "alice").WaitText("Hello Alice Adams")
 }
-
-func TestSigningOutSignsOutAtTheIdentityProvider(t *testing.T) {
-	r := newRig(t, options{})
-	tab := r.signIn(appURL+"/", "alice@acme.example", "alice")
-	tab.WaitText("Hello Alice Adams")
-	tab.Press("#signout")
-	tab.WaitText("Sign out?")
-	tab.Press("form[action='/signout'] button")
-	tab.WaitURL(ssoURL)
-	tab.WaitText("signed out")
-
-	// The IdP's own session is over: signing in again asks for the password.
-	tab.Open(appURL + "/again")
-	tab.WaitURL(ssoURL + "/signin")
-	if tab.Has("#email") {
-		tab.Type("#email", "alice@acme.example")
-	}
-	tab.Press("form button")
-	tab.WaitFor("#username")
-}
-
-func TestTheIdentityProviderSignsPeopleOut(t *testing.T) {
-	r := newRig(t, options{})
-	tab := r.signIn(appURL+"/", "alice@acme.example", "alice")
-	tab.WaitText("Hello Alice Adams")
-	stolen := r.cookies(tab)
-	tab.NewTab().Open("https://" + idpHost + "/simplesaml/saml2/idp/SingleLogoutService.php?ReturnTo=https%3A%2F%2F" + idpHost + "%2Fsimplesaml%2F")
-	r.eventually("the session to end", func() bool { return r.get(appURL+"/api", stolen).status == http.StatusUnauthorized })
-}

@@ -65,6 +65,8 @@ type options struct {
 	peer func(t *testing.T, baseURL string) peer
 	// remote changes what SimpleSAMLphp knows of the service provider.
 	remote func(*simplesamlphp.SP)
+	// metadata changes what the service provider is told of the IdP.
+	metadata func(string) string
 	// nginx changes the printed configuration.
 	nginx func(files map[string]string)
 }
@@ -144,6 +146,10 @@ func newRig(t *testing.T, o options) *rig {
 func (r *rig) render() {
 	r.t.Helper()
 	manifests := filepath.Join(r.t.TempDir(), "sso.yaml")
+	metadata := string(r.peer.metadata())
+	if r.options.metadata != nil {
+		metadata = r.options.metadata(metadata)
+	}
 	content := fmt.Sprintf(`apiVersion: sso.sallyport.dev/v1alpha1
 kind: ServiceProvider
 metadata: {name: main, namespace: sso}
@@ -171,7 +177,7 @@ apiVersion: sso.sallyport.dev/v1alpha1
 kind: DomainBinding
 metadata: {name: acme-example, namespace: sso}
 spec: {domain: acme.example, identityProviderRef: {name: acme}}
-`, ssoURL, indent(r.options.saml, 4), indent(string(r.peer.metadata()), 8))
+`, ssoURL, indent(r.options.saml, 4), indent(metadata, 8))
 	if err := os.WriteFile(manifests, []byte(content), 0o600); err != nil {
 		r.t.Fatal(err)
 	}

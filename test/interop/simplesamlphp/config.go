@@ -20,6 +20,12 @@ const (
 	EmailNameID      = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 )
 
+// The bindings that it speaks.
+const (
+	RedirectBinding = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+	PostBinding     = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
+)
+
 // User is an account at the IdP. Attributes go into the assertion as they are.
 type User struct {
 	Name, Password string
@@ -43,6 +49,8 @@ func Users() []User {
 // SP is a service provider that the IdP trusts.
 type SP struct {
 	EntityID, ACSURL, SLOURL string
+	// SLOBinding is how logout messages go to SLOURL; empty for the Redirect binding.
+	SLOBinding string
 	// Certificates are base64 DER, as in metadata, without line breaks. With them the IdP checks signatures of requests.
 	Certificates []string
 	NameIDFormat string
@@ -128,10 +136,8 @@ func (c Config) hosted() string {
 		"auth":                  "accounts",
 		"sign.logout":           true,
 		"saml20.sign.assertion": true,
-		"SingleSignOnServiceBinding": []string{
-			"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect", "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"},
-		"SingleLogoutServiceBinding": []string{
-			"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect", "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"},
+		"SingleSignOnServiceBinding": []string{RedirectBinding, PostBinding},
+		"SingleLogoutServiceBinding": []string{RedirectBinding, PostBinding},
 		"authproc": map[string]any{
 			"1": map[string]any{"class": "saml:AttributeNameID", "attribute": "uid", "Format": PersistentNameID},
 			"2": map[string]any{"class": "saml:AttributeNameID", "attribute": "email", "Format": EmailNameID},
@@ -158,7 +164,11 @@ func (c Config) remotes() string {
 			entry["NameIDFormat"] = PersistentNameID
 		}
 		if sp.SLOURL != "" {
-			entry["SingleLogoutService"] = sp.SLOURL
+			binding := sp.SLOBinding
+			if binding == "" {
+				binding = RedirectBinding
+			}
+			entry["SingleLogoutService"] = []any{map[string]any{"Binding": binding, "Location": sp.SLOURL}}
 		}
 		if len(sp.Certificates) > 0 {
 			var keys []any

@@ -88,7 +88,7 @@ func (i *IdP) Metadata() []byte {
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil || response.StatusCode != http.StatusOK {
-		i.t.Fatalf("metadata: %s %v\n%s\n%s", response.Status, err, body, i.log())
+		i.t.Fatalf("metadata: %s %v\n%s\n%s", response.Status, err, body, i.Log())
 	}
 	return body
 }
@@ -137,7 +137,7 @@ func (i *IdP) run() {
 		_ = i.process.Process.Kill()
 		<-exited
 		if i.t.Failed() {
-			i.t.Logf("SimpleSAMLphp's log:\n%s", i.log())
+			i.t.Logf("SimpleSAMLphp's log:\n%s", i.Log())
 		}
 	})
 	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
@@ -158,7 +158,8 @@ func Arguments(address, documentRoot string) []string {
 	return []string{"-d", "display_errors=0", "-d", "log_errors=0", "-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-S", address, "-t", documentRoot}
 }
 
-func (i *IdP) log() string {
+// Log is the end of what the IdP wrote to its own log.
+func (i *IdP) Log() string {
 	content, err := os.ReadFile(filepath.Join(i.dir, "run", "simplesamlphp.log"))
 	if err != nil {
 		return fmt.Sprintf("(%v)", err)
