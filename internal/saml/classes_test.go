@@ -155,10 +155,11 @@ func also(notes string, by []held) string {
 		}
 		names = append(names, name)
 	}
-	if notes != "" {
-		names = append([]string{notes}, names...)
+	tests := strings.Join(names, ", ")
+	if notes != "" && tests != "" {
+		return notes + ": " + tests
 	}
-	return strings.Join(names, ", ")
+	return notes + tests
 }
 
 // TestLibrariesBelow: the libraries are those without the known faults, and the way from a message to a decision goes through none of

@@ -130,12 +130,12 @@ func (c Config) accounts() string {
 
 func (c Config) hosted() string {
 	entry := map[string]any{
-		"host":                  "__DEFAULT__",
-		"privatekey":            "idp.key",
-		"certificate":           "idp.crt",
-		"auth":                  "accounts",
-		"sign.logout":           true,
-		"saml20.sign.assertion": true,
+		"host":                       "__DEFAULT__",
+		"privatekey":                 "idp.key",
+		"certificate":                "idp.crt",
+		"auth":                       "accounts",
+		"sign.logout":                true,
+		"saml20.sign.assertion":      true,
 		"SingleSignOnServiceBinding": []string{RedirectBinding, PostBinding},
 		"SingleLogoutServiceBinding": []string{RedirectBinding, PostBinding},
 		"authproc": map[string]any{
