@@ -43,7 +43,7 @@ type Reconciler struct {
 	Live   client.Reader
 	Events events.EventRecorder
 	Audit  audit.Writer
-	Clock  clock.Clock
+	Clock  clock.WithDelayedExecution
 	// Pods says where the management API of a pod is.
 	Pods AddressOf
 	// Fetcher gets metadata from URLs.
@@ -56,6 +56,7 @@ type Reconciler struct {
 
 	wake      chan event.GenericEvent
 	memory    memories
+	alarms    *alarms
 	acks      *acknowledgements
 	removals  *removals
 	refusals  *refusals
@@ -89,6 +90,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	// Whatever failed, what is being deleted and held by nothing must be able to go.
 	err = errors.Join(err, r.release(ctx, s))
+	r.alarms.set(request.NamespacedName, s.alarm)
 	if err != nil {
 		return reconcile.Result{}, err
 	}

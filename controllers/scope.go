@@ -55,6 +55,7 @@ type scope struct {
 
 	mutex        sync.Mutex
 	requeueAfter time.Duration
+	alarm        time.Time
 	cosmetic     int
 }
 
@@ -69,8 +70,10 @@ func (s *scope) later(d time.Duration) {
 
 // laterAt asks for another pass at a time; the zero time asks for nothing.
 func (s *scope) laterAt(at time.Time) {
-	if !at.IsZero() {
-		s.later(at.Sub(s.now) + time.Millisecond)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if !at.IsZero() && (s.alarm.IsZero() || at.Before(s.alarm)) {
+		s.alarm = at
 	}
 }
 

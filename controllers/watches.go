@@ -71,6 +71,7 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 		return err
 	}
 	r.wake = make(chan event.GenericEvent, 1024)
+	r.alarms = newAlarms(r.Clock, r.notify)
 	r.acks = newAcknowledgements(r.Pods, r.notify, r.Clock)
 	r.removals = newRemovals(r.Pods, r.notify, r.Clock)
 	r.refusals = newRefusals(r.Pods, r.Client, r.memory.ownerOf, r.Clock)

@@ -31,6 +31,9 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 )
 
+// patience is how long is waited for what should take a second: a machine may have other things to do.
+const patience = time.Minute
+
 // namespace makes a namespace of its own for a test.
 func namespace(t testing.TB) string {
 	t.Helper()
@@ -76,9 +79,9 @@ func exists(t testing.TB, object client.Object) bool {
 // eventually waits until what holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }
@@ -117,7 +120,7 @@ func domainBinding(ns, name, domain, idp string) *v1alpha1.DomainBinding {
 func await[T client.Object](t testing.TB, object T, conditionType string, want metav1.ConditionStatus, reason string) string {
 	t.Helper()
 	var last []metav1.Condition
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
 			t.Fatalf("reading %s: %v", object.GetName(), err)
 		}

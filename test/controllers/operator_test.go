@@ -34,10 +34,12 @@ type operator struct {
 	t     testing.TB
 	ns    string
 	home  string
-	clock clock.Clock
+	clock clock.WithDelayedExecution
 	dns   controllers.LookUpTXT
 	audit *auditLog
 	wire  *wire
+	// fetcher is how metadata is fetched.
+	fetcher trust.FetcherOptions
 
 	cancel context.CancelFunc
 	done   chan error
@@ -46,13 +48,15 @@ type operator struct {
 // option shapes an operator before it starts.
 type option func(*operator)
 
-func withClock(c clock.Clock) option              { return func(o *operator) { o.clock = c } }
-func withDNS(lookUp controllers.LookUpTXT) option { return func(o *operator) { o.dns = lookUp } }
+func withClock(c clock.WithDelayedExecution) option { return func(o *operator) { o.clock = c } }
+func withFetcher(f trust.FetcherOptions) option     { return func(o *operator) { o.fetcher = f } }
+func withDNS(lookUp controllers.LookUpTXT) option   { return func(o *operator) { o.dns = lookUp } }
 
 // newOperator starts an operator for the namespace and stops it with the test.
 func newOperator(t testing.TB, ns string, options ...option) *operator {
 	t.Helper()
-	o := &operator{t: t, ns: ns, home: namespace(t), clock: clock.RealClock{}, audit: &auditLog{}, wire: &wire{}}
+	o := &operator{t: t, ns: ns, home: namespace(t), clock: clock.RealClock{}, audit: &auditLog{}, wire: &wire{},
+		fetcher: trust.FetcherOptions{AllowLoopback: true, Timeout: 2 * time.Second}}
 	for _, option := range options {
 		option(o)
 	}
@@ -73,7 +77,7 @@ func (o *operator) start() {
 	reconciler := &controllers.Reconciler{
 		Client: manager.GetClient(), Live: manager.GetAPIReader(), Events: manager.GetEventRecorder("sallyport-operator"), Audit: o.audit,
 		Clock: o.clock, Pods: addressOf, LookUpTXT: o.dns, MakeKey: spareKey,
-		Fetcher: trust.NewFetcher(trust.FetcherOptions{AllowLoopback: true, Timeout: 2 * time.Second}),
+		Fetcher: trust.NewFetcher(o.fetcher),
 		Options: controllers.Options{Image: "sallyport.dev/sallyport:test", Namespace: o.home},
 	}
 	if err := reconciler.SetUp(manager); err != nil {
