@@ -3,6 +3,7 @@ package controllers
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func (r *Reconciler) identityProvider(s *scope, idp *v1alpha1.IdentityProvider, 
 		conditionsBefore: idp.Status.Conditions, conditionsAfter: status.Conditions,
 		// The admission policy reads the names of the bindings: they are there before a binding is Ready.
 		urgent: !reflect.DeepEqual(idp.Status.Domains, status.Domains),
-		news:   append(metadataNews(idp, &idp.Status, &status), keyNews(idp, idp.Status.ServiceProvider, status.ServiceProvider)...),
+		news:   slices.Concat(metadataNews(idp, &idp.Status, &status), keyNews(idp, idp.Status.ServiceProvider, status.ServiceProvider), expiryNews(idp, &idp.Status, &status)),
 		intent: func() intent {
 			ac := apply.IdentityProvider(idp.Name, idp.Namespace).WithUID(idp.UID).WithStatus(convert[apply.IdentityProviderStatusApplyConfiguration](status))
 			return intent{ac, ac.ObjectMetaApplyConfiguration}
@@ -38,7 +39,7 @@ func (r *Reconciler) identityProviderStatus(s *scope, idp *v1alpha1.IdentityProv
 	if state := s.trust[idp.Name]; state != nil {
 		c.set(state.fresh.Type, state.fresh.Status, state.fresh.Reason, "%s", state.fresh.Message)
 		trustStatus(&status, state)
-		s.certificatesValid(&c, &status)
+		s.certificatesValid(&c, idp, &status)
 	} else {
 		c.set(v1alpha1.ConditionMetadataFresh, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "There has to be a ServiceProvider first.")
 		c.set(v1alpha1.ConditionCertificatesValid, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "There has to be a ServiceProvider first.")

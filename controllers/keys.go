@@ -33,13 +33,16 @@ func (r *Reconciler) keys(ctx context.Context, s *scope, idp *v1alpha1.IdentityP
 	if known.keysProblem != "" {
 		return nil, blocked(v1alpha1.ReasonInvalidCertificate, time.Minute, "%s", known.keysProblem)
 	}
+	if problem := known.examined.pairProblem; problem != nil {
+		return nil, blocked(problem.reason, time.Minute, "%s", problem.message)
+	}
 	set := known.keys
 	if served, ok := s.memory.served.connection(idp); ok {
 		if marked, news := set.MarkServed(served.Keys, s.now); news {
 			set = marked
 		}
 	}
-	plan := trust.PlanKeys(set, policyOf(idp), trust.KeyWish{Rotation: idp.Annotations[v1alpha1.AnnotationRotateKeys]}, s.now)
+	plan := trust.PlanKeys(set, policyOf(idp), trust.KeyWish{Rotation: idp.Annotations[v1alpha1.AnnotationRotateKeys], Provided: known.examined.pair}, s.now)
 	next, err := plan.Apply(func() (snapshot.SPKey, error) {
 		key := r.keyPool.take()
 		if key == nil {
@@ -66,6 +69,27 @@ func (r *Reconciler) keys(ctx context.Context, s *scope, idp *v1alpha1.IdentityP
 		s.laterAt(plan.Next)
 	}
 	return next.SPKeys(), nil
+}
+
+// examinePair reads the key pair that the user has brought.
+func (r *Reconciler) examinePair(ctx context.Context, idp *v1alpha1.IdentityProvider, x *examined) error {
+	if idp.Spec.SAML.Keys.SecretRef == nil {
+		return nil
+	}
+	certificate, err := r.read(ctx, idp.Namespace, pairReference(idp, corev1.TLSCertKey))
+	if err != nil {
+		return err
+	}
+	key, err := r.read(ctx, idp.Namespace, pairReference(idp, corev1.TLSPrivateKeyKey))
+	if err != nil {
+		return err
+	}
+	pair, err := trust.ParseKeyPair(certificate, key)
+	if err != nil {
+		return invalidField(v1alpha1.ReasonInvalidCertificate, pairField, "Secret %s %v.", idp.Spec.SAML.Keys.SecretRef.Name, err)
+	}
+	x.pair = &pair
+	return nil
 }
 
 func policyOf(idp *v1alpha1.IdentityProvider) trust.KeyPolicy {

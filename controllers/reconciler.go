@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -53,10 +54,13 @@ type Reconciler struct {
 	// MakeKey makes an RSA key for a connection. Nil: trust.NewRSAKey.
 	MakeKey func() (*rsa.PrivateKey, error)
 	Options Options
+	// Metrics is where gauges are registered. Nil: nowhere.
+	Metrics prometheus.Registerer
 
 	wake      chan event.GenericEvent
 	memory    memories
 	alarms    *alarms
+	gauges    *gauges
 	acks      *acknowledgements
 	removals  *removals
 	refusals  *refusals

@@ -14,7 +14,10 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 )
 
-const metadataField = "spec.saml.metadata"
+const (
+	metadataField = "spec.saml.metadata"
+	pairField     = "spec.saml.keys.secretRef"
+)
 
 // fieldError names the field of the spec that has to be changed, or whose reference has to be mended.
 type fieldError struct {
@@ -74,11 +77,19 @@ func signatureReference(source v1alpha1.MetadataSource) *reference {
 	return toSecret(metadataField+".signatureCertificate", source.SignatureCertificate.SecretRef, v1alpha1.DefaultCertificateKey)
 }
 
+// pairReference is one half of the key pair that the user has brought, nil when keys are made.
+func pairReference(idp *v1alpha1.IdentityProvider, half string) *reference {
+	if ref := idp.Spec.SAML.Keys.SecretRef; ref != nil {
+		return &reference{pairField, "Secret", string(ref.Name), half}
+	}
+	return nil
+}
+
 // referencesOf are all of an IdentityProvider: a change of any of them asks for another pass.
 func referencesOf(idp *v1alpha1.IdentityProvider) []reference {
 	var all []reference
 	source := idp.Spec.SAML.Metadata
-	for _, ref := range []*reference{contentReference(source), caReference(source), signatureReference(source)} {
+	for _, ref := range []*reference{contentReference(source), caReference(source), signatureReference(source), pairReference(idp, corev1.TLSCertKey)} {
 		if ref != nil {
 			all = append(all, *ref)
 		}

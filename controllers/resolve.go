@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
+	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
@@ -43,6 +44,9 @@ type examined struct {
 	metadata *trust.Metadata
 	// fetch is how metadata is got from a URL.
 	fetch trust.Spec
+	// pair is the key pair that the user has brought, nil when keys are made; pairProblem is why it cannot be had.
+	pair        *snapshot.SPKey
+	pairProblem *fieldError
 }
 
 // resolve finds out what is trusted of every IdentityProvider, and that each has keys of ours. Nothing here waits for another server than
@@ -81,6 +85,9 @@ func (r *Reconciler) resolveOne(ctx context.Context, s *scope, idp *v1alpha1.Ide
 		x := &examined{basis: basis, at: s.now}
 		err := r.examine(ctx, idp, x)
 		if err != nil && !errors.As(err, &x.problem) {
+			return nil, err
+		}
+		if err := r.examinePair(ctx, idp, x); err != nil && !errors.As(err, &x.pairProblem) {
 			return nil, err
 		}
 		known.examined = x

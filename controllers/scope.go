@@ -50,6 +50,9 @@ type scope struct {
 	// undo: the IdentityProviders of which the service provider has undone everything, or is doing it when there is no ServiceProvider any more
 	undone, undoing map[types.UID]bool
 
+	// statuses: the certificates that somebody has to replace one day
+	expiring []expiring
+
 	// blocked is why a step could not be done, when a person has to mend that.
 	blocked *blockedError
 

@@ -79,6 +79,7 @@ func (r *Reconciler) writeIdentityProviders(ctx context.Context, s *scope) error
 		}
 		r.write(group, writers, s, r.identityProvider(s, idp, f))
 	}
+	r.gauges.set(s.key, s.expiring)
 	return group.Wait()
 }
 

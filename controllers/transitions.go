@@ -19,6 +19,7 @@ type transition struct {
 // the pass after it was written finds nothing new.
 func (r *Reconciler) transitions(o subject) []news {
 	var all []news
+	noted := map[string]bool{}
 	for _, now := range o.conditionsAfter {
 		before := meta.FindStatusCondition(o.conditionsBefore, now.Type)
 		if before != nil && before.Status == now.Status && before.Reason == now.Reason {
@@ -26,7 +27,9 @@ func (r *Reconciler) transitions(o subject) []news {
 		}
 		t := transition{o, before, now}
 		n := news{key: key(o.object, o.object.GetResourceVersion(), now.Type, string(now.Status), now.Reason), kind: o.kind, about: o.object}
-		if t.worthAnEvent() {
+		// Two conditions that say the same are one Event.
+		if t.worthAnEvent() && !noted[now.Message] {
+			noted[now.Message] = true
 			n.event = &eventNote{warning: t.warning(), reason: now.Reason, action: actions[now.Type], note: now.Message}
 		}
 		if recordType, ok := t.recordType(); ok {
@@ -45,6 +48,8 @@ func (t transition) worthAnEvent() bool {
 		return false
 	}
 	switch t.to.Reason {
+	case v1alpha1.ReasonExpiringWithin90Days, v1alpha1.ReasonExpiringWithin30Days, v1alpha1.ReasonExpiringWithin7Days, v1alpha1.ReasonExpired:
+		return false // each certificate tells of its own
 	case v1alpha1.ReasonDependent, v1alpha1.ReasonWaitingForPods, v1alpha1.ReasonNoReadyPods, v1alpha1.ReasonNotRefreshed, v1alpha1.ReasonNotRequired,
 		v1alpha1.ReasonNoExamples, v1alpha1.ReasonTerminating, v1alpha1.ReasonDeletionBlocked:
 		return false
@@ -56,7 +61,7 @@ func (t transition) worthAnEvent() bool {
 
 func (t transition) warning() bool {
 	switch t.to.Reason {
-	case v1alpha1.ReasonExpiringWithin90Days, v1alpha1.ReasonExpiringWithin30Days, v1alpha1.ReasonExpiringWithin7Days, v1alpha1.ReasonMetadataExpiring:
+	case v1alpha1.ReasonMetadataExpiring:
 		return true
 	}
 	return t.to.Status != metav1.ConditionTrue || t.to.Type == v1alpha1.ConditionDeletionBlocked
@@ -89,8 +94,6 @@ func (t transition) recordType() (audit.Type, bool) {
 		}
 	case v1alpha1.ConditionMetadataFresh:
 		return t.freshness()
-	case v1alpha1.ConditionCertificatesValid:
-		return audit.TypeSAMLIdPCertificateExpiring, isFalse || isTrue && t.to.Reason != v1alpha1.ReasonValid
 	case v1alpha1.ConditionDeletionBlocked:
 		return audit.TypeSAMLIdPDeletionBlocked, isTrue
 	case v1alpha1.ConditionExamplesPassed:

@@ -31,7 +31,7 @@ func metadataNews(idp *v1alpha1.IdentityProvider, before, after *v1alpha1.Identi
 	changed := details{Before: map[string]string{}, After: map[string]string{}}
 	note := "The IdP changed"
 	for _, field := range []struct{ name, before, after string }{
-		{"entityID", before.EntityID, after.EntityID}, {"ssoURL", before.SSOURL, after.SSOURL}, {"sloURL", before.SLOURL, after.SLOURL},
+		{"entityID", before.EntityID, after.EntityID}, {"ssoURL", before.SSOURL, after.SSOURL}, {"ssoBinding", string(before.SSOBinding), string(after.SSOBinding)}, {"sloURL", before.SLOURL, after.SLOURL},
 	} {
 		if field.before != field.after {
 			changed.Updated = append(changed.Updated, field.name)
@@ -90,7 +90,7 @@ func keyNews(idp *v1alpha1.IdentityProvider, before, after *v1alpha1.ConnectionE
 		delete(was, c.SHA256)
 		switch {
 		case !known && first:
-			add(audit.TypeSAMLIdPSPCertificateCreated, c, "KeyCreated", "Our certificate %s (until %s) was made for this connection.")
+			add(audit.TypeSAMLIdPSPCertificateCreated, c, "KeyCreated", "Our first certificate %s (until %s) signs for this connection.")
 		case !known && c.Phase == v1alpha1.KeyPhaseNext:
 			add(audit.TypeSAMLIdPSPCertificatePublished, c, "KeyPublished", "Our next certificate %s (until %s) is in the SP metadata now: register it at the IdP before it signs.")
 		case c.Phase == v1alpha1.KeyPhaseCurrent && (!known || old.Phase != c.Phase):

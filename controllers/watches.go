@@ -71,7 +71,12 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 		return err
 	}
 	r.wake = make(chan event.GenericEvent, 1024)
-	r.alarms = newAlarms(r.Clock, r.notify)
+	r.alarms, r.gauges = newAlarms(r.Clock, r.notify), newGauges()
+	if r.Metrics != nil {
+		if err := r.Metrics.Register(r.gauges); err != nil {
+			return err
+		}
+	}
 	r.acks = newAcknowledgements(r.Pods, r.notify, r.Clock)
 	r.removals = newRemovals(r.Pods, r.notify, r.Clock)
 	r.refusals = newRefusals(r.Pods, r.Client, r.memory.ownerOf, r.Clock)

@@ -287,7 +287,12 @@ type LogoutSettings struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.rotationWindow) || !has(self.certificateLifetime) || duration(self.rotationWindow) < duration(self.certificateLifetime) || !self.rotationWindow.matches('^([0-9]{1,6}[hms]){1,3}$') || !self.certificateLifetime.matches('^([0-9]{1,6}[hms]){1,3}$')",message="rotationWindow must be shorter than certificateLifetime"
 // +kubebuilder:validation:XValidation:rule="!has(self.rotationWindow) || !has(self.overlap) || duration(self.overlap) <= duration(self.rotationWindow) || !self.overlap.matches('^([0-9]{1,6}[hms]){1,3}$') || !self.rotationWindow.matches('^([0-9]{1,6}[hms]){1,3}$')",message="overlap must not be longer than rotationWindow: the next certificate must sign before the current one expires"
 type KeySettings struct {
-	// certificateLifetime of a new certificate. Between 24h and 87600h.
+	// secretRef names a Secret of type kubernetes.io/tls with a key pair of your own: RSA of 2048 bits or more, or ECDSA, which signs and cannot decrypt.
+	// A new pair in it goes through the same phases as a generated one. Left out: RSA-3072 key pairs are generated and replaced in time.
+	// +optional
+	SecretRef *KeyPairReference `json:"secretRef,omitempty"`
+
+	// certificateLifetime of a new generated certificate. Between 24h and 87600h.
 	// +optional
 	// +default="26280h"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('24h') && duration(self) <= duration('87600h')",message="certificateLifetime must be between 24h and 87600h (10 years), in hours"
@@ -304,4 +309,11 @@ type KeySettings struct {
 	// +default="720h"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="overlap must be between 1h and 8760h: write hours, minutes and seconds, such as 12h or 1h30m"
 	Overlap Duration `json:"overlap,omitempty"`
+}
+
+// KeyPairReference names a Secret with tls.crt and tls.key in the same namespace.
+type KeyPairReference struct {
+	// name is the name of the Secret.
+	// +required
+	Name ObjectName `json:"name,omitempty"`
 }

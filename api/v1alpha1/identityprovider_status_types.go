@@ -93,7 +93,23 @@ type IdentityProviderCertificate struct {
 	// use is what the metadata allows its key for.
 	// +optional
 	Use CertificateUse `json:"use,omitempty"`
+
+	// expiry is how near notAfter is, as long as nothing has replaced the certificate. Left out: more than 90 days, or it is replaced.
+	// +optional
+	Expiry CertificateExpiry `json:"expiry,omitempty"`
 }
+
+// CertificateExpiry is the last threshold that a certificate has passed on the way to its end.
+//
+// +kubebuilder:validation:Enum=Within90Days;Within30Days;Within7Days;Expired
+type CertificateExpiry string
+
+const (
+	CertificateExpiryWithin90Days CertificateExpiry = "Within90Days"
+	CertificateExpiryWithin30Days CertificateExpiry = "Within30Days"
+	CertificateExpiryWithin7Days  CertificateExpiry = "Within7Days"
+	CertificateExpiryExpired      CertificateExpiry = "Expired"
+)
 
 // CertificateUse is what a key in metadata is for; a key without use is for both (saml-metadata 2.4.1.1).
 //
@@ -156,6 +172,10 @@ type ConnectionCertificate struct {
 	// phase is where the key is in its life.
 	// +optional
 	Phase KeyPhase `json:"phase,omitempty"`
+
+	// expiry is how near notAfter is, as long as nothing has replaced the certificate. Left out: more than 90 days, or it is replaced.
+	// +optional
+	Expiry CertificateExpiry `json:"expiry,omitempty"`
 }
 
 // KeyPhase is where one of our own keys is in its life.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
@@ -114,6 +115,7 @@ func run(f flags) error {
 		Pods:      controllers.ManagementAddress,
 		Fetcher:   trust.NewFetcher(trust.FetcherOptions{AllowPrivate: f.allowPrivate, AllowLoopback: f.allowLoopback, UserAgent: "sallyport/" + version.Version}),
 		LookUpTXT: lookUp,
+		Metrics:   metrics.Registry,
 		Options:   controllers.Options{Image: f.image, Namespace: f.namespace},
 	}
 	if err := reconciler.SetUp(manager); err != nil {

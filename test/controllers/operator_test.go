@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -31,13 +32,14 @@ import (
 
 // operator is one running operator, of one namespace, with a namespace of its own beside it.
 type operator struct {
-	t     testing.TB
-	ns    string
-	home  string
-	clock clock.WithDelayedExecution
-	dns   controllers.LookUpTXT
-	audit *auditLog
-	wire  *wire
+	t       testing.TB
+	ns      string
+	home    string
+	clock   clock.WithDelayedExecution
+	dns     controllers.LookUpTXT
+	audit   *auditLog
+	wire    *wire
+	metrics *prometheus.Registry
 	// fetcher is how metadata is fetched.
 	fetcher trust.FetcherOptions
 
@@ -67,6 +69,7 @@ func newOperator(t testing.TB, ns string, options ...option) *operator {
 
 func (o *operator) start() {
 	o.t.Helper()
+	o.metrics = prometheus.NewRegistry()
 	connection := rest.CopyConfig(apiServer)
 	connection.Wrap(o.wire.wrap)
 	manager, err := ctrl.NewManager(connection, ctrl.Options{Scheme: objects, Metrics: metricsserver.Options{BindAddress: "0"},
@@ -76,7 +79,7 @@ func (o *operator) start() {
 	}
 	reconciler := &controllers.Reconciler{
 		Client: manager.GetClient(), Live: manager.GetAPIReader(), Events: manager.GetEventRecorder("sallyport-operator"), Audit: o.audit,
-		Clock: o.clock, Pods: addressOf, LookUpTXT: o.dns, MakeKey: spareKey,
+		Clock: o.clock, Pods: addressOf, Metrics: o.metrics, LookUpTXT: o.dns, MakeKey: spareKey,
 		Fetcher: trust.NewFetcher(o.fetcher),
 		Options: controllers.Options{Image: "sallyport.dev/sallyport:test", Namespace: o.home},
 	}

@@ -196,8 +196,17 @@ func fromServer(ns, name string, server *httptest.Server) (*v1alpha1.IdentityPro
 
 func refresh(t *testing.T, idp *v1alpha1.IdentityProvider, value string) {
 	t.Helper()
-	idp.Annotations = map[string]string{v1alpha1.AnnotationRefresh: value}
-	update(t, idp)
+	annotate(t, idp, v1alpha1.AnnotationRefresh, value)
+}
+
+// annotate does what `kubectl annotate --overwrite` does.
+func annotate(t *testing.T, idp *v1alpha1.IdentityProvider, name, value string) {
+	t.Helper()
+	before := idp.DeepCopy()
+	metav1.SetMetaDataAnnotation(&idp.ObjectMeta, name, value)
+	if err := k8s.Patch(t.Context(), idp, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestMetadataByURLIsFetchedAndKept(t *testing.T) {

@@ -86,6 +86,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ImagePullSecretApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IngressExposure"):
 		return &apiv1alpha1.IngressExposureApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("KeyPairReference"):
+		return &apiv1alpha1.KeyPairReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("KeySettings"):
 		return &apiv1alpha1.KeySettingsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LogoutSettings"):

@@ -205,6 +205,8 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: dev.sallyport.sallyport.api.v1alpha1.SecretKeyReference
 - name: dev.sallyport.sallyport.api.v1alpha1.CIDR
   scalar: string
+- name: dev.sallyport.sallyport.api.v1alpha1.CertificateExpiry
+  scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.CertificateUse
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.ConfigMapKeyReference
@@ -219,6 +221,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: dev.sallyport.sallyport.api.v1alpha1.ConnectionCertificate
   map:
     fields:
+    - name: expiry
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.CertificateExpiry
     - name: notAfter
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -516,6 +521,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: dev.sallyport.sallyport.api.v1alpha1.IdentityProviderCertificate
   map:
     fields:
+    - name: expiry
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.CertificateExpiry
     - name: notAfter
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -648,6 +656,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: tlsSecretName
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.ObjectName
+- name: dev.sallyport.sallyport.api.v1alpha1.KeyPairReference
+  map:
+    fields:
+    - name: name
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.ObjectName
 - name: dev.sallyport.sallyport.api.v1alpha1.KeyPhase
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.KeySettings
@@ -665,6 +679,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.Duration
       default: 2160h
+    - name: secretRef
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.KeyPairReference
 - name: dev.sallyport.sallyport.api.v1alpha1.LogoutSettings
   map:
     fields:

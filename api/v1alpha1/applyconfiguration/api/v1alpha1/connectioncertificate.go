@@ -18,6 +18,8 @@ type ConnectionCertificateApplyConfiguration struct {
 	NotAfter *v1.Time `json:"notAfter,omitempty"`
 	// phase is where the key is in its life.
 	Phase *apiv1alpha1.KeyPhase `json:"phase,omitempty"`
+	// expiry is how near notAfter is, as long as nothing has replaced the certificate. Left out: more than 90 days, or it is replaced.
+	Expiry *apiv1alpha1.CertificateExpiry `json:"expiry,omitempty"`
 }
 
 // ConnectionCertificateApplyConfiguration constructs a declarative configuration of the ConnectionCertificate type for use with
@@ -47,5 +49,13 @@ func (b *ConnectionCertificateApplyConfiguration) WithNotAfter(value v1.Time) *C
 // If called multiple times, the Phase field is set to the value of the last call.
 func (b *ConnectionCertificateApplyConfiguration) WithPhase(value apiv1alpha1.KeyPhase) *ConnectionCertificateApplyConfiguration {
 	b.Phase = &value
+	return b
+}
+
+// WithExpiry sets the Expiry field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Expiry field is set to the value of the last call.
+func (b *ConnectionCertificateApplyConfiguration) WithExpiry(value apiv1alpha1.CertificateExpiry) *ConnectionCertificateApplyConfiguration {
+	b.Expiry = &value
 	return b
 }

@@ -22,6 +22,8 @@ type IdentityProviderCertificateApplyConfiguration struct {
 	NotAfter *v1.Time `json:"notAfter,omitempty"`
 	// use is what the metadata allows its key for.
 	Use *apiv1alpha1.CertificateUse `json:"use,omitempty"`
+	// expiry is how near notAfter is, as long as nothing has replaced the certificate. Left out: more than 90 days, or it is replaced.
+	Expiry *apiv1alpha1.CertificateExpiry `json:"expiry,omitempty"`
 }
 
 // IdentityProviderCertificateApplyConfiguration constructs a declarative configuration of the IdentityProviderCertificate type for use with
@@ -67,5 +69,13 @@ func (b *IdentityProviderCertificateApplyConfiguration) WithNotAfter(value v1.Ti
 // If called multiple times, the Use field is set to the value of the last call.
 func (b *IdentityProviderCertificateApplyConfiguration) WithUse(value apiv1alpha1.CertificateUse) *IdentityProviderCertificateApplyConfiguration {
 	b.Use = &value
+	return b
+}
+
+// WithExpiry sets the Expiry field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Expiry field is set to the value of the last call.
+func (b *IdentityProviderCertificateApplyConfiguration) WithExpiry(value apiv1alpha1.CertificateExpiry) *IdentityProviderCertificateApplyConfiguration {
+	b.Expiry = &value
 	return b
 }

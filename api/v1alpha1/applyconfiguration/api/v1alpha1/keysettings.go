@@ -11,7 +11,10 @@ import (
 //
 // KeySettings is the life of a connection's own key pair: Next (published, signs nothing yet), Current, Previous (still decrypts).
 type KeySettingsApplyConfiguration struct {
-	// certificateLifetime of a new certificate. Between 24h and 87600h.
+	// secretRef names a Secret of type kubernetes.io/tls with a key pair of your own: RSA of 2048 bits or more, or ECDSA, which signs and cannot decrypt.
+	// A new pair in it goes through the same phases as a generated one. Left out: RSA-3072 key pairs are generated and replaced in time.
+	SecretRef *KeyPairReferenceApplyConfiguration `json:"secretRef,omitempty"`
+	// certificateLifetime of a new generated certificate. Between 24h and 87600h.
 	CertificateLifetime *apiv1alpha1.Duration `json:"certificateLifetime,omitempty"`
 	// rotationWindow is how long before its expiry a certificate's rotation starts. Between 1h and 26280h.
 	RotationWindow *apiv1alpha1.Duration `json:"rotationWindow,omitempty"`
@@ -23,6 +26,14 @@ type KeySettingsApplyConfiguration struct {
 // apply.
 func KeySettings() *KeySettingsApplyConfiguration {
 	return &KeySettingsApplyConfiguration{}
+}
+
+// WithSecretRef sets the SecretRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SecretRef field is set to the value of the last call.
+func (b *KeySettingsApplyConfiguration) WithSecretRef(value *KeyPairReferenceApplyConfiguration) *KeySettingsApplyConfiguration {
+	b.SecretRef = value
+	return b
 }
 
 // WithCertificateLifetime sets the CertificateLifetime field in the declarative configuration to the given value
