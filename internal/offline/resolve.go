@@ -47,30 +47,36 @@ func invalidField(field, format string, args ...any) error {
 // resolve returns what the compiler wants to know of the IdP, and what could not be looked at.
 func (r Resolver) resolve(ctx context.Context, sp *v1alpha1.ServiceProvider, idp *v1alpha1.IdentityProvider, found *references, previous *snapshot.Connection) (compile.Resolved, []note, error) {
 	var resolved compile.Resolved
-	if r.MakeKeys {
-		keys, err := r.keys(sp, idp, previous)
-		if err != nil {
-			return resolved, nil, err
-		}
-		resolved.Keys = keys
+	var notes []note
+	var err error
+	if ref := idp.Spec.SAML.Keys.SecretRef; ref != nil {
+		resolved.Keys, err = ownPair(string(ref.Name), found)
+	} else if r.MakeKeys {
+		resolved.Keys, err = r.keys(sp, idp, previous)
+	}
+	if missing, ok := errors.AsType[*note](err); ok {
+		notes = append(notes, *missing)
+	} else if sentence, ok := errors.AsType[invalid](err); ok {
+		resolved.Invalid = string(sentence)
+	} else if err != nil {
+		return resolved, nil, err
 	}
 	metadata, err := r.metadata(ctx, idp.Spec.SAML.Metadata, found)
 	if err == nil {
 		resolved.Trust = &metadata.Trust
-		var notes []note
 		for _, warning := range metadata.Warnings {
 			notes = append(notes, note{metadataField, warning})
 		}
 		return resolved, notes, nil
 	}
 	if missing, ok := errors.AsType[*note](err); ok {
-		return resolved, []note{*missing}, nil
+		return resolved, append(notes, *missing), nil
 	}
 	resolved.Reason, resolved.Message = v1alpha1.ReasonTrustFailed, err.Error()
 	if sentence, ok := errors.AsType[invalid](err); ok {
 		resolved.Invalid = string(sentence)
 	}
-	return resolved, nil, nil
+	return resolved, notes, nil
 }
 
 // keys are those of the last time, or a new pair: the IdP knows our certificate, so it must not change from run to run.
@@ -85,6 +91,25 @@ func (r Resolver) keys(sp *v1alpha1.ServiceProvider, idp *v1alpha1.IdentityProvi
 	}
 	key.Phase = snapshot.KeyCurrent
 	return []snapshot.SPKey{key}, nil
+}
+
+// ownPair is the key pair that the user has brought. Nothing was published before, so it signs at once.
+func ownPair(name string, found *references) ([]snapshot.SPKey, error) {
+	const field = "spec.saml.keys.secretRef"
+	var halves [2][]byte
+	for i, half := range []v1alpha1.DataKey{"tls.crt", "tls.key"} {
+		content, err := found.secret(field, v1alpha1.SecretKeyReference{Name: v1alpha1.ObjectName(name), Key: half}, "")
+		if err != nil {
+			return nil, err
+		}
+		halves[i] = content
+	}
+	pair, err := trust.ParseKeyPair(halves[0], halves[1])
+	if err != nil {
+		return nil, invalidField(field, "Secret %s %v", name, err)
+	}
+	pair.Phase = snapshot.KeyCurrent
+	return []snapshot.SPKey{pair}, nil
 }
 
 func (r Resolver) now() time.Time {
