@@ -108,7 +108,7 @@ func TestExpiryIsToldAtEachThresholdOnce(t *testing.T) {
 	idp := valid(t, upstream(t, "okta"), began.Add(-day), end)
 	server.play("okta", answer(string(idp.Metadata())))
 	create(t, server.ca(ns), signInProvider(ns), object, binding)
-	door := newDoor(t, ns)
+	door := newDoor(t, o)
 	await(t, object, "Ready", isTrue, "Serving")
 	await(t, object, "CertificatesValid", isTrue, "Valid")
 	if got := o.ends(t, "okta"); !got["idp"].Equal(end) || got["sp"].IsZero() {
@@ -193,7 +193,7 @@ func TestMetadataIsRefreshedInItsIntervalAndExpires(t *testing.T) {
 	idp := upstream(t, "okta")
 	server.play("okta", answer(string(idp.Metadata())))
 	create(t, server.ca(ns), signInProvider(ns), object, binding)
-	door := newDoor(t, ns)
+	door := newDoor(t, o)
 	await(t, object, "Ready", isTrue, "Serving")
 	await(t, object, "MetadataFresh", isTrue, "Fresh")
 	if n := server.times("okta"); n != 1 {

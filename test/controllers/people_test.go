@@ -10,29 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
-
 	"sallyport.dev/sallyport/api/v1alpha1"
-	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/saml/samltest"
-	"sallyport.dev/sallyport/internal/store"
-	"sallyport.dev/sallyport/internal/web"
-	"sallyport.dev/sallyport/internal/web/source"
 )
 
 const (
@@ -42,71 +29,20 @@ const (
 
 // signInProvider is a ServiceProvider that sends people back to an application.
 func signInProvider(ns string) *v1alpha1.ServiceProvider {
-	sp := serviceProvider(ns)
-	sp.Spec.Session.Cookie.Domain = "example.com"
+	sp := withPeople(ns)
 	sp.Spec.Redirects = &v1alpha1.RedirectSettings{AllowedHosts: []v1alpha1.AllowedHost{"*.example.com"}}
 	return sp
 }
 
-// door is a pod that is the whole service provider: it follows the snapshot Secrets, has a store, and signs people in.
-type door struct{ public *httptest.Server }
+// door is a service provider seen by people whose IdP changes its keys, and by that IdP.
+type door struct{ *serving }
 
-// newDoor makes a pod of the ServiceProvider main that becomes ready with its first snapshot.
-func newDoor(t testing.TB, ns string) *door {
+func newDoor(t testing.TB, o *operator) *door {
 	t.Helper()
-	p := podObject(t, ns, "main")
-	ctx, cancel := context.WithCancel(context.Background())
-	db, err := store.Open(ctx, "sqlite://"+filepath.Join(t.TempDir(), "store.db"), store.Options{AuditWriter: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := web.New(ctx, web.Options{Store: db, TokenFile: tokenFile(t, ns)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	secrets, err := dynamic.NewForConfig(apiServer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		source.NewSecrets(secrets, ns, "main", slog.New(slog.DiscardHandler)).Follow(ctx, server.Apply)
-	})
-	running.Go(func() { _ = server.Run(ctx) })
-	d := &door{public: httptest.NewTLSServer(server.Public())}
-	management := httptest.NewServer(server.Management())
-	t.Cleanup(func() {
-		d.public.Close()
-		management.Close()
-		cancel()
-		running.Wait()
-		_ = db.Close()
-	})
-	addresses.Store(p.UID, strings.TrimPrefix(management.URL, "http://"))
-	eventually(t, "the service provider is ready", func() bool {
-		response, err := http.Get(management.URL + "/readyz")
-		if err != nil {
-			return false
-		}
-		response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
-	p.setReady(t, true)
+	d := &door{newServing(t, o.ns)}
+	// The operator, which waits for what the service provider says, goes first.
+	t.Cleanup(o.stop)
 	return d
-}
-
-// tokenFile is the token of the management API as the pod has it mounted.
-func tokenFile(t testing.TB, ns string) string {
-	t.Helper()
-	var secret corev1.Secret
-	eventually(t, "there is a token", func() bool {
-		return k8s.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: render.ManagementSecretName("main")}, &secret) == nil
-	})
-	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, secret.Data["token"], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }
 
 // signIn is a new browser that signs in through a connection; idp answers for the person. Nil: the person arrived at the application.

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -248,6 +249,12 @@ func told(t testing.TB, object client.Object, reason string) []eventsv1.Event {
 		}
 	}
 	return events
+}
+
+// ofTheOperator are all but those about people who were refused.
+func ofTheOperator(t testing.TB, object client.Object) []eventsv1.Event {
+	t.Helper()
+	return slices.DeleteFunc(told(t, object, ""), func(e eventsv1.Event) bool { return e.Reason == "SignInRejected" })
 }
 
 // awaitEvent waits for the one Event with that reason, and holds its type and what it says.

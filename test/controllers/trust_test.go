@@ -72,7 +72,7 @@ func TestWhateverAMetadataServerDoesPeopleSignIn(t *testing.T) {
 	server := newPlayed(t)
 	o := newOperator(t, ns, withFetcher(trust.FetcherOptions{Proxy: server.through, Timeout: 8 * time.Second}))
 	create(t, server.ca(ns), signInProvider(ns))
-	door := newDoor(t, ns)
+	door := newDoor(t, o)
 	key := upstream(t, "any")
 	for name, bad := range badPlays {
 		at := "https://" + name + ".idp.example"
@@ -142,7 +142,7 @@ func TestARolloverAtTheIdPRunsByItself(t *testing.T) {
 	next := withNewKey(t, old)
 	server.play("roll", tagged(string(old.Metadata())))
 	create(t, server.ca(ns), signInProvider(ns), object, binding)
-	door := newDoor(t, ns)
+	door := newDoor(t, o)
 	await(t, object, "Ready", isTrue, "Serving")
 	door.signsIn(t, "with the old key", "roll", old)
 	if err := door.signIn("roll", "alice@"+domainOf("roll"), next); err == nil {
@@ -152,7 +152,7 @@ func TestARolloverAtTheIdPRunsByItself(t *testing.T) {
 	// Nothing has changed: nothing is said. It was asked all the same.
 	quiet := func(again string) {
 		t.Helper()
-		records, events, asked := o.audit.about("roll"), len(told(t, object, "")), server.times("roll")
+		records, events, asked := o.audit.about("roll"), len(ofTheOperator(t, object)), server.times("roll")
 		fetched := object.Status.Metadata.LastFetched
 		eventually(t, "it is another second", func() bool { return time.Now().Unix() > fetched.Unix() })
 		refresh(t, object, again)
@@ -162,8 +162,8 @@ func TestARolloverAtTheIdPRunsByItself(t *testing.T) {
 		if server.times("roll") != asked+1 {
 			t.Errorf("the server was asked %d times", server.times("roll")-asked)
 		}
-		if r, e := o.audit.about("roll"), len(told(t, object, "")); r != records || e != events {
-			t.Errorf("nothing has changed, and there are %d more records and %d more Events: %+v", r-records, e-events, told(t, object, ""))
+		if r, e := o.audit.about("roll"), len(ofTheOperator(t, object)); r != records || e != events {
+			t.Errorf("nothing has changed, and there are %d more records and %d more Events: %+v", r-records, e-events, ofTheOperator(t, object))
 		}
 		door.signsIn(t, again, "roll", old)
 	}
