@@ -284,8 +284,8 @@ func (l *auditLog) of(recordType audit.Type, name string) []audit.Record {
 	return found
 }
 
-// about counts everything that was recorded about the object.
-func (l *auditLog) about(name string) int {
+// everything counts what was recorded about the object.
+func (l *auditLog) everything(name string) int {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	n := 0

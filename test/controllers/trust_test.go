@@ -152,7 +152,7 @@ func TestARolloverAtTheIdPRunsByItself(t *testing.T) {
 	// Nothing has changed: nothing is said. It was asked all the same.
 	quiet := func(again string) {
 		t.Helper()
-		records, events, asked := o.audit.about("roll"), len(ofTheOperator(t, object)), server.times("roll")
+		records, events, asked := o.audit.everything("roll"), len(ofTheOperator(t, object)), server.times("roll")
 		fetched := object.Status.Metadata.LastFetched
 		eventually(t, "it is another second", func() bool { return time.Now().Unix() > fetched.Unix() })
 		refresh(t, object, again)
@@ -162,7 +162,7 @@ func TestARolloverAtTheIdPRunsByItself(t *testing.T) {
 		if server.times("roll") != asked+1 {
 			t.Errorf("the server was asked %d times", server.times("roll")-asked)
 		}
-		if r, e := o.audit.about("roll"), len(ofTheOperator(t, object)); r != records || e != events {
+		if r, e := o.audit.everything("roll"), len(ofTheOperator(t, object)); r != records || e != events {
 			t.Errorf("nothing has changed, and there are %d more records and %d more Events: %+v", r-records, e-events, ofTheOperator(t, object))
 		}
 		door.signsIn(t, again, "roll", old)
