@@ -82,6 +82,11 @@ type ServiceProviderSpec struct {
 	// +optional
 	Redirects *RedirectSettings `json:"redirects,omitempty"`
 
+	// access says who may enter which host and path. Left out: everybody who is signed in may enter every host that asks; the proxy may still
+	// ask for groups and IdPs.
+	// +optional
+	Access *AccessSettings `json:"access,omitempty"`
+
 	// profileAttributes are the attributes of the canonical profile. Standard names: phoneWork, phoneMobile, displayName, jobTitle,
 	// department, organization, employeeId, streetAddress, city, state, postalCode, country, preferredLanguage, description; any
 	// other name is your own.

@@ -67,6 +67,7 @@ func settingsOf(sp *v1alpha1.ServiceProvider) snapshot.ServiceProvider {
 	if spec.Proxies != nil {
 		settings.TrustedProxies = plain(spec.Proxies.Trusted)
 	}
+	settings.Access = accessOf(spec.Access)
 	for _, a := range spec.ProfileAttributes {
 		settings.ProfileAttributes = append(settings.ProfileAttributes, snapshot.ProfileAttribute{Name: string(a.Name), Mirror: a.Mirror != v1alpha1.StateDisabled})
 	}

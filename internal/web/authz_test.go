@@ -128,6 +128,24 @@ func TestAccessRules(t *testing.T) {
 	if got := in.ask("GET", "/authz/nginx", "X-Original-Url", "https://other.example.com/", "X-Original-Method", "GET"); got.status != 403 {
 		t.Errorf("a host without a rule: %d", got.status)
 	}
+	// The page about it has a reference that finds the record.
+	page := in.ask("GET", "/authz/forward", forwarded("GET", "/", "X-Forwarded-Host", "other.example.com", "Accept", acceptHTML)...)
+	if page.status != 500 {
+		t.Errorf("two hosts: %d", page.status)
+	}
+	other := []string{"X-Forwarded-Method", "GET", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "other.example.com", "X-Forwarded-Uri", "/", "Accept", acceptHTML}
+	page = in.ask("GET", "/authz/forward", other...)
+	if page.status != 403 {
+		t.Fatalf("a page of a host without a rule: %d", page.status)
+	}
+	waitFor(t, "the record of the denial", func() bool {
+		var found string
+		w.api("GET", "/v1/audit?type=user_access_denied&request="+page.reference(t), "", &found)
+		return strings.Contains(found, "alice@acme.example") && strings.Contains(found, "other.example.com")
+	})
+	if page = out.ask("GET", "/authz/forward", other...); page.status != 403 || referencePattern.MatchString(page.body) {
+		t.Errorf("signed out: %d, and a reference that finds nothing", page.status)
+	}
 	// A proxy that does not say what it asks about is answered by nobody.
 	if got := in.ask("GET", "/authz/nginx"); got.status != 500 {
 		t.Errorf("no original: %d", got.status)

@@ -16,6 +16,10 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=sso.sallyport.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessRule"):
+		return &apiv1alpha1.AccessRuleApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessSettings"):
+		return &apiv1alpha1.AccessSettingsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AdvertisedAttribute"):
 		return &apiv1alpha1.AdvertisedAttributeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AttributeMapping"):

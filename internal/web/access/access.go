@@ -21,8 +21,10 @@ type Access struct {
 
 // Rule is one rule.
 type Rule struct {
+	// Index is its place in the section, from 0.
+	Index                 int
 	hosts, paths, methods []string
-	// Public lets everybody pass, SignedIn everybody who is signed in; with neither, one of the lists must fit.
+	// Public lets everybody pass, SignedIn everybody who is signed in; with neither, the lists decide.
 	Public, SignedIn                 bool
 	groups, identityProviders, users []string
 }
@@ -35,7 +37,7 @@ func Compile(section *snapshot.Access) (*Access, error) {
 	a := &Access{}
 	for i, r := range section.Rules {
 		compiled := &Rule{
-			hosts: lower(r.Hosts), paths: r.PathPrefixes, methods: r.Methods, Public: r.Allow == "Public", SignedIn: r.Allow == "SignedIn",
+			Index: i, hosts: lower(r.Hosts), paths: r.PathPrefixes, methods: r.Methods, Public: r.Allow == "Public", SignedIn: r.Allow == "SignedIn",
 			groups: r.Groups, identityProviders: r.IdentityProviders, users: lower(r.Users),
 		}
 		if !compiled.Public && !compiled.SignedIn && r.Allow != "Matching" {
@@ -85,10 +87,19 @@ func (r *Rule) matchesHost(full, host string) bool {
 	})
 }
 
-// Admits says whether somebody who is signed in may pass.
+// Admits says whether somebody who is signed in may pass. Where groups or users are named, one of them must fit; where IdPs are named, the person
+// must come from one of them, so that no other IdP can name its people into a group. A rule that names nothing admits nobody.
 func (r *Rule) Admits(groups []string, identityProvider, email string) bool {
-	return r.Public || r.SignedIn || slices.Contains(r.identityProviders, identityProvider) || slices.Contains(r.users, email) ||
-		slices.ContainsFunc(r.groups, func(group string) bool { return slices.Contains(groups, group) })
+	if r.Public || r.SignedIn {
+		return true
+	}
+	if len(r.identityProviders) > 0 && !slices.Contains(r.identityProviders, identityProvider) {
+		return false
+	}
+	if len(r.groups) == 0 && len(r.users) == 0 {
+		return len(r.identityProviders) > 0
+	}
+	return slices.Contains(r.users, email) || slices.ContainsFunc(r.groups, func(group string) bool { return slices.Contains(groups, group) })
 }
 
 // below says whether a path is the prefix or lies under it: /admin covers /admin and /admin/x, not /administrator.

@@ -62,18 +62,41 @@ func TestFirstMatchDecides(t *testing.T) {
 			t.Errorf("%s: %s, want %s", request, got, want)
 		}
 	}
-	admins := a.Match(proxy.Original{Method: "GET", Host: "app.example.com", URI: "/admin"})
-	dev := a.Match(proxy.Original{Method: "GET", Host: "x.dev.example.com", URI: "/"})
-	for name, ok := range map[string]bool{
-		"admin enters":           admins.Admits([]string{"dev", "admins"}, "okta", "bob@acme.example"),
-		"others do not":          !admins.Admits([]string{"dev"}, "okta", "bob@acme.example"),
-		"user by address":        dev.Admits(nil, "entra", "alice@acme.example"),
-		"user by IdP":            dev.Admits(nil, "okta", "bob@acme.example"),
-		"neither":                !dev.Admits([]string{"admins"}, "entra", "bob@acme.example"),
-		"an empty group is none": !admins.Admits([]string{""}, "", ""),
+}
+
+func TestAdmits(t *testing.T) {
+	a, err := Compile(&snapshot.Access{Rules: []snapshot.AccessRule{
+		{Hosts: []string{"groups"}, Allow: "Matching", Groups: []string{"admins"}},
+		{Hosts: []string{"people"}, Allow: "Matching", Groups: []string{"admins"}, Users: []string{"Alice@acme.example"}},
+		{Hosts: []string{"idp"}, Allow: "Matching", IdentityProviders: []string{"okta"}},
+		{Hosts: []string{"both"}, Allow: "Matching", IdentityProviders: []string{"okta"}, Groups: []string{"admins"}, Users: []string{"alice@acme.example"}},
+		{Hosts: []string{"nothing"}, Allow: "Matching"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		host, groups, idp, email string
+		want                     bool
+	}{
+		{"groups", "dev admins", "okta", "bob@acme.example", true},
+		{"groups", "dev", "okta", "bob@acme.example", false},
+		{"groups", "Admins", "okta", "bob@acme.example", false},
+		{"groups", "", "", "", false},
+		{"people", "", "entra", "alice@acme.example", true},
+		{"people", "admins", "entra", "bob@acme.example", true},
+		{"people", "", "entra", "bob@acme.example", false},
+		{"idp", "", "okta", "bob@acme.example", true},
+		{"idp", "admins", "entra", "bob@acme.example", false},
+		{"both", "admins", "okta", "bob@acme.example", true},
+		{"both", "", "okta", "alice@acme.example", true},
+		{"both", "admins", "partner", "mallory@partner.example", false},
+		{"both", "dev", "okta", "bob@acme.example", false},
+		{"nothing", "admins", "okta", "alice@acme.example", false},
 	} {
-		if !ok {
-			t.Error(name)
+		rule := a.Match(proxy.Original{Method: "GET", Host: c.host, URI: "/"})
+		if got := rule.Admits(strings.Fields(c.groups), c.idp, c.email); got != c.want {
+			t.Errorf("%+v: %v", c, got)
 		}
 	}
 }

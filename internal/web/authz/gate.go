@@ -70,11 +70,13 @@ func (g *Gate) decide(s *site.Site, q *question) (verdict, *session.Session) {
 			// Rules decide by host and path: without them nothing can match, and a host that no rule names is denied.
 			return misconfigured, nil
 		}
-		if rule = s.Access.Match(q.original); rule == nil {
-			return forbidden, nil
-		}
+		rule = s.Access.Match(q.original)
 	}
 	current, err := g.env.SignedIn(s, q.cookies)
+	if s.Access != nil && rule == nil {
+		// Signing in would not help. Somebody who is signed in is named in the record of it.
+		return forbidden, current
+	}
 	switch {
 	case err == nil && !current.SecondFactorPending:
 	case rule != nil && rule.Public:

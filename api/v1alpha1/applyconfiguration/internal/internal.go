@@ -23,6 +23,59 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: dev.sallyport.sallyport.api.v1alpha1.AccessMode
+  scalar: string
+- name: dev.sallyport.sallyport.api.v1alpha1.AccessRule
+  map:
+    fields:
+    - name: allow
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.AccessMode
+    - name: groups
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.Group
+          elementRelationship: associative
+    - name: hosts
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.AllowedHost
+          elementRelationship: associative
+    - name: identityProviders
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.ObjectName
+          elementRelationship: associative
+    - name: methods
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.HTTPMethod
+          elementRelationship: associative
+    - name: pathPrefixes
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.PathPrefix
+          elementRelationship: associative
+    - name: users
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.UserAddress
+          elementRelationship: associative
+- name: dev.sallyport.sallyport.api.v1alpha1.AccessSettings
+  map:
+    fields:
+    - name: rules
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.AccessRule
+          elementRelationship: atomic
 - name: dev.sallyport.sallyport.api.v1alpha1.AdvertisedAttribute
   map:
     fields:
@@ -456,6 +509,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.WhenAbsent
       default: Revoke
+- name: dev.sallyport.sallyport.api.v1alpha1.HTTPMethod
+  scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.HTTPRouteExposure
   map:
     fields:
@@ -828,6 +883,8 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.ObjectName
   scalar: string
+- name: dev.sallyport.sallyport.api.v1alpha1.PathPrefix
+  scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.Permission
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.PodSettings
@@ -1088,6 +1145,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: dev.sallyport.sallyport.api.v1alpha1.ServiceProviderSpec
   map:
     fields:
+    - name: access
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.AccessSettings
     - name: audit
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.AuditSettings
@@ -1201,6 +1261,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.SQLiteStore
     elementRelationship: atomic
+- name: dev.sallyport.sallyport.api.v1alpha1.UserAddress
+  scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.VerificationMethod
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.VerificationRecord

@@ -19,6 +19,9 @@ type ServiceProviderSpecApplyConfiguration struct {
 	Session *SessionSettingsApplyConfiguration `json:"session,omitempty"`
 	// redirects says where a sign-in may return to.
 	Redirects *RedirectSettingsApplyConfiguration `json:"redirects,omitempty"`
+	// access says who may enter which host and path. Left out: everybody who is signed in may enter every host that asks; the proxy may still
+	// ask for groups and IdPs.
+	Access *AccessSettingsApplyConfiguration `json:"access,omitempty"`
 	// profileAttributes are the attributes of the canonical profile. Standard names: phoneWork, phoneMobile, displayName, jobTitle,
 	// department, organization, employeeId, streetAddress, city, state, postalCode, country, preferredLanguage, description; any
 	// other name is your own.
@@ -78,6 +81,14 @@ func (b *ServiceProviderSpecApplyConfiguration) WithSession(value *SessionSettin
 // If called multiple times, the Redirects field is set to the value of the last call.
 func (b *ServiceProviderSpecApplyConfiguration) WithRedirects(value *RedirectSettingsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
 	b.Redirects = value
+	return b
+}
+
+// WithAccess sets the Access field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Access field is set to the value of the last call.
+func (b *ServiceProviderSpecApplyConfiguration) WithAccess(value *AccessSettingsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
+	b.Access = value
 	return b
 }
 
