@@ -8,8 +8,12 @@ TEST_PACKAGES := ca-certificates openssl chromium fonts-dejavu-core nginx-light 
 test-deps: ## Install what the tests need (Debian, root), or say what is missing.
 	@hack/apt.sh $(TEST_PACKAGES)
 
+.PHONY: proxies
+proxies: ## Build Caddy and Traefik once; no Debian package brings them.
+	@go run ./hack/proxies/cmd
+
 .PHONY: test
-test: test-deps assets build ## Everything that needs no cluster node: unit, golden, real API server, stores, IdPs, browser, proxies.
+test: test-deps assets proxies build ## Everything that needs no cluster node: unit, golden, real API server, stores, IdPs, browser, proxies.
 	go test -timeout 20m ./...
 
 .PHONY: e2e

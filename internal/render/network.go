@@ -19,7 +19,10 @@ func service(sp *v1alpha1.ServiceProvider) *coreac.ServiceApplyConfiguration {
 		WithSpec(coreac.ServiceSpec().
 			WithType(corev1.ServiceTypeClusterIP).
 			WithSelector(Selector(sp.Name)).
-			WithPorts(coreac.ServicePort().WithName("http").WithPort(80).WithTargetPort(intstr.FromString("http")).WithProtocol(corev1.ProtocolTCP)))
+			WithPorts(
+				coreac.ServicePort().WithName("http").WithPort(80).WithTargetPort(intstr.FromString("http")).WithProtocol(corev1.ProtocolTCP),
+				coreac.ServicePort().WithName("grpc").WithPort(GRPCPort).WithTargetPort(intstr.FromString("grpc")).WithProtocol(corev1.ProtocolTCP).
+					WithAppProtocol("kubernetes.io/h2c")))
 }
 
 // networkPolicy keeps the management port for the operator. Probes come from the node, which a NetworkPolicy does not hold.
@@ -33,7 +36,8 @@ func networkPolicy(in Input) *networkingac.NetworkPolicyApplyConfiguration {
 			WithPodSelector(labelSelector(sp.Name)).
 			WithPolicyTypes(networkingv1.PolicyTypeIngress).
 			WithIngress(
-				networkingac.NetworkPolicyIngressRule().WithPorts(networkingac.NetworkPolicyPort().WithPort(intstr.FromString("http"))),
+				networkingac.NetworkPolicyIngressRule().WithPorts(
+					networkingac.NetworkPolicyPort().WithPort(intstr.FromString("http")), networkingac.NetworkPolicyPort().WithPort(intstr.FromString("grpc"))),
 				networkingac.NetworkPolicyIngressRule().WithPorts(networkingac.NetworkPolicyPort().WithPort(intstr.FromString("management"))).WithFrom(operator)))
 }
 

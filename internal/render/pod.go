@@ -66,6 +66,7 @@ func container(in Input, pods v1alpha1.PodSettings) *coreac.ContainerApplyConfig
 			WithValueFrom(coreac.EnvVarSource().WithFieldRef(coreac.ObjectFieldSelector().WithFieldPath("metadata.name")))).
 		WithPorts(
 			coreac.ContainerPort().WithName("http").WithContainerPort(PublicPort).WithProtocol(corev1.ProtocolTCP),
+			coreac.ContainerPort().WithName("grpc").WithContainerPort(GRPCPort).WithProtocol(corev1.ProtocolTCP),
 			coreac.ContainerPort().WithName("management").WithContainerPort(ManagementPort).WithProtocol(corev1.ProtocolTCP)).
 		WithStartupProbe(probe("/healthz").WithPeriodSeconds(1).WithFailureThreshold(60)).
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(20).WithTimeoutSeconds(5).WithFailureThreshold(3)).

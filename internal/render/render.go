@@ -17,6 +17,8 @@ import (
 const (
 	PublicPort     = 8080
 	ManagementPort = 8081
+	// GRPCPort answers Envoy's ext_authz over gRPC.
+	GRPCPort = 9001
 )
 
 // Labels that every object of a ServiceProvider carries.
@@ -171,6 +173,7 @@ func arguments(sp *v1alpha1.ServiceProvider) []string {
 		"--namespace=" + sp.Namespace,
 		fmt.Sprintf("--listen=:%d", PublicPort),
 		fmt.Sprintf("--management-listen=:%d", ManagementPort),
+		fmt.Sprintf("--grpc-listen=:%d", GRPCPort),
 		"--management-token-file=/management/token",
 	}, storeArguments(sp)...)
 }

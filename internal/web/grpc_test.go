@@ -102,8 +102,9 @@ func TestExtAuthzOverGRPC(t *testing.T) {
 			t.Errorf("%s: location %q", name, location)
 		}
 	}
-	if body := check(checkRequest("GET", "/", map[string]string{"cookie": cookie}, map[string]string{"groups": "ops"})).GetDeniedResponse().Body; !strings.Contains(body, "reference") {
-		t.Error(body)
+	page := check(checkRequest("GET", "/", map[string]string{"cookie": cookie, "accept": acceptHTML}, map[string]string{"groups": "ops"})).GetDeniedResponse()
+	if !referencePattern.MatchString(page.Body) || !strings.Contains(page.Body, "alice@acme.example") {
+		t.Error(page.Body)
 	}
 	// A preflight that may pass carries nobody's identity: the client's own headers go.
 	preflight := checkRequest("OPTIONS", "/", map[string]string{"origin": "https://x.example.com", "access-control-request-method": "PUT"}, map[string]string{"preflight": "allow"})

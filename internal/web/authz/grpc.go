@@ -2,9 +2,11 @@ package authz
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -16,6 +18,7 @@ import (
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/web/proxy"
 	"sallyport.dev/sallyport/internal/web/serve"
+	"sallyport.dev/sallyport/internal/web/site"
 )
 
 // extAuthz answers envoy.service.auth.v3. What the person must be stands in the route's context_extensions, which clients cannot write:
@@ -69,7 +72,7 @@ func (e *extAuthz) Check(_ context.Context, in *authv3.CheckRequest) (out *authv
 		if current != nil {
 			reference = e.gate.denials.record(current, q.original.Host, serve.Client{IP: in.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress(), UserAgent: headers.Get("User-Agent")})
 		}
-		return denied(typev3.StatusCode_Forbidden, nil, forbiddenText(reference)), nil
+		return e.forbidden(s, &q, current, reference), nil
 	case unavailable:
 		return denied(typev3.StatusCode_ServiceUnavailable, []string{"Retry-After", "5"}, ""), nil
 	}
@@ -136,9 +139,6 @@ func denied(code typev3.StatusCode, headers []string, body string) *authv3.Check
 		rpc = codes.Unavailable
 	}
 	answer := &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: code}, Body: body}
-	if body != "" {
-		headers = append(headers, "Content-Type", "text/plain; charset=utf-8")
-	}
 	for i := 0; i < len(headers); i += 2 {
 		answer.Headers = append(answer.Headers, header(headers[i], headers[i+1]))
 	}
@@ -152,10 +152,26 @@ func header(name, value string) *corev3.HeaderValueOption {
 	}
 }
 
-// forbiddenText is short: Envoy's body goes to pages and programs alike.
-func forbiddenText(reference string) string {
-	if reference == "" {
-		return "You have no access here.\n"
+// forbidden is the page with the reference for somebody who looks at it, and the status alone for a call.
+func (e *extAuthz) forbidden(s *site.Site, q *question, current *session.Session, reference string) *authv3.CheckResponse {
+	if q.kind != proxy.Page && q.kind != proxy.PageWithBody {
+		return denied(typev3.StatusCode_Forbidden, nil, "")
 	}
-	return "You have no access here. Ask your administrator and give them this reference: " + reference + "\n"
+	page := captured{header: http.Header{}}
+	e.gate.env.PageElsewhere(&page, s, http.StatusForbidden, NoAccess(s, current, reference))
+	var headers []string
+	for _, name := range slices.Sorted(maps.Keys(page.header)) {
+		headers = append(headers, name, page.header.Get(name))
+	}
+	return denied(typev3.StatusCode_Forbidden, headers, page.body.String())
 }
+
+// captured is an answer that goes into a message instead of onto a connection.
+type captured struct {
+	header http.Header
+	body   strings.Builder
+}
+
+func (c *captured) Header() http.Header         { return c.header }
+func (c *captured) Write(b []byte) (int, error) { return c.body.Write(b) }
+func (c *captured) WriteHeader(int)             {}
