@@ -241,3 +241,8 @@ func tryKubectl(t testing.TB, args ...string) (string, error) {
 	out, err := command.CombinedOutput()
 	return string(out), err
 }
+
+func isReady(t testing.TB, object client.Object) bool {
+	t.Helper()
+	return exists(t, object) && meta.IsStatusConditionTrue(conditionsOf(t, object), "Ready")
+}

@@ -82,7 +82,10 @@ func (p *pod) serve(t testing.TB) {
 	p.stop = cancel
 	go source.NewSecrets(client, p.ns, p.serviceProvider, slog.New(slog.DiscardHandler)).Follow(ctx, p.take)
 	server := httptest.NewServer(http.HandlerFunc(p.answer))
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // the operator waits at some
+		server.Close()
+	})
 	addresses.Store(p.UID, strings.TrimPrefix(server.URL, "http://"))
 }
 
