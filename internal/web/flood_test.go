@@ -1,0 +1,83 @@
+package web_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sallyport.dev/sallyport/internal/saml/samltest"
+)
+
+// TestFloodOfBadResponses floods the assertion consumer service, from 24 connections of one client, with responses that are as expensive
+// as the limits allow and answer a request that really waits. People who sign in meanwhile all arrive.
+func TestFloodOfBadResponses(t *testing.T) {
+	w := newWorld(t)
+	mallory := w.browser()
+	asked := mallory.begin("mallory@acme.example", appURL)
+	form := w.respond(asked, "mallory@acme.example", func(r *samltest.Response) {
+		r.EditSent = func(s string) string { return strings.Replace(s, "<saml:Subject>", strings.Repeat("<a/>", 5800)+"<saml:Subject>", 1) }
+	})
+	flood := func() (*http.Response, error) {
+		r, err := http.NewRequest("POST", spURL+"/saml/okta/acs", strings.NewReader(form.Encode()))
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Forwarded-For", "203.0.113.7")
+		response, err := mallory.Do(r)
+		if err == nil {
+			_, err = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}
+		return response, err
+	}
+	var stop atomic.Bool
+	var refused, busy atomic.Int64
+	var running sync.WaitGroup
+	for range 24 {
+		running.Go(func() {
+			for !stop.Load() {
+				response, err := flood()
+				switch {
+				case err != nil:
+					t.Error(err)
+					return
+				case response.StatusCode == http.StatusForbidden:
+					refused.Add(1)
+				case response.StatusCode == http.StatusServiceUnavailable:
+					busy.Add(1)
+				default:
+					t.Errorf("a bad response got %d", response.StatusCode)
+					return
+				}
+			}
+		})
+	}
+	waitFor(t, "the flood to run", func() bool { return refused.Load() > 24 })
+	var times []time.Duration
+	for range 12 {
+		alice := w.browser()
+		a := alice.begin("alice@acme.example", appURL)
+		good := w.respond(a, "alice@acme.example")
+		started := time.Now()
+		if got := alice.finish(a, good); got.status != http.StatusSeeOther || got.location != appURL {
+			t.Errorf("signing in beside the flood: %d %q", got.status, got.location)
+		}
+		times = append(times, time.Since(started))
+	}
+	stop.Store(true)
+	running.Wait()
+	slices.Sort(times)
+	t.Logf("signing in beside the flood: median %v, worst %v; %d bad responses were refused and %d turned away meanwhile", times[len(times)/2], times[len(times)-1], refused.Load(), busy.Load())
+	quiet := w.browser()
+	a := quiet.begin("alice@acme.example", appURL)
+	if got := quiet.post("/saml/okta/acs", "cross-site", url.Values{"SAMLResponse": {"%%%"}, "RelayState": {a.request.RelayState}}); got.status != http.StatusForbidden {
+		t.Errorf("after the flood: %d", got.status)
+	}
+}
