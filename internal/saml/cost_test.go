@@ -133,6 +133,52 @@ func hostileCosts(t *testing.T, maxMessage int) {
 	}
 }
 
+// TestCostOfHostileLogoutMessages: what an attacker without a key can make of a logout message, in both bindings.
+func TestCostOfHostileLogoutMessages(t *testing.T) {
+	f := newFixture(t)
+	c := f.connection()
+	used := ""
+	for i := range 14 {
+		used += fmt.Sprintf(` n%d:a="1"`, i)
+	}
+	for name, filling := range map[string]string{
+		"elements": strings.Repeat("<a/>", 5900), "namespaces": declared(14, strings.Repeat("<a"+used+"/>", 840)), "attributes": strings.Repeat("<a"+manyAttributes("", 60)+"/>", 195),
+		"text": "<a>" + strings.Repeat("x&gt;", 45000) + "</a>", "session indexes": strings.Repeat("<samlp:SessionIndex>1</samlp:SessionIndex>", 5000),
+	} {
+		fill := func(s string) string { return strings.Replace(s, "</samlp:Logout", filling+"</samlp:Logout", 1) }
+		l := samltest.Logout{Now: t0, ID: "_1", Destination: f.conf.SLOURL, InResponseTo: "_logout1"}
+		for kind, document := range map[string]string{"request": f.idp.LogoutRequest(l), "response": f.idp.LogoutResponse(l)} {
+			signed, err := f.idp.Post(document, l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The query is signed by somebody else: what can be known before its signature is verified is right.
+			query, err := shared().other.Query(fill(document), l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, in := range []Incoming{
+				{Binding: snapshot.BindingPOST, Value: encodeEdit(signed, fill)},
+				{Binding: snapshot.BindingRedirect, RawQuery: query},
+			} {
+				t.Run(name+"/"+kind+in.Binding[strings.LastIndexByte(in.Binding, '-'):], func(t *testing.T) {
+					measure(t, func() {
+						var r *Refusal
+						if kind == "request" {
+							_, r = c.AcceptLogoutRequest(in, t0)
+						} else {
+							_, r = c.AcceptLogoutResponse(in, "_logout1", t0)
+						}
+						if r == nil || r.Check != CheckSignature || r.Reason == ReasonLimitExceeded || r.Check == CheckPanic {
+							t.Fatalf("refusal %v", r)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
 // bigKey is the largest key that people give to a service provider.
 func bigKey(phase snapshot.KeyPhase) snapshot.SPKey {
 	k, err := samltest.SPKeyFrom(phase, rsa4096(), "sp", t0)

@@ -21,7 +21,9 @@ func TestFloodOfBadResponses(t *testing.T) {
 	mallory := w.browser()
 	asked := mallory.begin("mallory@acme.example", appURL)
 	form := w.respond(asked, "mallory@acme.example", func(r *samltest.Response) {
-		r.EditSent = func(s string) string { return strings.Replace(s, "<saml:Subject>", strings.Repeat("<a/>", 5800)+"<saml:Subject>", 1) }
+		r.EditSent = func(s string) string {
+			return strings.Replace(s, "<saml:Subject>", strings.Repeat("<a/>", 5800)+"<saml:Subject>", 1)
+		}
 	})
 	flood := func() (*http.Response, error) {
 		r, err := http.NewRequest("POST", spURL+"/saml/okta/acs", strings.NewReader(form.Encode()))
@@ -70,6 +72,15 @@ func TestFloodOfBadResponses(t *testing.T) {
 			t.Errorf("signing in beside the flood: %d %q", got.status, got.location)
 		}
 		times = append(times, time.Since(started))
+	}
+	// A logout request of the IdP passes too.
+	l := w.logoutOf("alice@acme.example")
+	query, err := w.idps["okta"].Query(w.idps["okta"].LogoutRequest(l), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := mallory.atIdP(mallory.get("/saml/okta/slo?" + query)); a.request.Kind != "LogoutResponse" {
+		t.Errorf("signing out beside the flood: %+v", a.request)
 	}
 	stop.Store(true)
 	running.Wait()

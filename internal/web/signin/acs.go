@@ -123,13 +123,11 @@ func (h *Handler) findPending(r *http.Request, a *arrival) error {
 func (h *Handler) verify(ctx context.Context, a *arrival) (*saml.Assertion, *saml.Refusal, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
 	defer cancel()
-	release, err := h.gate.Acquire(ctx, neighbourhood(a.who.IP))
+	release, err := h.turn(ctx, a.who.IP)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer release()
-	started := time.Now()
-	defer func() { h.Metrics.Verification.Observe(time.Since(started).Seconds()) }()
 	var pending *saml.Pending
 	if a.pending != nil {
 		pending = &saml.Pending{RequestID: a.pending.RequestID, Connection: a.pending.Connection, IssuedAt: a.pending.IssuedAt, Classes: a.pending.Classes,
@@ -137,6 +135,19 @@ func (h *Handler) verify(ctx context.Context, a *arrival) (*saml.Assertion, *sam
 	}
 	assertion, refusal := a.c.SAML.Accept(ctx, a.response, pending, h.Clock.Now())
 	return assertion, refusal, nil
+}
+
+// turn waits until a message of the client may be verified; release says that it was. The error is saml.ErrBusy, or the context's.
+func (h *Handler) turn(ctx context.Context, ip string) (release func(), err error) {
+	pass, err := h.gate.Acquire(ctx, neighbourhood(ip))
+	if err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	return func() {
+		h.Metrics.Verification.Observe(time.Since(started).Seconds())
+		pass()
+	}, nil
 }
 
 // neighbourhood is what counts as one client: an IPv4 address, or the /64 that one IPv6 host can take any address of.

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -129,14 +130,35 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, s *site.Site) {
 		return
 	}
 	in, isRequest, ok := h.incoming(w, r)
-	switch {
-	case !ok:
+	if !ok {
 		h.refuseLogout(w, r, s, c, c.SAML.Refuse(saml.ReasonMalformed, "one SAMLRequest or SAMLResponse", "none, both or several"))
-	case isRequest:
-		h.logoutRequest(w, r, s, c, in)
-	default:
-		h.logoutAnswer(w, r, s, c, in)
+		return
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), verifyPatience)
+	defer cancel()
+	release, err := h.turn(ctx, serve.ClientOf(s, r).IP)
+	if err != nil {
+		h.logoutOverloaded(w, s, c)
+		return
+	}
+	if isRequest {
+		request, refusal := c.SAML.AcceptLogoutRequest(in, h.Clock.Now())
+		release()
+		h.logoutRequest(w, r, s, c, request, refusal)
+		return
+	}
+	id, back := h.sentLogout(w, r, s)
+	answer, refusal := c.SAML.AcceptLogoutResponse(in, id, h.Clock.Now())
+	release()
+	h.logoutAnswer(w, r, s, c, answer, refusal, back)
+}
+
+// logoutOverloaded answers a message whose turn did not come. It ended nothing.
+func (h *Handler) logoutOverloaded(w http.ResponseWriter, s *site.Site, c *site.Connection) {
+	h.Log.Error("a logout message was not verified in time: too many at once", "idp", c.Name)
+	w.Header().Set("Retry-After", "5")
+	h.Page(w, s, http.StatusServiceUnavailable, pages.Message{
+		Heading: "Please try again in a moment", Sentence: "Very many messages are arriving right now.", Action: &pages.Link{URL: "/signout", Label: "Sign out"}})
 }
 
 // incoming reads exactly one message, from the query with GET and from the body with POST.
@@ -144,8 +166,11 @@ func (h *Handler) incoming(w http.ResponseWriter, r *http.Request) (in saml.Inco
 	values := url.Values{}
 	if r.Method == http.MethodGet {
 		in.Binding, in.RawQuery = snapshot.BindingRedirect, r.URL.RawQuery
+		if len(r.URL.RawQuery) > int(h.maxBody) {
+			return in, false, false
+		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil || len(r.URL.RawQuery) > int(h.maxBody) {
+		if err != nil {
 			return in, false, false
 		}
 		values = query
@@ -166,8 +191,7 @@ func (h *Handler) incoming(w http.ResponseWriter, r *http.Request) (in saml.Inco
 }
 
 // logoutRequest ends the sessions that a verified request of the IdP names, on every replica, and answers it.
-func (h *Handler) logoutRequest(w http.ResponseWriter, r *http.Request, s *site.Site, c *site.Connection, in saml.Incoming) {
-	request, refusal := c.SAML.AcceptLogoutRequest(in, h.Clock.Now())
+func (h *Handler) logoutRequest(w http.ResponseWriter, r *http.Request, s *site.Site, c *site.Connection, request *saml.LogoutRequest, refusal *saml.Refusal) {
 	if refusal != nil {
 		h.refuseLogout(w, r, s, c, refusal)
 		return
@@ -216,17 +240,20 @@ func (h *Handler) endSessions(r *http.Request, s *site.Site, c *site.Connection,
 	}
 }
 
-// logoutAnswer takes the IdP's answer to our request. The local session has ended long since, whatever it says.
-func (h *Handler) logoutAnswer(w http.ResponseWriter, r *http.Request, s *site.Site, c *site.Connection, in saml.Incoming) {
+// sentLogout reads and clears what this browser was given with our request: the request's ID, and where the person wanted to go.
+func (h *Handler) sentLogout(w http.ResponseWriter, r *http.Request, s *site.Site) (id, back string) {
 	id, encoded, _ := strings.Cut(serve.Cookie(r, logoutCookie), ".")
 	http.SetCookie(w, outCookie("", -1))
-	next := ""
 	if raw, err := base64.RawURLEncoding.DecodeString(encoded); err == nil && len(raw) > 0 {
 		if checked, err := s.Returns.Check(string(raw)); err == nil {
-			next = checked
+			back = checked
 		}
 	}
-	answer, refusal := c.SAML.AcceptLogoutResponse(in, id, h.Clock.Now())
+	return id, back
+}
+
+// logoutAnswer takes the IdP's answer to our request. The local session has ended long since, whatever it says.
+func (h *Handler) logoutAnswer(w http.ResponseWriter, r *http.Request, s *site.Site, c *site.Connection, answer *saml.LogoutResponse, refusal *saml.Refusal, next string) {
 	outcome := "success"
 	if refusal != nil || !answer.Success {
 		outcome, next = "failure", signedOutPath+"?partial="+url.QueryEscape(c.Name)
