@@ -67,6 +67,10 @@ type options struct {
 	remote func(*simplesamlphp.SP)
 	// metadata changes what the service provider is told of the IdP.
 	metadata func(string) string
+	// users are accounts at the IdP besides those of every rig.
+	users []simplesamlphp.User
+	// manifests are further objects, in YAML.
+	manifests string
 	// nginx changes the printed configuration.
 	nginx func(files map[string]string)
 }
@@ -107,6 +111,7 @@ func newRig(t *testing.T, o options) *rig {
 		r.peer = o.peer(t, "https://"+idpHost)
 	} else {
 		r.idp = simplesamlphp.Start(t, "https://"+idpHost+"/simplesaml/")
+		r.idp.AddUsers(o.users...)
 		r.peer = peer{r.idp.Address, r.idp.Metadata, r.registerAtSimpleSAMLphp}
 	}
 	application := httptest.NewServer(echo.Handler(ssoURL))
@@ -178,6 +183,9 @@ kind: DomainBinding
 metadata: {name: acme-example, namespace: sso}
 spec: {domain: acme.example, identityProviderRef: {name: acme}}
 `, ssoURL, indent(r.options.saml, 4), indent(metadata, 8))
+	if r.options.manifests != "" {
+		content += "---\n" + r.options.manifests
+	}
 	if err := os.WriteFile(manifests, []byte(content), 0o600); err != nil {
 		r.t.Fatal(err)
 	}

@@ -54,6 +54,8 @@ type SP struct {
 	// Certificates are base64 DER, as in metadata, without line breaks. With them the IdP checks signatures of requests.
 	Certificates []string
 	NameIDFormat string
+	// Attributes are released to the SP, and no others; empty: all. The NameID is made before.
+	Attributes []string
 	// EncryptAssertions encrypts to the first of Certificates, with AES-128-CBC and RSA-OAEP: this version of SimpleSAMLphp has no choice.
 	EncryptAssertions bool
 	// SignResponse signs the response too, not the assertion alone.
@@ -162,6 +164,13 @@ func (c Config) remotes() string {
 		}
 		if sp.NameIDFormat == "" {
 			entry["NameIDFormat"] = PersistentNameID
+		}
+		if len(sp.Attributes) > 0 {
+			limit := map[string]any{"class": "core:AttributeLimit"}
+			for i, name := range sp.Attributes {
+				limit[fmt.Sprint(i)] = name
+			}
+			entry["authproc"] = map[string]any{"50": limit}
 		}
 		if sp.SLOURL != "" {
 			binding := sp.SLOBinding

@@ -55,6 +55,13 @@ func (i *IdP) Register(sps ...SP) {
 	i.write()
 }
 
+// AddUsers adds accounts.
+func (i *IdP) AddUsers(users ...User) {
+	i.t.Helper()
+	i.config.Users = append(i.config.Users, users...)
+	i.write()
+}
+
 // PublishNextKey puts a second signing key into the metadata. The IdP goes on signing with the first until SwitchKey.
 func (i *IdP) PublishNextKey() {
 	i.t.Helper()
