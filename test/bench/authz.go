@@ -2,66 +2,120 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
+	"slices"
+	"sync/atomic"
 	"time"
-
-	"sallyport.dev/sallyport/internal/identity"
-	"sallyport.dev/sallyport/internal/identity/provision"
-	"sallyport.dev/sallyport/internal/snapshot"
-	"sallyport.dev/sallyport/internal/store"
 )
+
+const (
+	// rounds are run in turns, so that a machine that slows down slows all contestants; the best counts and the spread is printed.
+	rounds = 5
+	// coldPerRound is how many sessions a round of cold checks reads from the store.
+	coldPerRound = 4000
+	manySessions = 1000
+	connections  = 16
+)
+
+// contestant is one row of the table.
+type contestant struct {
+	name    string
+	process *peerProcess
+	// next gives the requests one by one; nil ends the round.
+	next func() []byte
+	// against is the row that it is compared with.
+	against string
+	seen    []stats
+	cpu     []time.Duration
+}
 
 // authzSuite measures the forward-auth check for nginx beside a bare handler that writes the same headers, and beside the session check of
 // crewjam's middleware. Each is a process of its own, on the same machine as the load.
 func authzSuite(ctx context.Context, o options) ([]Result, error) {
-	ours, err := startServiceProvider(ctx)
+	ours, err := startServiceProvider(ctx, manySessions+rounds*coldPerRound, o.sessions)
 	if err != nil {
 		return nil, err
 	}
 	defer ours.stop()
-	contestants := map[string]*peerProcess{"sallyport": &ours.peerProcess}
-	for _, name := range []string{"bare", "samlsp"} {
-		if contestants[name], err = startPeer(name); err != nil {
+	peers := map[string]*peerProcess{}
+	for _, name := range []string{"bare", "bare-200", "samlsp"} {
+		if peers[name], err = startPeer(name); err != nil {
 			return nil, err
 		}
-		defer contestants[name].stop()
+		defer peers[name].stop()
 	}
-	var results []Result
-	for _, connections := range []int{runtime.GOMAXPROCS(0), 16} {
-		measured := map[string]stats{}
-		// In turns, so that a machine that slows down slows all of them.
-		for range 3 {
-			for name, peer := range contestants {
-				now, err := load{Address: peer.address, Request: checkRequest(peer.cookie), Status: http.StatusOK, Connections: connections, Duration: o.duration / 3}.run()
-				if err != nil {
-					return nil, fmt.Errorf("%s: %w", name, err)
-				}
-				best := measured[name]
-				if now.PerSecond > best.PerSecond {
-					measured[name] = now
-				}
+	store := fmt.Sprintf("%d sessions in the store", o.sessions)
+	idle := ours.memory()
+	contestants := []*contestant{
+		{name: "bare handler, 2 groups", process: peers["bare"], next: same("")},
+		{name: "crewjam samlsp", process: peers["samlsp"], next: same(peers["samlsp"].cookie), against: "bare handler, 2 groups"},
+		{name: "warm, 1 session, " + store, process: &ours.peerProcess, next: same(cookieName + ours.people.small), against: "bare handler, 2 groups"},
+		{name: "warm, 1000 sessions, " + store, process: &ours.peerProcess, next: inTurns(ours.people.many[:manySessions]), against: "bare handler, 2 groups"},
+		{name: "bare handler, 200 groups", process: peers["bare-200"], next: same("")},
+		{name: "warm, 200 groups", process: &ours.peerProcess, next: same(cookieName + ours.people.large), against: "bare handler, 200 groups"},
+		{name: "cold, every check reads the store, " + store, process: &ours.peerProcess, next: once(ours.people.many[manySessions:]), against: "bare handler, 2 groups"},
+	}
+	for range rounds {
+		for _, c := range contestants {
+			if err := c.round(o.duration); err != nil {
+				return nil, err
 			}
 		}
-		results = append(results, compare(measured, connections)...)
 	}
-	return results, nil
+	results := compare(contestants)
+	results = append(results,
+		Result{Name: "memory of the service provider, idle", Value: idle / (1 << 20), Unit: "MiB"},
+		Result{Name: fmt.Sprintf("memory of the service provider with %d sessions in its cache", rounds*coldPerRound+manySessions), Value: ours.memory() / (1 << 20), Unit: "MiB"})
+	proxied, err := throughNginx(peers["bare"], &ours.peerProcess, o)
+	return append(results, proxied...), err
 }
 
-func compare(measured map[string]stats, connections int) []Result {
-	ours := measured["sallyport"]
+func (c *contestant) round(length time.Duration) error {
+	before := c.process.cpu()
+	seen, err := load{Address: c.process.address, Next: c.next, Status: http.StatusOK, Connections: connections, Duration: length}.run()
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	c.seen = append(c.seen, seen)
+	c.cpu = append(c.cpu, (c.process.cpu()-before)/time.Duration(seen.Requests))
+	return nil
+}
+
+// compare makes the rows: of every figure the median of the rounds, and the median of the rounds' own ratios.
+func compare(contestants []*contestant) []Result {
+	byName := map[string]*contestant{}
+	for _, c := range contestants {
+		byName[c.name] = c
+	}
+	figures := []struct {
+		name, unit string
+		of         func(c *contestant, round int) float64
+	}{
+		{"checks", "1/s", func(c *contestant, i int) float64 { return c.seen[i].PerSecond }},
+		{"p50", "us", func(c *contestant, i int) float64 { return float64(c.seen[i].P50.Microseconds()) }},
+		{"p99", "us", func(c *contestant, i int) float64 { return float64(c.seen[i].P99.Microseconds()) }},
+		{"CPU per check", "us", func(c *contestant, i int) float64 { return float64(c.cpu[i].Nanoseconds()) / 1000 }},
+	}
 	var results []Result
-	for _, against := range []string{"bare", "samlsp"} {
-		peer := measured[against]
-		results = append(results,
-			Result{Name: fmt.Sprintf("checks, %d connections", connections), Value: ours.PerSecond, Unit: "1/s", Against: against, Ratio: ours.PerSecond / peer.PerSecond},
-			Result{Name: fmt.Sprintf("p99 of a check, %d connections", connections), Value: float64(ours.P99.Microseconds()), Unit: "us", Against: against, Ratio: float64(ours.P99) / float64(peer.P99)})
+	for _, c := range contestants {
+		for _, f := range figures {
+			values, ratios := make([]float64, len(c.seen)), make([]float64, len(c.seen))
+			against := byName[c.against]
+			for i := range values {
+				values[i] = f.of(c, i)
+				if against != nil {
+					ratios[i] = values[i] / f.of(against, i)
+				}
+			}
+			slices.Sort(values)
+			slices.Sort(ratios)
+			r := Result{Name: c.name + ": " + f.name, Value: values[len(values)/2], Unit: f.unit, Low: values[0], High: values[len(values)-1]}
+			if against != nil {
+				r.Against, r.Ratio = c.against, ratios[len(ratios)/2]
+			}
+			results = append(results, r)
+		}
 	}
 	return results
 }
@@ -70,109 +124,30 @@ func checkRequest(cookie string) []byte {
 	return []byte("GET /authz/nginx HTTP/1.1\r\nHost: sso.example.com\r\nCookie: " + cookie + "\r\nX-Original-URL: https://app.example.com/dashboard\r\n\r\n")
 }
 
-type serviceProviderProcess struct {
-	peerProcess
-	dir string
+func same(cookie string) func() []byte {
+	request := checkRequest(cookie)
+	return func() []byte { return request }
 }
 
-func (p *serviceProviderProcess) stop() {
-	p.peerProcess.stop()
-	_ = os.RemoveAll(p.dir)
+func inTurns(tokens []string) func() []byte {
+	requests := make([][]byte, len(tokens))
+	for i, token := range tokens {
+		requests[i] = checkRequest(cookieName + token)
+	}
+	var at atomic.Uint64
+	return func() []byte { return requests[at.Add(1)%uint64(len(requests))] }
 }
 
-// startServiceProvider runs the real program on a store in which one person is signed in.
-func startServiceProvider(ctx context.Context) (*serviceProviderProcess, error) {
-	dir, err := os.MkdirTemp("", "sallyport-bench")
-	if err != nil {
-		return nil, err
-	}
-	token, err := signIn(ctx, "sqlite://"+filepath.Join(dir, "store.db"))
-	if err != nil {
-		return nil, fmt.Errorf("signing somebody in: %w", err)
-	}
-	encoded, err := snapshot.Encode(benchSnapshot())
-	if err != nil {
-		return nil, err
-	}
-	for name, content := range encoded.Files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	public, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	management, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	command := exec.Command(filepath.Join("bin", "serviceprovider"), "--snapshot-dir", dir, "--store", "sqlite://"+filepath.Join(dir, "store.db"),
-		"--listen", public, "--management-listen", management)
-	command.Stderr = os.Stderr
-	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("%w: make build makes it", err)
-	}
-	p := &serviceProviderProcess{peerProcess{command, public, "__Host-sso-main=" + token}, dir}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		response, err := http.Get("http://" + management + "/readyz")
-		if err == nil {
-			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return p, nil
+// once uses each token one time, and ends a round after coldPerRound of them.
+func once(tokens []string) func() []byte {
+	var at, round atomic.Int64
+	return func() []byte {
+		if round.Add(1) > coldPerRound {
+			if round.Load() >= coldPerRound+connections {
+				round.Store(0)
 			}
+			return nil
 		}
-		if time.Now().After(deadline) {
-			p.stop()
-			return nil, errors.Join(errors.New("the service provider was not ready within 10 s"), err)
-		}
+		return checkRequest(cookieName + tokens[at.Add(1)-1])
 	}
-}
-
-func benchSnapshot() snapshot.Snapshot {
-	return snapshot.Snapshot{
-		ServiceProvider: snapshot.ServiceProvider{Name: "main", Namespace: "bench", URL: "https://sso.example.com",
-			Session: snapshot.Session{Lifetime: time.Hour, IdleTimeout: time.Hour, SameSite: "Lax"}, DebugLog: snapshot.DebugLog{Retention: time.Hour, MaxEntries: 100}},
-		Connections: []snapshot.Connection{benchConnection()},
-	}
-}
-
-func benchConnection() snapshot.Connection {
-	return snapshot.Connection{Name: "okta", UID: "okta", Type: "Okta", Enabled: true, CatchAll: true, EntityID: "https://sso.example.com/saml/okta",
-		ACSURL: "https://sso.example.com/saml/okta/acs", Mapping: identity.Preset("Okta"), Provisioning: snapshot.Provisioning{JIT: true}}
-}
-
-// signIn signs one person in, as the service provider does after an assertion was verified.
-func signIn(ctx context.Context, url string) (token string, err error) {
-	database, err := store.Open(ctx, url, store.Options{})
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, database.Close()) }()
-	s := benchSnapshot()
-	mapping, err := identity.CompileMapping(s.Connections[0].Mapping)
-	if err != nil {
-		return "", err
-	}
-	now := time.Now()
-	result, err := provision.NewService(database).SignIn(ctx, provision.SignIn{
-		Connection: provision.Connection{IdP: store.IdPRef{UID: "okta", Name: "okta"}, Enabled: true, Provisioning: s.Connections[0].Provisioning, Mapping: mapping},
-		Domains:    identity.NewDomainTable(nil, s.Connections),
-		Session:    s.ServiceProvider.Session,
-		Assertion: provision.Assertion{ID: "_bench", ReplayUntil: now.Add(time.Minute), Input: identity.Input{
-			Attributes: map[string][]string{"email": {"alice@acme.example"}, "firstName": {"Alice"}, "lastName": {"Example"}, "groups": {"dev", "ml-team"}}}},
-	})
-	if err != nil {
-		return "", err
-	}
-	return result.Token, nil
-}
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }

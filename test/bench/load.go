@@ -12,14 +12,17 @@ import (
 	"time"
 )
 
-// load keeps every connection busy with the same request for a while.
+// load keeps every connection busy with requests for a while.
 type load struct {
-	Address     string
-	TLS         *tls.Config // nil speaks plain HTTP
-	Request     []byte      // the whole request, as it goes over the wire
-	Status      int         // every answer must have it
+	Address string
+	TLS     *tls.Config // nil speaks plain HTTP
+	// Next gives the requests one by one, whole and as they go over the wire; nil ends a connection's part. It is called concurrently.
+	Next        func() []byte
+	Status      int // every answer must have it
 	Connections int
 	Duration    time.Duration
+	// Every is the time between two requests of a connection; 0 sends the next one as soon as the answer is there.
+	Every time.Duration
 }
 
 // stats is what a load measured. Latencies are of single requests, seen by the client.
@@ -74,12 +77,23 @@ func (l load) connection(end time.Time) ([]time.Duration, error) {
 	defer conn.Close()
 	reader := bufio.NewReaderSize(conn, 16<<10)
 	var latencies []time.Duration
-	for {
+	for due := time.Now(); ; due = due.Add(l.Every) {
+		if wait := time.Until(due); l.Every > 0 && wait > 0 {
+			time.Sleep(wait)
+		}
 		begin := time.Now()
 		if begin.After(end) {
 			return latencies, nil
 		}
-		if _, err := conn.Write(l.Request); err != nil {
+		request := l.Next()
+		if request == nil {
+			return latencies, nil
+		}
+		if l.Every > 0 {
+			// A request that could not go out when it was due has waited for that too.
+			begin = due
+		}
+		if _, err := conn.Write(request); err != nil {
 			return nil, err
 		}
 		response, err := http.ReadResponse(reader, nil)

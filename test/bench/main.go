@@ -16,6 +16,7 @@ type options struct {
 	kubeconfig, namespace, serviceProvider string
 	applies                                int
 	duration                               time.Duration
+	sessions                               int
 }
 
 type suite struct {
@@ -24,7 +25,7 @@ type suite struct {
 }
 
 var suites = []suite{
-	{"authz", "Forward-auth check, over loopback, one connection per core and 16", authzSuite},
+	{"authz", "Forward-auth check, over loopback, 16 connections", authzSuite},
 	{"apply", "From kubectl apply to every pod serving it", applySuite},
 }
 
@@ -45,6 +46,7 @@ func run() error {
 	flag.StringVar(&o.serviceProvider, "service-provider", "main", "ServiceProvider to add to")
 	flag.IntVar(&o.applies, "applies", 50, "how many IdentityProviders to apply")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement of the check")
+	flag.IntVar(&o.sessions, "sessions", 1_000_000, "sessions in the store while the check is measured, at least 21,002")
 	flag.Parse()
 	if *peer != "" {
 		return servePeer(*peer)

@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -27,12 +28,33 @@ var identityHeaders = map[string]string{
 	"X-Auth-Request-Preferred-Username": "alice@acme.example",
 }
 
-func writeIdentity(w http.ResponseWriter) {
-	h := w.Header()
-	for name, value := range identityHeaders {
-		h[name] = []string{value}
+var writeIdentity = bareHandler(identityHeaders)
+
+// bareHandler writes the same headers to everybody.
+func bareHandler(headers map[string]string) http.HandlerFunc {
+	prepared := map[string][]string{}
+	for name, value := range headers {
+		prepared[name] = []string{value}
 	}
-	w.WriteHeader(http.StatusOK)
+	return func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		for name, values := range prepared {
+			h[name] = values
+		}
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+// manyGroups are the headers of somebody with 200 groups.
+func manyGroups() map[string]string {
+	headers := maps.Clone(identityHeaders)
+	groups := make([]string, 200)
+	for i := range groups {
+		groups[i] = fmt.Sprintf("group-%03d", i)
+	}
+	headers["Remote-Groups"] = strings.Join(groups, ",")
+	headers["X-Auth-Request-Groups"] = headers["Remote-Groups"]
+	return headers
 }
 
 // servePeer serves one peer on a port of its own until it is ended, and prints its address and then, where it needs one, its cookie.
@@ -52,7 +74,9 @@ func servePeer(name string) error {
 func peerHandler(name string) (handler http.Handler, cookie string, err error) {
 	switch name {
 	case "bare":
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeIdentity(w) }), "", nil
+		return bareHandler(identityHeaders), "", nil
+	case "bare-200":
+		return bareHandler(manyGroups()), "", nil
 	case "samlsp":
 		return samlspHandler()
 	default:
@@ -93,7 +117,7 @@ func samlspHandler() (http.Handler, string, error) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		writeIdentity(w)
+		writeIdentity(w, r)
 	})
 	return handler, provider.Name + "=" + value, nil
 }

@@ -17,19 +17,26 @@ type Result struct {
 	Unit    string  `json:"unit"`
 	Against string  `json:"against,omitempty"`
 	Ratio   float64 `json:"ratio,omitempty"`
+	// Low and High are the spread over the rounds, where there were several.
+	Low  float64 `json:"low,omitempty"`
+	High float64 `json:"high,omitempty"`
 }
 
 // table prints the results of one suite for people.
 func table(w io.Writer, title string, results []Result) {
 	fmt.Fprintf(w, "\n%s\n", title)
 	t := tabwriter.NewWriter(w, 2, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "value\tunit\tratio\t  what\t")
+	fmt.Fprintln(t, "value\tspread\tunit\tratio\t  what\t")
 	for _, r := range results {
 		ratio := ""
 		if r.Against != "" {
 			ratio = fmt.Sprintf("%.2f x %s", r.Ratio, r.Against)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t  %s\t\n", number(r.Value), r.Unit, ratio, r.Name)
+		spread := ""
+		if r.High > 0 {
+			spread = number(r.Low) + "-" + number(r.High)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t  %s\t\n", number(r.Value), spread, r.Unit, ratio, r.Name)
 	}
 	t.Flush()
 }

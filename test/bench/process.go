@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport.dev/sallyport/internal/identity"
+	"sallyport.dev/sallyport/internal/snapshot"
+)
+
+// serviceProviderProcess is the real program on a store of its own.
+type serviceProviderProcess struct {
+	peerProcess
+	people *people
+	dir    string
+}
+
+func (p *serviceProviderProcess) stop() {
+	p.peerProcess.stop()
+	_ = os.RemoveAll(p.dir)
+}
+
+// startServiceProvider runs it with known sessions in a store of total.
+func startServiceProvider(ctx context.Context, known, total int) (*serviceProviderProcess, error) {
+	dir, err := os.MkdirTemp("", "sallyport-bench")
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "store.db")
+	people, err := fill(ctx, file, known, total)
+	if err != nil {
+		return nil, fmt.Errorf("signing people in: %w", err)
+	}
+	encoded, err := snapshot.Encode(benchSnapshot())
+	if err != nil {
+		return nil, err
+	}
+	for name, content := range encoded.Files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	public, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	management, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	command := exec.Command(filepath.Join("bin", "serviceprovider"), "--snapshot-dir", dir, "--store", "sqlite://"+file, "--listen", public, "--management-listen", management, "--log-level", "warn")
+	command.Stderr = os.Stderr
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("%w: make build makes it", err)
+	}
+	p := &serviceProviderProcess{peerProcess{command, public, cookieName + people.small}, people, dir}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		response, err := http.Get("http://" + management + "/readyz")
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return p, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			p.stop()
+			return nil, errors.Join(errors.New("the service provider was not ready within 30 s"), err)
+		}
+	}
+}
+
+// cookieName of a ServiceProvider called main whose cookie stays on its host.
+const cookieName = "__Host-sso-main="
+
+func benchSnapshot() snapshot.Snapshot {
+	return snapshot.Snapshot{
+		ServiceProvider: snapshot.ServiceProvider{Name: "main", Namespace: "bench", URL: "https://sso.example.com",
+			Session: snapshot.Session{Lifetime: time.Hour, IdleTimeout: time.Hour, SameSite: "Lax"}, DebugLog: snapshot.DebugLog{Retention: time.Hour, MaxEntries: 100}},
+		Connections: []snapshot.Connection{benchConnection()},
+	}
+}
+
+func benchConnection() snapshot.Connection {
+	return snapshot.Connection{Name: "okta", UID: "okta", Type: "Okta", Enabled: true, CatchAll: true, EntityID: "https://sso.example.com/saml/okta",
+		ACSURL: "https://sso.example.com/saml/okta/acs", Mapping: identity.Preset("Okta"), Provisioning: snapshot.Provisioning{JIT: true}}
+}
+
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
+
+// clockTick is the unit of times in /proc on Linux, for every architecture that Go runs on.
+const clockTick = 10 * time.Millisecond
+
+// cpu is the processor time that a process has used; memory is what it holds now, in bytes. Both are 0 where /proc does not say.
+func (p *peerProcess) cpu() time.Duration {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * clockTick
+}
+
+func (p *peerProcess) memory() float64 {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.command.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(content))[1])
+	return float64(pages * os.Getpagesize())
+}
