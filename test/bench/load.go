@@ -18,7 +18,7 @@ type load struct {
 	TLS     *tls.Config // nil speaks plain HTTP
 	// Next gives the requests one by one, whole and as they go over the wire; nil ends a connection's part. It is called concurrently.
 	Next        func() []byte
-	Status      int // every answer must have it
+	Status      int // every answer must have it; 0 takes any
 	Connections int
 	Duration    time.Duration
 	// Every is the time between two requests of a connection; 0 sends the next one as soon as the answer is there.
@@ -103,7 +103,7 @@ func (l load) connection(end time.Time) ([]time.Duration, error) {
 		if _, err := io.Copy(io.Discard, response.Body); err != nil {
 			return nil, err
 		}
-		if response.StatusCode != l.Status {
+		if l.Status != 0 && response.StatusCode != l.Status {
 			return nil, fmt.Errorf("%s answered %s, expected %d", l.Address, response.Status, l.Status)
 		}
 		latencies = append(latencies, time.Since(begin))

@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"sallyport.dev/sallyport/internal/identity"
+	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
@@ -89,10 +91,20 @@ func benchSnapshot() snapshot.Snapshot {
 	}
 }
 
-func benchConnection() snapshot.Connection {
+// benchConnection trusts an IdP that never answers: its key is made anew for every run and thrown away.
+var benchConnection = sync.OnceValue(func() snapshot.Connection {
+	idp, err := samltest.NewIdP("https://idp.example.com/okta", "https://idp.example.com/sso", "", time.Now())
+	if err != nil {
+		panic(err)
+	}
+	key, err := samltest.SPKey(snapshot.KeyCurrent, "bench", time.Now())
+	if err != nil {
+		panic(err)
+	}
 	return snapshot.Connection{Name: "okta", UID: "okta", Type: "Okta", Enabled: true, CatchAll: true, EntityID: "https://sso.example.com/saml/okta",
-		ACSURL: "https://sso.example.com/saml/okta/acs", Mapping: identity.Preset("Okta"), Provisioning: snapshot.Provisioning{JIT: true}}
-}
+		ACSURL: "https://sso.example.com/saml/okta/acs", Mapping: identity.Preset("Okta"), Provisioning: snapshot.Provisioning{JIT: true},
+		Trust: idp.Trust(), Keys: []snapshot.SPKey{key}}
+})
 
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
