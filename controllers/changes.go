@@ -59,7 +59,13 @@ func (r *Reconciler) tellChanges(ctx context.Context, s *scope) error {
 	}
 	for uid, entry := range l.gone(there) {
 		if s.undone[uid] {
-			l.remove(uid) // the service provider has recorded the deletion, with what it came to
+			// The service provider has recorded the deletion, with what it came to.
+			if s.serviceProvider != nil {
+				if err := r.tell(ctx, s, []news{r.removedNews(s, uid, entry.Name)}); err != nil {
+					return err
+				}
+			}
+			l.remove(uid)
 			continue
 		}
 		if entry.Kind == v1alpha1.KindIdentityProvider && (s.serviceProvider != nil || s.undoing[uid]) {

@@ -114,6 +114,7 @@ func (r *Reconciler) letGo(s *scope) {
 		// One of the same name starts from what is published then.
 		s.memory.reset()
 		r.acks.forget(s.key)
+		r.counting.forget(s.key)
 		r.refusals.follow(s.key, nil, "")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -44,6 +45,7 @@ func (r *Reconciler) identityProviderStatus(s *scope, idp *v1alpha1.IdentityProv
 		c.set(v1alpha1.ConditionMetadataFresh, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "There has to be a ServiceProvider first.")
 		c.set(v1alpha1.ConditionCertificatesValid, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "There has to be a ServiceProvider first.")
 	}
+	s.people(&c, &status, idp)
 	c.program(s, f, s.servedSameConnection(idp.Name))
 	c.summarize(s, f, v1alpha1.ConditionAccepted, v1alpha1.ConditionTrustEstablished, v1alpha1.ConditionProgrammed)
 	if ready := c.get(v1alpha1.ConditionReady); ready.Status == metav1.ConditionTrue && idp.Spec.State == v1alpha1.StateDisabled {
@@ -60,6 +62,26 @@ func (r *Reconciler) identityProviderStatus(s *scope, idp *v1alpha1.IdentityProv
 	status.Conditions = c.merge(idp.Status.Conditions, idp.Generation, s.now)
 	status.Domains = &v1alpha1.BoundDomains{Count: ptr.To(int32(len(f.Bindings))), Names: f.Bindings[:min(10, len(f.Bindings))]}
 	return status
+}
+
+// people says who signs in through the IdentityProvider, as of the last count.
+func (s *scope) people(c *conditions, status *v1alpha1.IdentityProviderStatus, idp *v1alpha1.IdentityProvider) {
+	if s.counts == nil {
+		// What was known stays until there is a new count.
+		if old := meta.FindStatusCondition(idp.Status.Conditions, v1alpha1.ConditionGroupOverage); old != nil {
+			c.set(old.Type, old.Status, old.Reason, "%s", old.Message)
+		}
+		return
+	}
+	counted := s.counts.IdPs[string(idp.UID)]
+	status.Users = ptr.To(counted.Users)
+	if last := seconds(counted.LastSignIn); last != nil && (status.LastSignIn == nil || status.LastSignIn.Before(last)) {
+		status.LastSignIn = last
+	}
+	if n := counted.GroupOverage; n > 0 {
+		c.set(v1alpha1.ConditionGroupOverage, metav1.ConditionTrue, v1alpha1.ReasonTooManyGroups, "The IdP sent a link instead of the groups of %s, who are in more than 150: they keep the groups that they had. "+
+			"In Entra ID: Attributes & Claims > Group claim: choose \"Groups assigned to the application\", or filter the groups.", plural(int(n), "user"))
+	}
 }
 
 // servedSameConnection tells whether every pod already serves this very connection.

@@ -62,6 +62,7 @@ type Reconciler struct {
 	alarms    *alarms
 	gauges    *gauges
 	acks      *acknowledgements
+	counting  *counting
 	removals  *removals
 	refusals  *refusals
 	refresher *trust.Refresher

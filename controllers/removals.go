@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync"
@@ -85,10 +86,41 @@ type removal struct {
 	Scrub     bool   `json:"scrub"`
 }
 
+// removed is what came of it.
+type removed struct {
+	Scrubbed bool `json:"scrubbed"`
+	Users    int  `json:"users"`
+	Values   int  `json:"values"`
+	Groups   int  `json:"groups"`
+	Sessions int  `json:"sessions"`
+}
+
+// note says it to people.
+func (r removed) note(name string) string {
+	profiles := "profile values kept"
+	if r.Scrubbed {
+		profiles = plural(r.Values, "profile value") + " of " + plural(r.Users, "user") + " cleared"
+	}
+	return fmt.Sprintf("IdentityProvider %s is gone: %s ended, %s kept and marked invalid, %s.", name, plural(r.Sessions, "session"), plural(r.Groups, "group"), profiles)
+}
+
+// plural counts things.
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// removedNews is the Event on the ServiceProvider: the IdentityProvider itself is gone.
+func (r *Reconciler) removedNews(s *scope, uid types.UID, name string) news {
+	return news{key: keyOf(string(uid), "removed"), kind: v1alpha1.KindServiceProvider, about: s.serviceProvider,
+		event: &eventNote{reason: "IdentityProviderRemoved", action: "Delete", note: r.removals.result(s.key, uid).note(name)}}
+}
+
 // remove has a pod undo what an IdentityProvider has left, and may be repeated.
-func (a AddressOf) remove(ctx context.Context, pod *corev1.Pod, token string, uid types.UID, what removal) error {
-	var result struct{}
-	return a.call(ctx, pod, token, http.MethodPost, "/v1/identity-providers/"+url.PathEscape(string(uid))+"/remove", what, &result)
+func (a AddressOf) remove(ctx context.Context, pod *corev1.Pod, token string, uid types.UID, what removal) (result removed, err error) {
+	return result, a.call(ctx, pod, token, http.MethodPost, "/v1/identity-providers/"+url.PathEscape(string(uid))+"/remove", what, &result)
 }
 
 // removals asks service providers in the background, until they have answered.
@@ -106,6 +138,7 @@ type attempt struct {
 	running, done bool
 	next          time.Time
 	failures      int
+	result        removed
 }
 
 func newRemovals(pods AddressOf, notify func(types.NamespacedName), c clock.Clock) *removals {
@@ -145,6 +178,16 @@ func (r *removals) known(key types.NamespacedName, uid types.UID) (done, running
 	return a != nil && a.done, a != nil && a.running
 }
 
+// result is what came of a removal that is done.
+func (r *removals) result(key types.NamespacedName, uid types.UID) removed {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if a := r.all[key][uid]; a != nil {
+		return a.result
+	}
+	return removed{}
+}
+
 // keep forgets the removals that are not asked for any more.
 func (r *removals) keep(key types.NamespacedName, asked map[types.UID]bool) {
 	r.mutex.Lock()
@@ -163,9 +206,10 @@ func (r *removals) try(key types.NamespacedName, uid types.UID, a *attempt, what
 	defer r.notify(key)
 	ctx, cancel := context.WithTimeout(context.Background(), removalTimeout)
 	defer cancel()
-	err := r.pods.remove(ctx, pod, token, uid, what)
+	result, err := r.pods.remove(ctx, pod, token, uid, what)
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	a.result = result
 	if a.running, a.done = false, err == nil; a.done {
 		return
 	}

@@ -52,6 +52,9 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 		status.IdentityProviders = ptr.To(int32(len(s.output.Snapshot.Connections)))
 		status.DomainBindings = ptr.To(int32(len(s.output.Snapshot.Domains)))
 	}
+	if s.counts != nil {
+		status.Users, status.ActiveSessions = ptr.To(s.counts.Users), ptr.To(s.counts.ActiveSessions)
+	}
 	if published := s.memory.published; published.encoded != nil {
 		status.Revision = published.encoded.Revision
 		if p.all {

@@ -64,7 +64,7 @@ func (t transition) warning() bool {
 	case v1alpha1.ReasonMetadataExpiring:
 		return true
 	}
-	return t.to.Status != metav1.ConditionTrue || t.to.Type == v1alpha1.ConditionDeletionBlocked
+	return t.to.Status != metav1.ConditionTrue || t.to.Type == v1alpha1.ConditionDeletionBlocked || t.to.Type == v1alpha1.ConditionGroupOverage
 }
 
 // actions say what the operator was doing, as Events ask for.
@@ -76,6 +76,7 @@ var actions = map[string]string{
 	v1alpha1.ConditionVerified:          "Verify",
 	v1alpha1.ConditionExamplesPassed:    "RunExamples",
 	v1alpha1.ConditionDeletionBlocked:   "Delete",
+	v1alpha1.ConditionGroupOverage:      "Watch",
 	v1alpha1.ConditionStoreReady:        "Watch",
 	v1alpha1.ConditionAvailable:         "Watch",
 	v1alpha1.ConditionReady:             "Serve",

@@ -1,7 +1,7 @@
 package v1alpha1
 
 // Condition types. Every type of a kind is set on the operator's first visit, Unknown where nothing is known yet, except
-// DeletionBlocked, which is there only while it holds.
+// DeletionBlocked and GroupOverage, which are there only while they hold.
 const (
 	// ConditionReady sums up the others: True means that every ready pod serves this generation now. On every kind.
 	ConditionReady = "Ready"
@@ -23,6 +23,8 @@ const (
 	ConditionCertificatesValid = "CertificatesValid"
 	// ConditionDeletionBlocked is True while a deleted IdentityProvider is held by its DomainBindings.
 	ConditionDeletionBlocked = "DeletionBlocked"
+	// ConditionGroupOverage is True while the IdP leaves out the groups of somebody because there are too many. On IdentityProvider.
+	ConditionGroupOverage = "GroupOverage"
 
 	// ConditionVerified is True when the domain is proved to be yours, or no proof is asked for. On DomainBinding.
 	ConditionVerified = "Verified"
@@ -149,6 +151,12 @@ const (
 const (
 	// ReasonDomainsBound: DomainBindings still refer to the IdentityProvider; the message names them.
 	ReasonDomainsBound = "DomainsBound"
+)
+
+// Reasons of GroupOverage.
+const (
+	// ReasonTooManyGroups: the IdP sends a link instead of groups; the message says what to change there.
+	ReasonTooManyGroups = "TooManyGroups"
 )
 
 // Reasons of Verified.

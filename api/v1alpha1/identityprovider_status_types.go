@@ -4,7 +4,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // IdentityProviderStatus is what is known of an IdentityProvider.
 type IdentityProviderStatus struct {
-	// conditions are Accepted, TrustEstablished, MetadataFresh, CertificatesValid, Programmed and Ready; DeletionBlocked only while it holds.
+	// conditions are Accepted, TrustEstablished, MetadataFresh, CertificatesValid, Programmed and Ready; DeletionBlocked and GroupOverage only while they hold.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

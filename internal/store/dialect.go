@@ -46,10 +46,11 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// retryable says that PostgreSQL gave up a transaction only because of others (serialisation failure, deadlock): it may simply run again.
+// retryable says that PostgreSQL gave up a transaction only because of others: a serialisation failure, a deadlock, or a unique value that another
+// transaction has just taken. It may simply run again, and then sees what they did.
 func retryable(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "23505")
 }
 
 // notFound turns the driver's word into ours.

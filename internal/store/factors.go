@@ -122,5 +122,13 @@ func (d *DB) Stats(ctx context.Context) (Stats, error) {
 		s.Sessions = n
 		out.IdPs[uid] = s
 	}, micros(d.now()))
+	if err != nil {
+		return out, err
+	}
+	err = count(`SELECT idp_uid, COUNT(*), 0 FROM links WHERE group_overage GROUP BY idp_uid`, func(uid string, n int, _ int64) {
+		s := out.IdPs[uid]
+		s.GroupOverage = n
+		out.IdPs[uid] = s
+	})
 	return out, err
 }

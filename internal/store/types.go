@@ -76,8 +76,10 @@ type Link struct {
 	// Attributes are the mapped profile attributes of the last assertion, by API name.
 	Attributes map[string]string
 	// Raw are all attributes of the last assertion, by their wire names, for the "connected IdP attributes" view.
-	Raw       map[string][]string
-	CreatedAt time.Time
+	Raw map[string][]string
+	// GroupOverage says that the IdP left the groups out of the last assertion because there are too many.
+	GroupOverage bool
+	CreatedAt    time.Time
 	// RecordedAt is the last sign-in through this IdP.
 	RecordedAt time.Time
 }
@@ -263,6 +265,8 @@ type IdPStats struct {
 	Users      int
 	Sessions   int
 	LastSignIn time.Time
+	// GroupOverage counts the users whose groups the IdP left out of their last assertion.
+	GroupOverage int
 }
 
 // SecondFactorKind is what kind of proof a factor is.

@@ -106,12 +106,12 @@ func (t *txn) DeleteUser(id string) error {
 	return err
 }
 
-const linkColumns = `user_id, idp_uid, idp_name, COALESCE(subject, ''), attributes, raw, created_at, recorded_at`
+const linkColumns = `user_id, idp_uid, idp_name, COALESCE(subject, ''), attributes, raw, group_overage, created_at, recorded_at`
 
 func scanLink(row scanner) (l Link, err error) {
 	var attributes, raw string
 	var created, recorded int64
-	if err := row.Scan(&l.UserID, &l.IdP.UID, &l.IdP.Name, &l.Subject, &attributes, &raw, &created, &recorded); err != nil {
+	if err := row.Scan(&l.UserID, &l.IdP.UID, &l.IdP.Name, &l.Subject, &attributes, &raw, &l.GroupOverage, &created, &recorded); err != nil {
 		return l, notFound(err)
 	}
 	l.CreatedAt, l.RecordedAt = fromMicros(created), fromMicros(recorded)
@@ -175,9 +175,10 @@ func (t *txn) SaveLink(l Link) error {
 			return err
 		}
 	}
-	_, err = t.exec(`INSERT INTO links (user_id, idp_uid, idp_name, subject, attributes, raw, created_at, recorded_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8)
-		ON CONFLICT (user_id, idp_uid) DO UPDATE SET idp_name = excluded.idp_name, subject = excluded.subject, attributes = excluded.attributes, raw = excluded.raw, recorded_at = excluded.recorded_at`,
-		l.UserID, l.IdP.UID, l.IdP.Name, subject, attributes, raw, micros(l.CreatedAt), micros(l.RecordedAt))
+	_, err = t.exec(`INSERT INTO links (user_id, idp_uid, idp_name, subject, attributes, raw, group_overage, created_at, recorded_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)
+		ON CONFLICT (user_id, idp_uid) DO UPDATE SET idp_name = excluded.idp_name, subject = excluded.subject, attributes = excluded.attributes, raw = excluded.raw,
+		group_overage = excluded.group_overage, recorded_at = excluded.recorded_at`,
+		l.UserID, l.IdP.UID, l.IdP.Name, subject, attributes, raw, l.GroupOverage, micros(l.CreatedAt), micros(l.RecordedAt))
 	return err
 }
 

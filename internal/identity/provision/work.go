@@ -191,7 +191,8 @@ func (w *work) saveLink() error {
 		return err
 	}
 	w.link = store.Link{
-		UserID: w.user.ID, IdP: ref, Subject: w.person.Subject, Attributes: w.person.Profile, Raw: bounded(w.in.Assertion.Attributes), CreatedAt: w.now, RecordedAt: w.now,
+		UserID: w.user.ID, IdP: ref, Subject: w.person.Subject, Attributes: w.person.Profile, Raw: bounded(w.in.Assertion.Attributes),
+		GroupOverage: w.person.GroupOverage, CreatedAt: w.now, RecordedAt: w.now,
 	}
 	if err == nil {
 		w.link.CreatedAt = old.CreatedAt

@@ -105,9 +105,10 @@ func (m *Server) stats(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	type perIdP struct {
-		Users      int       `json:"users"`
-		Sessions   int       `json:"sessions"`
-		LastSignIn time.Time `json:"lastSignIn,omitzero"`
+		Users        int       `json:"users"`
+		Sessions     int       `json:"sessions"`
+		LastSignIn   time.Time `json:"lastSignIn,omitzero"`
+		GroupOverage int       `json:"groupOverage,omitempty"`
 	}
 	answer := struct {
 		Users          int               `json:"users"`
@@ -115,7 +116,7 @@ func (m *Server) stats(w http.ResponseWriter, r *http.Request) error {
 		IdPs           map[string]perIdP `json:"identityProviders"`
 	}{stats.Users, stats.ActiveSessions, map[string]perIdP{}}
 	for uid, s := range stats.IdPs {
-		answer.IdPs[uid] = perIdP{s.Users, s.Sessions, s.LastSignIn}
+		answer.IdPs[uid] = perIdP{s.Users, s.Sessions, s.LastSignIn, s.GroupOverage}
 	}
 	return writeJSON(w, answer)
 }

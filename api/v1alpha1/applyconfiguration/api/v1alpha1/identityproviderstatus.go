@@ -13,7 +13,7 @@ import (
 //
 // IdentityProviderStatus is what is known of an IdentityProvider.
 type IdentityProviderStatusApplyConfiguration struct {
-	// conditions are Accepted, TrustEstablished, MetadataFresh, CertificatesValid, Programmed and Ready; DeletionBlocked only while it holds.
+	// conditions are Accepted, TrustEstablished, MetadataFresh, CertificatesValid, Programmed and Ready; DeletionBlocked and GroupOverage only while they hold.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation of spec that this status is about; -1 before the operator's first visit.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
