@@ -27,6 +27,7 @@ the audit record of everything that you look at or change.
 | ` + "`status`" + ` | list on serviceproviders, identityproviders, domainbindings, attributemappings and pods |
 | ` + "`refresh`, `rotate`" + ` | get and patch on identityproviders |
 | ` + "`lint`, `render`, `completion`" + ` | none: no cluster is asked |
+| ` + "`break-glass`" + ` | as everything else, and create on events (events.k8s.io) |
 | everything else | get on serviceproviders and identityproviders (list, without ` + "`--service-provider`" + `), get on the Secret, list on pods, create on pods/portforward |
 
 Exit codes: 0 all is well; 1 the command did its work and found something that needs attention; 2 it could not do its work, and one line on standard error

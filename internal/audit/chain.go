@@ -26,6 +26,10 @@ type Head struct {
 	Sequence uint64 `json:"sequence"`
 	// Hash is the last record's, SHA-256 in hex.
 	Hash string `json:"hash"`
+
+	// newest is the time in the last ID that was made here: the IDs of a chain sort as its sequence does, also where a transaction that began earlier
+	// commits later.
+	newest time.Time
 }
 
 // Sealed is a record in its chain, and its one line of JSON without the line break.
@@ -63,7 +67,10 @@ func (h *Head) Append(r Record, now time.Time) (Sealed, error) {
 	}
 	r.Time = r.Time.UTC().Truncate(time.Microsecond)
 	if r.ID == "" {
-		r.ID = NewID(r.Time)
+		if r.Time.After(h.newest) {
+			h.newest = r.Time
+		}
+		r.ID = newID(h.newest, h.Sequence+1)
 	}
 	r.Tier = r.Type.Tier()
 	if r.Outcome == "" {
@@ -165,11 +172,19 @@ func ParseLine(line []byte) (Record, error) {
 
 // NewID makes a UUIDv7 (RFC 9562 5.7) for a time: 48 bits of milliseconds, 12 bits of the fraction below, 62 random bits.
 func NewID(at time.Time) string {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // crypto/rand.Read never fails: it ends the process instead
+	return newID(at, uint64(binary.BigEndian.Uint32(random[:])))
+}
+
+// newID is NewID with a counter (RFC 9562 6.2, method 1): of the bits after the time, 30 are the counter's, which tells apart and orders what was made at
+// the same time, and 32 are random.
+func newID(at time.Time, counter uint64) string {
 	var u uuid.UUID
-	_, _ = rand.Read(u[8:]) // crypto/rand.Read never fails: it ends the process instead
+	_, _ = rand.Read(u[12:]) // crypto/rand.Read never fails: it ends the process instead
 	ms := at.UnixMilli()
 	fraction := uint64(at.Sub(time.UnixMilli(ms)).Microseconds()) * 4096 / 1000
 	binary.BigEndian.PutUint64(u[:8], uint64(ms)<<16|0x7000|fraction)
-	u[8] = u[8]&0x3f | 0x80
+	binary.BigEndian.PutUint32(u[8:12], uint32(counter&(1<<30-1))|1<<31)
 	return u.String()
 }

@@ -195,3 +195,24 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// TestIDsSortAsTheChainDoes: an export is in the order of IDs, and must be in that of the chain to be verified. Records of one transaction share its time,
+// and a transaction that began earlier may commit later.
+func TestIDsSortAsTheChainDoes(t *testing.T) {
+	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	head, last := audit.Head{Writer: "w"}, ""
+	for i := range 300 {
+		at := now.Add(time.Duration(i/100) * time.Microsecond)
+		if i%7 == 0 {
+			at = at.Add(-time.Second)
+		}
+		sealed, err := head.Append(audit.Record{Type: audit.TypeUserSignedOut}, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sealed.ID <= last {
+			t.Fatalf("record %d: %s is not after %s", i, sealed.ID, last)
+		}
+		last = sealed.ID
+	}
+}

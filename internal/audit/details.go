@@ -137,3 +137,14 @@ type SecondFactor struct {
 	// Method is totp, passkey or recovery_code.
 	Method string `json:"method,omitempty"`
 }
+
+// BreakGlass is the details of sso_break_glass.
+type BreakGlass struct {
+	// Step is issued when the link was made, used when it signed the person in.
+	Step string `json:"step"`
+	// Reason is what the administrator gave, when it was issued.
+	Reason string `json:"reason,omitempty"`
+	// IssuedBy is who made the link, when it is used.
+	IssuedBy string `json:"issuedBy,omitempty"`
+	Expires  string `json:"expires,omitempty"`
+}

@@ -95,10 +95,10 @@ func NewCommand(forward cluster.Forwarder) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupLook, a.statusCommand())
+	add(groupLook, a.statusCommand(), a.explainCommand(), a.debugCommand(), a.auditCommand())
 	add(groupFiles, newLintCommand(), newRenderCommand())
-	add(groupPeople, a.usersCommand(), a.sessionsCommand())
-	add(groupConnections, a.refreshCommand(), a.rotateCommand())
+	add(groupPeople, a.usersCommand(), a.sessionsCommand(), a.breakGlassCommand())
+	add(groupConnections, a.testCommand(), a.refreshCommand(), a.rotateCommand())
 	return root
 }
 

@@ -23,8 +23,15 @@ type Pending struct {
 	Classes    []string
 	Comparison string
 	ForceAuthn bool
-	// Test marks a test run: no user, no session.
-	Test      bool
+	// Test marks a test run: no user, no session. RequestedBy is who asked for it, Run what its result is found by, Result that result as JSON.
+	Test        bool
+	RequestedBy string
+	Run         string
+	Result      []byte
+	// UserID and Reason are of a break-glass link: whom it signs in, and why it was made.
+	UserID string
+	Reason string
+
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 }

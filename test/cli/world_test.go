@@ -3,6 +3,9 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
@@ -49,6 +52,7 @@ type world struct {
 	exited             chan error
 	log                bytes.Buffer
 	flags              []string
+	auditKey           string
 }
 
 // newCluster has the objects and no process behind them.
@@ -203,9 +207,25 @@ func (w *world) start() {
 	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	w.public, w.management = freeAddress(w.t), freeAddress(w.t)
+	if w.auditKey == "" {
+		w.auditKey = filepath.Join(w.dir, "audit.pem")
+		_, key, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := os.WriteFile(w.auditKey, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if w.public == "" {
+		w.public, w.management = freeAddress(w.t), freeAddress(w.t)
+	}
 	args := append([]string{"--snapshot-dir", filepath.Join(w.dir, "snapshot"), "--store", "sqlite://" + filepath.Join(w.dir, "sso.db"), "--listen", w.public,
-		"--management-listen", w.management, "--management-token-file", tokenFile, "--audit-writer", "test", "--drain", "0s"}, w.flags...)
+		"--management-listen", w.management, "--management-token-file", tokenFile, "--audit-writer", "test", "--audit-key-file", w.auditKey, "--drain", "0s"}, w.flags...)
 	w.process = exec.Command(filepath.Join(programs, "serviceprovider"), args...)
 	w.process.Stderr = &w.log
 	if err := w.process.Start(); err != nil {

@@ -10,7 +10,9 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -182,7 +184,13 @@ func (c *Cluster) Refetch(ctx context.Context, idp *v1alpha1.IdentityProvider) e
 }
 
 // Warn writes a Warning Event about a ServiceProvider.
-func (c *Cluster) Warn(ctx context.Context, event client.Object) error {
+func (c *Cluster) Warn(ctx context.Context, sp *v1alpha1.ServiceProvider, reason, action, note string) error {
+	event := &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: sp.Name + "-", Namespace: sp.Namespace},
+		EventTime:  metav1.NowMicro(), Type: corev1.EventTypeWarning, Reason: reason, Action: action, Note: note,
+		ReportingController: "sso.sallyport.dev/kubectl-sso", ReportingInstance: Manager,
+		Regarding: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindServiceProvider, Namespace: sp.Namespace, Name: sp.Name, UID: sp.UID},
+	}
 	return c.explain(c.Client.Create(ctx, event), need{"create", "events.events.k8s.io", "", false})
 }
 

@@ -108,6 +108,10 @@ func (m *Server) Handler() http.Handler {
 	api("GET /debug", m.debugEntries)
 	api("GET /debug/{entry}", m.debugEntry)
 	api("POST /identity-providers/{uid}/remove", m.removeIdP)
+	api("POST /identity-providers/{idp}/test", m.newTest)
+	api("GET /tests/{test}", m.testResult)
+	api("POST /users/{user}/break-glass", m.breakGlass)
+	api("GET /explain/{address}", m.explain)
 	// Without a match below /v1/ the token is asked for all the same: what exists is nobody's business.
 	mux.Handle("/v1/", m.guard(func(http.ResponseWriter, *http.Request) error { return status(http.StatusNotFound, "no such resource") }))
 	return mux

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"k8s.io/utils/clock"
 
@@ -87,6 +88,9 @@ func (e *Env) StoreFailed(w http.ResponseWriter, s *site.Site, operation string,
 		Reference: reference,
 	})
 }
+
+// Moment is a time in a sentence.
+func Moment(t time.Time) string { return pages.At(t).Text }
 
 // Client is who sends a request, for audit records.
 type Client struct{ IP, UserAgent string }

@@ -53,6 +53,10 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, s *site.Site) {
 		h.StoreFailed(w, s, "pending", err)
 		return
 	}
+	if a.pending != nil && a.pending.Test {
+		h.finishTrial(w, r, a)
+		return
+	}
 	assertion, refusal, err := h.verify(r.Context(), a)
 	switch {
 	case err != nil:
@@ -128,13 +132,17 @@ func (h *Handler) verify(ctx context.Context, a *arrival) (*saml.Assertion, *sam
 		return nil, nil, err
 	}
 	defer release()
-	var pending *saml.Pending
-	if a.pending != nil {
-		pending = &saml.Pending{RequestID: a.pending.RequestID, Connection: a.pending.Connection, IssuedAt: a.pending.IssuedAt, Classes: a.pending.Classes,
-			Comparison: a.pending.Comparison, ForceAuthn: a.pending.ForceAuthn}
-	}
-	assertion, refusal := a.c.SAML.Accept(ctx, a.response, pending, h.Clock.Now())
+	assertion, refusal := a.c.SAML.Accept(ctx, a.response, a.samlPending(), h.Clock.Now())
 	return assertion, refusal, nil
+}
+
+// samlPending is the request that is answered, as the pipeline knows it; nil for an unsolicited response.
+func (a *arrival) samlPending() *saml.Pending {
+	if a.pending == nil {
+		return nil
+	}
+	return &saml.Pending{RequestID: a.pending.RequestID, Connection: a.pending.Connection, IssuedAt: a.pending.IssuedAt, Classes: a.pending.Classes,
+		Comparison: a.pending.Comparison, ForceAuthn: a.pending.ForceAuthn}
 }
 
 // turn waits until a message of the client may be verified; release says that it was. The error is saml.ErrBusy, or the context's.

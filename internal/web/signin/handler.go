@@ -11,6 +11,7 @@ import (
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
+	"sallyport.dev/sallyport/internal/web/trial"
 )
 
 // DefaultMaxBody bounds the body of a response, in bytes; MaxMaxBody is the most that may be configured.
@@ -58,6 +59,9 @@ func (h *Handler) Routes(handle func(pattern string, f func(http.ResponseWriter,
 	handle("GET /signin", h.signIn)
 	handle("POST /signin", h.submit)
 	handle("GET /signin/resume", h.resume)
+	handle("GET "+trial.Path+"{secret}", h.tryConnection)
+	handle("GET /signin/break-glass/{secret}", h.confirmBreakGlass)
+	handle("POST /signin/break-glass/{secret}", h.breakGlass)
 	handle("GET /saml/{idp}", h.trust)
 	handle("GET /saml/{idp}/metadata", h.metadata)
 	handle("POST /saml/{idp}/acs", h.acs)

@@ -171,6 +171,11 @@ func destination(s *site.Site, a ask) string {
 
 // begin sends the browser to the IdP. The request is remembered before it is sent.
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request, s *site.Site, c *site.Connection, a ask) {
+	h.beginWith(w, r, s, c, a, func(*store.Pending) {})
+}
+
+// beginWith is begin with something more to remember.
+func (h *Handler) beginWith(w http.ResponseWriter, r *http.Request, s *site.Site, c *site.Connection, a ask, more func(*store.Pending)) {
 	now, handle, secret := h.Clock.Now(), newSecret(), newSecret()
 	request, err := c.SAML.NewAuthnRequest(now, handle, saml.RequestOptions{LoginHint: a.email})
 	if err != nil {
@@ -183,11 +188,12 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, s *site.Site, c 
 		return
 	}
 	p := request.Pending()
-	err = h.Store.SavePending(r.Context(), store.Pending{
+	remembered := store.Pending{
 		HandleHash: hash(handle), BrowserHash: hash(secret), Connection: c.Name, IdPUID: c.UID, RequestID: p.RequestID, ReturnURL: a.back,
 		Classes: p.Classes, Comparison: p.Comparison, ForceAuthn: p.ForceAuthn, IssuedAt: p.IssuedAt, ExpiresAt: now.Add(pendingLifetime),
-	})
-	if err != nil {
+	}
+	more(&remembered)
+	if err = h.Store.SavePending(r.Context(), remembered); err != nil {
 		h.StoreFailed(w, s, "pending", err)
 		return
 	}

@@ -1,0 +1,323 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/sallyport/internal/audit"
+)
+
+// proof is what records are held against: where the chains ended at a time, and the keys that signed their checkpoints.
+type proof struct {
+	Time  time.Time   `json:"time"`
+	Heads []chainEnds `json:"heads"`
+	Keys  []publicKey `json:"keys"`
+}
+
+type chainEnds struct {
+	audit.Head
+	// First is the first record that retention has left.
+	First uint64 `json:"first"`
+}
+
+type publicKey struct {
+	ID        string `json:"id"`
+	PublicKey []byte `json:"publicKey"`
+}
+
+func (p *proof) options() (audit.VerifyOptions, error) {
+	o := audit.VerifyOptions{Whole: true}
+	for _, k := range p.Keys {
+		if len(k.PublicKey) != ed25519.PublicKeySize {
+			return o, fmt.Errorf("the key %s of the proof is no Ed25519 public key", k.ID)
+		}
+		o.Keys = append(o.Keys, k.PublicKey)
+	}
+	for _, h := range p.Heads {
+		o.Heads = append(o.Heads, h.Head)
+	}
+	return o, nil
+}
+
+// proof asks for the ends and the keys of now.
+func (s served) proof(ctx context.Context) (*proof, error) {
+	p := &proof{Time: time.Now().UTC()}
+	if err := s.Get(ctx, "/audit/keys", nil, p); err != nil {
+		return nil, err
+	}
+	return p, s.Get(ctx, "/audit/heads", nil, p)
+}
+
+func writeProof(file string, p *proof) error {
+	var content bytes.Buffer
+	if err := printIndented(&content, p); err != nil {
+		return err
+	}
+	return os.WriteFile(file, content.Bytes(), 0o600)
+}
+
+func (a *app) auditProof() *cobra.Command {
+	c := &cobra.Command{
+		Use: "proof", Short: "Print the ends of the chains and the public keys, to keep elsewhere",
+		Long:    "Print where every chain ends now, and the public keys that verify checkpoints. Kept where nobody who can write to the store can, it proves later that nothing up to now was removed or changed: `kubectl sso audit verify --proof FILE`.",
+		Example: "  kubectl sso audit proof > proof-$(date +%F).json",
+		Args:    exactly(),
+		RunE: func(command *cobra.Command, _ []string) error {
+			return a.open(command, func(s served) error {
+				p, err := s.proof(command.Context())
+				if err != nil {
+					return err
+				}
+				return printIndented(command.OutOrStdout(), p)
+			})
+		},
+	}
+	a.pickServiceProvider(c)
+	return c
+}
+
+func (a *app) auditVerify() *cobra.Command {
+	var from, proofFile, output string
+	c := &cobra.Command{
+		Use: "verify [FILE|- ...]", Short: "Find any change, removal, insertion, reorder or truncation of records",
+		Long: `Recompute the hash chains and check the signed checkpoints: in the store, or, with files, in what was exported or delivered to a sink.
+Files are held against FILE.proof, which ` + "`kubectl sso audit export --file`" + ` writes, or against --proof; without either, the keys come from the
+ServiceProvider, and a chain that was cut off at its end is found only where a checkpoint of another names its end.
+
+Exit code: 0 no gap and no change, 1 something was found, with its place.`,
+		Example: "  kubectl sso audit verify\n  kubectl sso audit verify --since 90d\n  kubectl sso audit verify audit.ndjson\n  kubectl sso audit verify --proof proof-2026-11-23.json",
+		RunE: func(command *cobra.Command, args []string) error {
+			if err := oneOf("--output", output, "text", "json"); err != nil {
+				return err
+			}
+			start, err := since("--since", from, time.Now())
+			if err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				if from != "" {
+					return errors.New("--since is for the store: files are verified whole")
+				}
+				return a.verifyFiles(command, args, proofFile, output)
+			}
+			return a.open(command, func(s served) error { return verifyStore(command, s, start, proofFile, output) })
+		},
+	}
+	a.pickServiceProvider(c)
+	c.Flags().StringVar(&from, "since", "", "begin with the records of then: a duration such as 90d, or a time")
+	c.Flags().StringVar(&proofFile, "proof", "", "file of `kubectl sso audit proof`, from a place that can be trusted")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return c
+}
+
+func readProof(file string) (*proof, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	p := &proof{}
+	if err := json.Unmarshal(content, p); err != nil {
+		return nil, fmt.Errorf("%s is no proof (%w): `kubectl sso audit proof` makes one", file, err)
+	}
+	return p, nil
+}
+
+func (a *app) verifyFiles(command *cobra.Command, files []string, proofFile, output string) error {
+	var all []io.Reader
+	for _, file := range files {
+		if file == "-" {
+			all = append(all, command.InOrStdin())
+			continue
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		all = append(all, f)
+	}
+	if proofFile == "" && len(files) == 1 {
+		if _, err := os.Stat(files[0] + ".proof"); err == nil {
+			proofFile = files[0] + ".proof"
+		}
+	}
+	options := audit.VerifyOptions{}
+	switch {
+	case proofFile != "":
+		p, err := readProof(proofFile)
+		if err != nil {
+			return err
+		}
+		if options, err = p.options(); err != nil {
+			return err
+		}
+		options.OpenEnd = true
+	default:
+		err := a.open(command, func(s served) error {
+			p, err := s.proof(command.Context())
+			if err == nil {
+				options, err = p.options()
+			}
+			options.Heads, options.Whole, options.OpenEnd = nil, false, true
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("the keys that verify checkpoints are not known; name a proof with --proof, or let the ServiceProvider tell: %w", err)
+		}
+	}
+	return report(command, io.MultiReader(all...), options, output)
+}
+
+// verifyStore reads every chain up to its end of now.
+func verifyStore(command *cobra.Command, s served, start time.Time, proofFile, output string) error {
+	ctx := command.Context()
+	now, err := s.proof(ctx)
+	if err != nil {
+		return err
+	}
+	options, err := now.options()
+	if err != nil {
+		return err
+	}
+	options.Now, options.Whole = time.Now(), start.IsZero()
+	if proofFile != "" {
+		kept, err := readProof(proofFile)
+		if err != nil {
+			return err
+		}
+		// What is trusted are the kept keys and ends; those of the store itself must go on from there.
+		trusted, err := kept.options()
+		if err != nil {
+			return err
+		}
+		options.Keys, options.Heads = trusted.Keys, append(options.Heads, trusted.Heads...)
+	}
+	reader, writer := io.Pipe()
+	go func() { writer.CloseWithError(readChains(ctx, command, s, now.Heads, start, writer)) }()
+	err = report(command, reader, options, output)
+	reader.CloseWithError(io.ErrClosedPipe)
+	return err
+}
+
+// readChains writes the lines of every chain, one chain after the other.
+func readChains(ctx context.Context, command *cobra.Command, s served, chains []chainEnds, start time.Time, w io.Writer) error {
+	p, records := newProgress(command.ErrOrStderr()), 0
+	defer p.done()
+	for _, c := range chains {
+		after, err := s.firstBefore(ctx, c, start)
+		if err != nil {
+			return err
+		}
+		for after < c.Sequence {
+			last, n, err := s.chainPage(ctx, c.Writer, after, int(min(10_000, c.Sequence-after)), w)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				break // the end is missing: the verifier says so
+			}
+			after = last
+			records += n
+			p.show("%d records", records)
+		}
+	}
+	return nil
+}
+
+// chainPage writes some lines of a chain and returns the number of the last one and how many there were.
+func (s served) chainPage(ctx context.Context, writer string, after uint64, limit int, w io.Writer) (last uint64, n int, err error) {
+	query := url.Values{"writer": {writer}, "after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}}
+	response, err := s.Stream(ctx, "/audit/chain", query)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer response.Body.Close()
+	var newest []byte
+	err = eachLine(response.Body, func(line []byte) error {
+		n++
+		newest = append(append(newest[:0], line...), '\n')
+		_, err := w.Write(newest)
+		return err
+	})
+	if err != nil || n == 0 {
+		return 0, 0, err
+	}
+	var r struct {
+		Sequence uint64 `json:"sequence"`
+	}
+	if json.Unmarshal(newest, &r) != nil || r.Sequence <= after {
+		// What was tampered with so that it cannot be read further is for the verifier, which has the line by now.
+		return after + uint64(n), n, nil
+	}
+	return r.Sequence, n, nil
+}
+
+// firstBefore is the number before the first record of a chain that is not older than start, found by halving.
+func (s served) firstBefore(ctx context.Context, c chainEnds, start time.Time) (uint64, error) {
+	low, high := c.First-1, c.Sequence
+	if c.First == 0 {
+		low = 0
+	}
+	if start.IsZero() {
+		return low, nil
+	}
+	for low < high {
+		middle := low + (high-low)/2
+		var line bytes.Buffer
+		_, n, err := s.chainPage(ctx, c.Writer, middle, 1, &line)
+		if err != nil {
+			return 0, err
+		}
+		var r auditRecord
+		if n == 0 || json.Unmarshal(line.Bytes(), &r) != nil || r.Time.Before(start) {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
+}
+
+// report verifies and says what was found.
+func report(command *cobra.Command, stream io.Reader, o audit.VerifyOptions, output string) error {
+	r, err := audit.Verify(stream, o)
+	if err != nil {
+		return err
+	}
+	out := command.OutOrStdout()
+	if output == "json" {
+		if err := printIndented(out, r); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range r.Findings {
+			fmt.Fprintln(out, clean(f.String()))
+		}
+		verdict := "no gap, no change"
+		if !r.OK() {
+			verdict = plural(int(r.Faults), "fault", "faults") + " found"
+		}
+		if r.Repeated > 0 {
+			verdict += fmt.Sprintf(" (%d came twice, byte for byte)", r.Repeated)
+		}
+		fmt.Fprintf(out, "verified %s of %s, %s: %s\n", plural(int(r.Records), "record", "records"), plural(len(r.Writers), "writer", "writers"), plural(int(r.Checkpoints), "checkpoint", "checkpoints"), verdict)
+	}
+	if !r.Signed {
+		fmt.Fprintln(command.ErrOrStderr(), "no key is known, so that no checkpoint was verified: whoever can write to the log could have rewritten all of it")
+	}
+	if !r.OK() {
+		return errFindings
+	}
+	return nil
+}

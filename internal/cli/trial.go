@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/cli/manage"
+)
+
+// trial is the result of a test run.
+type trial struct {
+	Reference string `json:"reference"`
+	Passed    bool   `json:"passed"`
+	Enabled   bool   `json:"enabled"`
+	Checks    []struct {
+		Name, Verdict, Sentence, Advice string
+	} `json:"checks"`
+	Verified     bool   `json:"verified"`
+	Issuer       string `json:"issuer"`
+	NameID       string `json:"nameID"`
+	NameIDFormat string `json:"nameIDFormat"`
+	Attributes   []struct {
+		Name   string
+		Values []string
+		Use    string
+	} `json:"attributes"`
+	Missing []string `json:"missing"`
+	Dropped []string `json:"dropped"`
+	Outcome []string `json:"outcome"`
+}
+
+// trialWait is how long one request waits for a result.
+const trialWait = 20 * time.Second
+
+func (a *app) testCommand() *cobra.Command {
+	var output string
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use: "test idp/NAME", Short: "Try a connection: a full round trip to the real IdP, without a session and without a user",
+		Long: `Print a link. Whoever opens it in a browser signs in at the IdP as always; what comes back goes through every check, and nothing is kept of it but the result.
+It works while the connection is Disabled too. The result shows every check with its verdict, what was sent and what of it is mapped, and what sign-in would have done;
+it is on the page that the browser ends at, and is printed here.
+
+The link can be opened for 15 minutes. The run is recorded. Exit code 1: a sign-in like this would be refused.`,
+		Example: "  kubectl sso test idp/okta\n  kubectl sso test idp/okta --timeout 0   # only the link",
+		Args:    exactly("an IdentityProvider (idp/NAME)"),
+		RunE: func(command *cobra.Command, args []string) error {
+			if err := oneOf("--output", output, "text", "json"); err != nil {
+				return err
+			}
+			if timeout < 0 {
+				return fmt.Errorf("--timeout %s: write a duration from 0, such as 10m", timeout)
+			}
+			return a.openFor(command, args[0], func(s served, idp *v1alpha1.IdentityProvider) error {
+				var link struct{ ID, URL string }
+				if err := s.Post(command.Context(), "/identity-providers/"+url.PathEscape(idp.Name)+"/test", struct{}{}, &link); err != nil {
+					return err
+				}
+				// The link goes where it does not get into the way of the result.
+				where := command.ErrOrStderr()
+				if timeout == 0 {
+					where = command.OutOrStdout()
+				}
+				fmt.Fprintf(where, "Open this in a browser, and sign in at the identity provider:\n\n  %s\n\n", link.URL)
+				if timeout == 0 {
+					return nil
+				}
+				raw, err := waitForTrial(command, s, link.ID, timeout)
+				if err != nil {
+					return err
+				}
+				return showTrial(command.OutOrStdout(), raw, output)
+			})
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().DurationVar(&timeout, "timeout", 15*time.Minute, "how long to wait for the result; 0 prints the link only")
+	return c
+}
+
+func waitForTrial(command *cobra.Command, s served, id string, timeout time.Duration) (json.RawMessage, error) {
+	p := newProgress(command.ErrOrStderr())
+	defer p.done()
+	p.show("waiting for the browser to come back")
+	for deadline := time.Now().Add(timeout); ; {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return nil, fmt.Errorf("nobody came back from the identity provider within %s: the page of the browser says more, or make a new link", timeout)
+		}
+		var raw json.RawMessage
+		query := url.Values{"wait": {min(trialWait, left).Truncate(time.Millisecond).String()}}
+		err := s.Get(command.Context(), "/tests/"+url.PathEscape(id), query, &raw)
+		if manage.IsNotFound(err) {
+			continue
+		}
+		return raw, err
+	}
+}
+
+func showTrial(w io.Writer, raw json.RawMessage, output string) error {
+	var t trial
+	if err := json.Unmarshal(raw, &t); err != nil {
+		return err
+	}
+	if output == "json" {
+		if err := printIndented(w, raw); err != nil {
+			return err
+		}
+	} else {
+		printTrial(w, t)
+	}
+	if !t.Passed {
+		return errFindings
+	}
+	return nil
+}
+
+func printTrial(w io.Writer, t trial) {
+	switch {
+	case !t.Passed:
+		fmt.Fprintf(w, "A sign-in like this would be refused. Reference %s\n", t.Reference)
+	case t.Enabled:
+		fmt.Fprintf(w, "A sign-in like this would succeed. Reference %s\n", t.Reference)
+	default:
+		fmt.Fprintf(w, "A sign-in like this would succeed, once the connection is enabled. Reference %s\n", t.Reference)
+	}
+	fmt.Fprintln(w, "\nChecks:")
+	for _, c := range t.Checks {
+		fmt.Fprintf(w, "  %-11s  %s\n", strings.ReplaceAll(c.Verdict, "_", " "), clean(c.Name))
+		for _, text := range []string{c.Sentence, c.Advice} {
+			if text != "" {
+				fmt.Fprintf(w, "               %s\n", clean(text))
+			}
+		}
+	}
+	fmt.Fprintln(w, "\nWhat was sent:")
+	if !t.Verified {
+		fmt.Fprintln(w, "  (the response was refused: nothing of this was verified)")
+	}
+	line := func(name, value, use string) {
+		if value != "" {
+			fmt.Fprintf(w, "  %s = %s%s\n", clean(name), clean(value), use)
+		}
+	}
+	line("Issuer", t.Issuer, "")
+	line("NameID", t.NameID, "  ("+clean(t.NameIDFormat)+")")
+	for _, at := range t.Attributes {
+		use := "  (not mapped)"
+		if at.Use != "" {
+			use = "  -> " + at.Use
+		}
+		line(at.Name, strings.Join(at.Values, ", "), use)
+	}
+	line("Mapped, but not sent", strings.Join(t.Missing, ", "), "")
+	line("Sent, but not valid", strings.Join(t.Dropped, ", "), "")
+	fmt.Fprintln(w, "\nWhat sign-in would have done:")
+	for _, o := range t.Outcome {
+		fmt.Fprintf(w, "  %s\n", clean(o))
+	}
+}
+
+func (a *app) breakGlassCommand() *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use: "break-glass ADDRESS --reason TEXT", Short: "Make a link that signs one person in once, without their IdP",
+		Long: `Make a link that signs a person in once while their identity provider cannot. It works for 10 minutes, opens a session of an hour, and asks for the second step
+where the connection requires one. Making and using it are recorded as sso_break_glass with your name and the reason, and a Warning Event about the ServiceProvider
+says that it was made: without permission to create Events there is no link.`,
+		Example: "  kubectl sso break-glass alice@acme.example --reason \"IdP outage, incident 4711\"",
+		Args:    exactly("the e-mail address of a person"),
+		RunE: func(command *cobra.Command, args []string) error {
+			if reason = strings.TrimSpace(reason); reason == "" {
+				return errors.New("--reason is missing: say why, it goes into the record")
+			}
+			return a.open(command, func(s served) error {
+				// Whoever does not exist needs no Event.
+				if err := noSuchUser(s.Get(command.Context(), userPath(args[0], ""), nil, nil), args[0]); err != nil {
+					return err
+				}
+				if err := s.Warn(command.Context(), s.serviceProvider, "BreakGlass", "IssueLink", "A break-glass link was made for one person. kubectl sso audit --type sso_break_glass says for whom, by whom and why."); err != nil {
+					return err
+				}
+				var link struct {
+					URL     string
+					Expires time.Time
+				}
+				if err := s.Post(command.Context(), userPath(args[0], "break-glass"), map[string]string{"reason": reason}, &link); err != nil {
+					return err
+				}
+				fmt.Fprintf(command.ErrOrStderr(), "It works once, until %s UTC. Give it to %s alone.\n", at(link.Expires), clean(args[0]))
+				_, err := fmt.Fprintln(command.OutOrStdout(), link.URL)
+				return err
+			})
+		},
+	}
+	a.pickServiceProvider(c)
+	c.Flags().StringVar(&reason, "reason", "", "why; required, and recorded")
+	return c
+}

@@ -1,0 +1,209 @@
+package management
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/identity"
+	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/access"
+	"sallyport.dev/sallyport/internal/web/site"
+)
+
+// failuresLooked is how many refused responses of a connection are searched for the person's.
+const failuresLooked = 200
+
+// Explanation says where an address signs in, what that came to, and what would fail.
+type Explanation struct {
+	Address string `json:"address"`
+	// IdP is the connection that signs the address in, Binding the DomainBinding that says so, Domain its domain; CatchAll where none does.
+	IdP      string `json:"idp,omitempty"`
+	Binding  string `json:"binding,omitempty"`
+	Domain   string `json:"domain,omitempty"`
+	CatchAll bool   `json:"catchAll,omitempty"`
+	// State is usable, disabled, waiting (no trust yet) or missing.
+	State string `json:"state"`
+	// User is the person as they are known, nil where nobody is.
+	User *User `json:"user,omitempty"`
+	// Asserted is what today's mapping makes of what the IdP sent last; nil where it sent nothing yet.
+	Asserted *Asserted `json:"asserted,omitempty"`
+	// LastFailure is the last refused response for the address, as far as the debug log goes back.
+	LastFailure *DebugEntry `json:"lastFailure,omitempty"`
+	// Problems say what a sign-in of now would fail on.
+	Problems []string `json:"problems"`
+	// Access is about the URL that was asked for.
+	Access *access.Decision `json:"access,omitempty"`
+}
+
+// Asserted is a person as the mapping makes them.
+type Asserted struct {
+	At        time.Time         `json:"at"`
+	Email     string            `json:"email,omitempty"`
+	FirstName string            `json:"firstName,omitempty"`
+	LastName  string            `json:"lastName,omitempty"`
+	Groups    []string          `json:"groups,omitempty"`
+	Rules     []RuleMatch       `json:"rules,omitempty"`
+	Profile   map[string]string `json:"profile,omitempty"`
+	Missing   []string          `json:"missing,omitempty"`
+	Dropped   []string          `json:"dropped,omitempty"`
+}
+
+// RuleMatch is a rule of the mapping that was true, counted from 1, and the groups that it adds.
+type RuleMatch struct {
+	Rule   int      `json:"rule"`
+	When   string   `json:"when"`
+	Groups []string `json:"groups"`
+}
+
+// explain answers why an address can sign in, or cannot. It shows what is known of a person, so it is recorded as a look at the debug log is.
+func (m *Server) explain(w http.ResponseWriter, r *http.Request) error {
+	s := m.Sites.Current()
+	if s == nil {
+		return status(http.StatusServiceUnavailable, "no snapshot is served yet")
+	}
+	address, err := identity.NormaliseAddress(r.PathValue("address"))
+	if err != nil {
+		return status(http.StatusBadRequest, "%q is not an e-mail address: %v", r.PathValue("address"), err)
+	}
+	e := &Explanation{Address: address.String(), Problems: []string{}}
+	c := e.route(s, address)
+	if err := m.explainUser(r, s, c, e); err != nil {
+		return err
+	}
+	if c != nil {
+		if err := m.explainFailure(r, c, e); err != nil {
+			return err
+		}
+	}
+	if given := r.URL.Query().Get("url"); given != "" {
+		person := &access.Person{Email: e.Address, IdentityProvider: e.IdP}
+		if e.Asserted != nil {
+			person.Groups = e.Asserted.Groups
+		}
+		decision, err := access.Explain(s.Snapshot.ServiceProvider.Access, "", given, person)
+		if err != nil {
+			return status(http.StatusBadRequest, "url: %v", err)
+		}
+		e.Access = &decision
+	}
+	by := caller(r)
+	err = m.Store.WriteAudit(r.Context(), audit.Record{Type: audit.TypeDebugEntryViewed, Actor: by.Actor, Request: by.Request,
+		Target: audit.Target{Kind: audit.KindUser, Name: e.Address}, Details: audit.DebugView{Entries: 1}})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, e)
+}
+
+// route finds the connection of the address and says why it is that one.
+func (e *Explanation) route(s *site.Site, address identity.Address) *site.Connection {
+	name, binding, ok := s.Domains.Route(address)
+	if !ok && s.Domains.Empty() && len(s.Usable()) == 1 {
+		name = s.Usable()[0].Name
+		ok = true
+	}
+	if !ok {
+		e.State = "missing"
+		e.Problems = append(e.Problems, fmt.Sprintf("No DomainBinding binds %s, and no connection is the catch-all: the sign-in page knows nowhere to send it.", address.Domain))
+		return nil
+	}
+	e.IdP, e.Binding, e.CatchAll = name, binding, binding == ""
+	if d, bound := s.Domains.Binding(address.Domain); bound {
+		e.Domain = d.Domain
+	}
+	c := s.Connection(name)
+	switch {
+	case c == nil:
+		e.State = "missing"
+		e.Problems = append(e.Problems, fmt.Sprintf("idp/%s is not among what this pod serves: see its conditions.", name))
+	case c.Trust == nil:
+		e.State = "waiting"
+		e.Problems = append(e.Problems, fmt.Sprintf("Trust in idp/%s is not established: see its condition TrustEstablished.", name))
+	case !c.Enabled:
+		e.State = "disabled"
+		e.Problems = append(e.Problems, fmt.Sprintf("idp/%s is Disabled: spec.state.", name))
+	default:
+		e.State = "usable"
+	}
+	return c
+}
+
+func (m *Server) explainUser(r *http.Request, s *site.Site, c *site.Connection, e *Explanation) error {
+	u, err := m.Store.UserByEmail(r.Context(), e.Address)
+	if errors.Is(err, store.ErrNotFound) {
+		if c != nil && !c.Provisioning.JIT {
+			e.Problems = append(e.Problems, fmt.Sprintf("There is no such user, and idp/%s creates none at sign-in: spec.provisioning.jit.", c.Name))
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	view := viewUser(u)
+	e.User = &view
+	if u.Suspended() {
+		e.Problems = append(e.Problems, "The user is suspended: kubectl sso users resume "+e.Address+".")
+	}
+	if c == nil {
+		return nil
+	}
+	address, err := identity.NormaliseAddress(e.Address)
+	if err == nil && u.IdP.UID != "" && u.IdP.UID != c.UID && !s.Domains.Owns(c.Name, address) {
+		e.Problems = append(e.Problems, fmt.Sprintf("The user belongs to idp/%s; only an IdP that the domain is bound to may take them over.", u.IdP.Name))
+	}
+	links, err := m.Store.Links(r.Context(), u.ID)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if l.IdP.UID == c.UID {
+			e.mapped(c, l)
+		}
+	}
+	return nil
+}
+
+// mapped runs today's mapping over what was sent last. The NameID is not kept whole: where the address came from it, the address known stands in.
+func (e *Explanation) mapped(c *site.Connection, l store.Link) {
+	in := identity.Input{NameID: identity.NameID{Value: l.Subject, Format: identity.FormatPersistent}, Attributes: l.Raw}
+	person, rejection := c.Mapping.Map(in)
+	if rejection != nil {
+		in.NameID = identity.NameID{Value: e.Address, Format: identity.FormatEmailAddress}
+		person, rejection = c.Mapping.Map(in)
+	}
+	if rejection != nil {
+		e.Problems = append(e.Problems, "With what the IdP sent last, today's mapping refuses: "+rejection.Sentence)
+		return
+	}
+	e.Asserted = &Asserted{At: l.RecordedAt, Email: person.Email.String(), FirstName: person.FirstName, LastName: person.LastName, Groups: person.AllGroups(), Profile: person.Profile,
+		Missing: person.Missing, Dropped: person.Dropped}
+	for _, i := range person.Rules {
+		rule := c.Connection.Mapping.Rules[i]
+		e.Asserted.Rules = append(e.Asserted.Rules, RuleMatch{i + 1, rule.When, rule.AddGroups})
+	}
+	if !strings.EqualFold(e.Asserted.Email, e.Address) {
+		e.Problems = append(e.Problems, fmt.Sprintf("The IdP asserts %s: the user's address changes at the next sign-in.", e.Asserted.Email))
+	}
+}
+
+// explainFailure finds the last refused response for the address, when it is later than the last sign-in.
+func (m *Server) explainFailure(r *http.Request, c *site.Connection, e *Explanation) error {
+	entries, err := m.Store.DebugEntries(r.Context(), store.DebugQuery{IdPUID: c.UID, Limit: failuresLooked})
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if entry.Success || entry.Email != e.Address || e.User != nil && entry.At.Before(e.User.LastSignInAt) {
+			continue
+		}
+		view := viewDebug(entry)
+		view.Attributes, view.NameID = nil, nil
+		e.LastFailure = &view
+		return nil
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package management
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/trial"
+)
+
+// trialPoll is how often a request that waits looks for the result.
+const trialPoll = 500 * time.Millisecond
+
+// Trial is a link that starts a test run.
+type Trial struct {
+	ID      string    `json:"id"`
+	URL     string    `json:"url"`
+	Expires time.Time `json:"expires"`
+}
+
+// newTest makes a link for a full round trip to the IdP, also while the connection is disabled.
+func (m *Server) newTest(w http.ResponseWriter, r *http.Request) error {
+	s := m.Sites.Current()
+	if s == nil {
+		return status(http.StatusServiceUnavailable, "no snapshot is served yet")
+	}
+	name := r.PathValue("idp")
+	c := s.Connection(name)
+	if c == nil {
+		return status(http.StatusNotFound, "this pod serves no connection %q: its conditions say why", name)
+	}
+	if c.Trust == nil {
+		return status(http.StatusConflict, "trust in %s is not established: there is no address to send a request to; see TrustEstablished", name)
+	}
+	now := m.Clock.Now()
+	secret, err := trial.Open(r.Context(), m.Store, c.Name, c.UID, caller(r).Actor.ID, now)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, Trial{ID: secret, URL: s.Snapshot.ServiceProvider.URL + trial.Path + secret, Expires: now.Add(trial.Lifetime)})
+}
+
+// testResult answers what a test run came to, as soon as there is something; 404 until then.
+func (m *Server) testResult(w http.ResponseWriter, r *http.Request) error {
+	wait, err := duration(r, "wait", 0, maxWait)
+	if err != nil {
+		return err
+	}
+	deadline := m.Clock.Now().Add(wait)
+	for {
+		result, err := trial.Outcome(r.Context(), m.Store, r.PathValue("test"))
+		if err == nil {
+			return writeJSON(w, result)
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if !m.Clock.Now().Before(deadline) || m.draining.Load() {
+			return status(http.StatusNotFound, "there is no result: the link was not followed yet, or it has expired")
+		}
+		select {
+		case <-r.Context().Done():
+			return r.Context().Err()
+		case <-time.After(trialPoll):
+		}
+	}
+}
+
+// BreakGlass is a link that signs one person in once without their IdP.
+type BreakGlass struct {
+	URL     string    `json:"url"`
+	Expires time.Time `json:"expires"`
+}
+
+// breakGlass makes such a link. It is recorded first.
+func (m *Server) breakGlass(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Reason string `json:"reason"`
+	}
+	if err := body(r, &in); err != nil {
+		return err
+	}
+	in.Reason = strings.ToValidUTF8(strings.TrimSpace(in.Reason), "")
+	if in.Reason == "" {
+		return status(http.StatusBadRequest, "a reason is missing: it goes into the record")
+	}
+	s := m.Sites.Current()
+	if s == nil {
+		return status(http.StatusServiceUnavailable, "no snapshot is served yet")
+	}
+	u, err := m.find(r)
+	if err != nil {
+		return err
+	}
+	_, domain, _ := strings.Cut(u.Email, "@")
+	switch {
+	case u.Suspended():
+		return status(http.StatusConflict, "%s is suspended: `kubectl sso users resume` first", u.Email)
+	case !s.Admits(u.IdP.UID, domain):
+		return status(http.StatusConflict, "the sessions of %s do not count: idp/%s is Disabled, or its domain is bound to another IdP; change that first", u.Email, u.IdP.Name)
+	}
+	secret, expires, err := m.people.BreakGlass(r.Context(), u, in.Reason, caller(r), m.Clock.Now())
+	if err != nil {
+		return err
+	}
+	m.Log.Warn("a break-glass link was made", "by", caller(r).Actor.ID)
+	return writeJSON(w, BreakGlass{URL: s.Snapshot.ServiceProvider.URL + "/signin/break-glass/" + secret, Expires: expires})
+}

@@ -1,0 +1,34 @@
+package pages
+
+import "sallyport.dev/sallyport/internal/web/trial"
+
+// Trial is the result of a test run, for the administrator who made the link.
+type Trial struct {
+	DisplayName string
+	trial.Result
+}
+
+func (t Trial) view() (name, title, policy string) {
+	return "trial", "Test of " + t.DisplayName, policyHere
+}
+
+// Word is a verdict for people.
+func (Trial) Word(verdict string) string {
+	switch verdict {
+	case "passed":
+		return "Passed"
+	case "failed":
+		return "Failed"
+	}
+	return "Not reached"
+}
+
+// BreakGlass asks whether to sign in without the identity provider.
+type BreakGlass struct {
+	Secret, IssuedBy string
+	Expires          Time
+}
+
+func (BreakGlass) view() (name, title, policy string) {
+	return "break-glass", "Sign in once", policyHere
+}

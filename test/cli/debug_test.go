@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"sallyport.dev/sallyport/internal/saml/samltest"
+)
+
+var referenceText = regexp.MustCompile(`[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}`)
+
+func TestDebugSaysWhatWasWrongAndWhatToChange(t *testing.T) {
+	w := newWorld(t)
+	refused := w.browser().signIn("alice@acme.example", func(r *samltest.Response) { r.Audience = spURL })
+	reference := referenceText.FindString(refused.body)
+	if refused.status != 403 || reference == "" {
+		t.Fatalf("%d %s", refused.status, refused.body)
+	}
+	got := w.must(0, "debug", "idp/okta")
+	contains(t, got, "audience_mismatch  ref "+reference+"  idp/okta  alice@acme.example (claimed)\n", spURL+"/saml/okta", "Audience URI (SP Entity ID)")
+	if strings.Contains(got, "shoeSize") {
+		t.Errorf("the list shows what the response carried: %s", got)
+	}
+	one := w.must(0, "debug", reference)
+	contains(t, one, "Audience URI", "anybody may have written it", "shoeSize = 42", "expected", "clock difference")
+	if strings.Contains(one, "<samlp:Response") {
+		t.Errorf("the XML is shown though nobody asked: %s", one)
+	}
+	contains(t, w.must(0, "debug", strings.ToLower(reference), "--xml"), "<samlp:Response")
+	contains(t, w.must(0, "debug", "-o", "json"), `"errorType": "audience_mismatch"`)
+	contains(t, w.must(0, "audit", "--type", "debug_entry_viewed"), "admin@acme.example", "debugentry/"+reference)
+
+	w.fails([]string{"debug", "AAAA-AAAA"}, "there is no debug entry AAAA-AAAA", "kubectl sso audit --request")
+	w.fails([]string{"debug", "sp/main"}, "neither an IdentityProvider (idp/NAME) nor a reference")
+	w.fails([]string{"debug", "--xml"}, "--xml is for one response")
+	w.fails([]string{"debug", "--limit", "0"}, "--limit 0")
+	if got := w.sso("debug", "idp/entra"); got.code != 0 || got.stdout != "" || !strings.Contains(got.stderr, "no response was refused") {
+		t.Errorf("%+v", got)
+	}
+}
