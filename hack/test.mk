@@ -20,6 +20,10 @@ test: test-deps assets proxies build ## Everything that needs no cluster node: u
 e2e: ## The product as pods on a real node; leaves nothing behind.
 	@hack/test-e2e.sh
 
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (10m each); TARGETS=REGEXP picks some.
+	@hack/fuzz.sh
+
 .PHONY: lint
 lint: lint-api ## gofmt, go vet, staticcheck, kube-api-linter.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted" >&2; exit 1; fi
