@@ -72,6 +72,10 @@ func Fingerprint(der []byte) string {
 // describe adds what could be read of a refused message. It must not turn a refusal into a panic.
 func (a *acceptance) describe(r *Refusal) {
 	defer func() { _ = recover() }()
+	a.claims(r)
+}
+
+func (a *acceptance) claims(r *Refusal) {
 	r.XML = a.xml
 	r.ClockDifference = a.out.ClockDifference
 	if a.original == nil {

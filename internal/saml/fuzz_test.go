@@ -73,7 +73,7 @@ func FuzzResponse(f *testing.F) {
 			t.Fatalf("assertion %v, refusal %v", got, r)
 		}
 		if r != nil {
-			a.describe(r)
+			a.claims(r)
 			if r.Sentence == "" || r.Reason == "" || r.Check == "" {
 				t.Fatalf("the refusal does not explain itself: %+v", r)
 			}
