@@ -2,6 +2,7 @@ package saml
 
 import (
 	"crypto/rsa"
+	"slices"
 	"strings"
 
 	"sallyport.dev/sallyport/internal/saml/samltest"
@@ -125,7 +126,7 @@ func wrappingVectors() []vector {
 	}
 	add(onAssertion, "assertion signed", func(*samltest.Response) {})
 	add(onResponse, "response signed", signResponse)
-	return append(out, bothSignedVectors()...)
+	return slices.Concat(out, encryptedWrappings(), bothSignedVectors())
 }
 
 // bothSignedVectors mix the two signatures, and encryption with them.
