@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/internal/render"
+	"sallyport.dev/sallyport/internal/trust"
 )
 
 const (
@@ -92,9 +95,26 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 		s.programmed.ready -= silent
 	}
 	if s.programmed.all = s.programmed.ready > 0 && s.programmed.serving == s.programmed.ready; s.programmed.all {
-		m.served = m.published.served
+		if m.served = m.published.served; m.waitsToBeServed() {
+			// The next pass notes since when a key is served: its overlap is counted from then.
+			s.later(settle)
+		}
 	}
 	return nil
+}
+
+// waitsToBeServed tells whether there is a key of which it is not noted yet that every pod serves it, although they do.
+func (m *memory) waitsToBeServed() bool {
+	for _, c := range m.served.snapshot.Connections {
+		known := m.idps[types.UID(c.UID)]
+		if known == nil || !slices.ContainsFunc(known.keys.Keys, func(k trust.SPKeyState) bool { return k.Served.IsZero() }) {
+			continue
+		}
+		if _, news := known.keys.MarkServed(c.Keys, time.Unix(0, 0)); news {
+			return true
+		}
+	}
+	return false
 }
 
 // readySince returns since when a pod is ready to serve.

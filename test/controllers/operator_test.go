@@ -121,6 +121,7 @@ var spareKey = func() func() (*rsa.PrivateKey, error) {
 				return nil, err
 			}
 			keys = append(keys, key)
+			return key, nil
 		}
 		next++
 		return keys[next%len(keys)], nil

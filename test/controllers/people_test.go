@@ -20,6 +20,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/saml/samltest"
+	"sallyport.dev/sallyport/internal/saml/xmldsig"
 )
 
 const (
@@ -35,18 +36,27 @@ func signInProvider(ns string) *v1alpha1.ServiceProvider {
 }
 
 // door is a service provider seen by people whose IdP changes its keys, and by that IdP.
-type door struct{ *serving }
+type door struct {
+	*serving
+	// cached is what the IdP has kept of our metadata. Nil: it reads it at every sign-in.
+	cached *spMetadata
+}
 
 func newDoor(t testing.TB, o *operator) *door {
 	t.Helper()
-	d := &door{newServing(t, o.ns)}
+	d := &door{serving: newServing(t, o.ns)}
 	// The operator, which waits for what the service provider says, goes first.
 	t.Cleanup(o.stop)
 	return d
 }
 
-// signIn is a new browser that signs in through a connection; idp answers for the person. Nil: the person arrived at the application.
+// signIn is a new browser that signs in through a connection; idp answers for the person. It checks the request's signature with the keys that
+// were published before the sign-in began, and encrypts its assertion. Nil: the person arrived at the application.
 func (d *door) signIn(connection, email string, idp *samltest.IdP) error {
+	known, err := d.known(connection)
+	if err != nil {
+		return err
+	}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return err
@@ -58,16 +68,12 @@ func (d *door) signIn(connection, email string, idp *samltest.IdP) error {
 	if err != nil || at == nil || !strings.HasPrefix(at.String(), idp.SSOURL) {
 		return errors.Join(fmt.Errorf("not sent to the IdP but to %v: %s", at, page), err)
 	}
-	request, err := samltest.ReadQuery(at.RawQuery, nil)
+	request, err := samltest.ReadQuery(at.RawQuery, known.verifies())
 	if err != nil {
-		return err
+		return fmt.Errorf("the request is not signed with a key that was published before: %w", err)
 	}
 	base := ssoURL + "/saml/" + connection
-	encrypt, err := d.encryptionKeys(connection)
-	if err != nil {
-		return err
-	}
-	form, err := idp.Form(samltest.Response{Now: time.Now(), ACS: base + "/acs", Audience: base, InResponseTo: request.ID, NameID: email, EncryptTo: encrypt,
+	form, err := idp.Form(samltest.Response{Now: time.Now(), ACS: base + "/acs", Audience: base, InResponseTo: request.ID, NameID: email, EncryptTo: known.encryptsTo(),
 		Attributes: []samltest.Attribute{{Name: "email", Values: []string{email}}}})
 	if err != nil {
 		return err
@@ -114,20 +120,54 @@ func submit(browser *http.Client, path, site string, form url.Values) (*url.URL,
 }
 
 // spMetadata is what an IdP reads of our metadata.
-type spMetadata struct {
-	EntityID string `xml:"entityID,attr"`
-	Keys     []struct {
-		Use         string `xml:"use,attr"`
-		Certificate string `xml:"KeyInfo>X509Data>X509Certificate"`
-	} `xml:"SPSSODescriptor>KeyDescriptor"`
+type spMetadata struct{ signing, encryption []*x509.Certificate }
+
+// verifies is how the IdP verifies requests.
+func (m spMetadata) verifies() *xmldsig.Policy {
+	policy := &xmldsig.Policy{}
+	for _, certificate := range m.signing {
+		policy.Keys = append(policy.Keys, certificate.PublicKey)
+	}
+	return policy
 }
 
-// of returns the certificates for one use, in their order.
-func (m spMetadata) of(use string) (certificates []*x509.Certificate, err error) {
-	for _, key := range m.Keys {
-		if key.Use != use {
-			continue
-		}
+// encryptsTo is the first key for encryption, as most IdPs take it.
+func (m spMetadata) encryptsTo() []*rsa.PublicKey {
+	if len(m.encryption) == 0 {
+		return nil
+	}
+	key, _ := m.encryption[0].PublicKey.(*rsa.PublicKey)
+	return []*rsa.PublicKey{key}
+}
+
+// known is what the IdP knows of us.
+func (d *door) known(connection string) (*spMetadata, error) {
+	if d.cached != nil {
+		return d.cached, nil
+	}
+	return d.metadata(connection)
+}
+
+// metadata is what the service provider publishes for a connection.
+func (d *door) metadata(connection string) (*spMetadata, error) {
+	transport := d.transport()
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get(ssoURL + "/saml/" + connection + "/metadata")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	var read struct {
+		Keys []struct {
+			Use         string `xml:"use,attr"`
+			Certificate string `xml:"KeyInfo>X509Data>X509Certificate"`
+		} `xml:"SPSSODescriptor>KeyDescriptor"`
+	}
+	if err := xml.NewDecoder(response.Body).Decode(&read); err != nil {
+		return nil, err
+	}
+	m := &spMetadata{}
+	for _, key := range read.Keys {
 		der, err := base64.StdEncoding.DecodeString(strings.TrimSpace(key.Certificate))
 		if err != nil {
 			return nil, err
@@ -136,38 +176,13 @@ func (m spMetadata) of(use string) (certificates []*x509.Certificate, err error)
 		if err != nil {
 			return nil, err
 		}
-		certificates = append(certificates, certificate)
+		if key.Use == "encryption" {
+			m.encryption = append(m.encryption, certificate)
+		} else {
+			m.signing = append(m.signing, certificate)
+		}
 	}
-	return certificates, nil
-}
-
-// metadata is what the service provider publishes for a connection.
-func (d *door) metadata(connection string) (m spMetadata, err error) {
-	transport := d.transport()
-	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get(ssoURL + "/saml/" + connection + "/metadata")
-	if err != nil {
-		return m, err
-	}
-	defer response.Body.Close()
-	return m, xml.NewDecoder(response.Body).Decode(&m)
-}
-
-// encryptionKeys are those that an IdP encrypts to that reads our metadata now: the first one, as most do.
-func (d *door) encryptionKeys(connection string) ([]*rsa.PublicKey, error) {
-	m, err := d.metadata(connection)
-	if err != nil {
-		return nil, err
-	}
-	certificates, err := m.of("encryption")
-	if err != nil || len(certificates) == 0 {
-		return nil, errors.Join(errors.New("the metadata has no encryption key"), err)
-	}
-	key, ok := certificates[0].PublicKey.(*rsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("the encryption key is a %T", certificates[0].PublicKey)
-	}
-	return []*rsa.PublicKey{key}, nil
+	return m, nil
 }
 
 // signsIn fails the test when somebody cannot.

@@ -306,7 +306,9 @@ func awaitCertificates(t testing.TB, idp *v1alpha1.IdentityProvider, n int) {
 	await(t, idp, "Ready", isTrue, "Serving")
 }
 
-func fingerprint(idp *samltest.IdP) string {
-	sum := sha256.Sum256(idp.Certificate)
+func fingerprint(idp *samltest.IdP) string { return sha256Of(idp.Certificate) }
+
+func sha256Of(der []byte) string {
+	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])
 }

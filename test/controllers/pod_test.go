@@ -43,6 +43,8 @@ type pod struct {
 	changed  chan struct{}
 	// removed are the UIDs of IdentityProviders that the operator has had undone.
 	removed []string
+	// sees is told of every snapshot. Nil: nobody is.
+	sees func(snapshot.Snapshot)
 }
 
 // newPod makes a pod of the ServiceProvider that becomes ready with its first snapshot.
@@ -93,6 +95,9 @@ func (p *pod) take(s snapshot.Snapshot, revision string) error {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	p.snapshot, p.revision = s, revision
+	if p.sees != nil {
+		p.sees(s)
+	}
 	close(p.changed)
 	p.changed = make(chan struct{})
 	return nil
