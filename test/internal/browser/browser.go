@@ -74,10 +74,15 @@ func (b *Tab) NewTab() *Tab {
 	return &Tab{t: b.t, ctx: ctx}
 }
 
-// Open goes to the address and waits for the page, whatever redirects come before it.
+// Open goes to the address and waits for the page, whatever redirects come before it. Chromium gives up on a page when an interface of the
+// machine comes or goes, such as a cluster's bridge, although loopback stays: then it is asked again.
 func (b *Tab) Open(url string) {
 	b.t.Helper()
-	if err := b.run(chromedp.Navigate(url)); err != nil {
+	err := b.run(chromedp.Navigate(url))
+	for tries := 1; tries < 5 && err != nil && strings.Contains(err.Error(), "ERR_NETWORK_CHANGED"); tries++ {
+		err = b.run(chromedp.Navigate(url))
+	}
+	if err != nil {
 		b.t.Fatalf("open %s: %v", url, err)
 	}
 }
