@@ -99,6 +99,31 @@ var ruleTests = map[int][]held{
 		in(provision, "TestSuspensionEndsSessionsAndRefusesSignIn"), in(provision, "TestSecondFactorSessionDoesNotCountYet"), in(web, "TestSecondStep")},
 }
 
+// fuzzed is what each parser of foreign input is fuzzed by; peers are the real ones that messages are exchanged with.
+var fuzzed = []struct {
+	input string
+	by    held
+}{
+	{"response", here("FuzzResponse")}, {"logout request and response, both bindings", here("FuzzLogout")}, {"query of the Redirect binding", here("FuzzRedirectQuery")},
+	{"XML", in("internal/saml/xmldoc", "FuzzParse")}, {"signature", in("internal/saml/xmldsig", "FuzzVerify")}, {"ciphertext", in("internal/saml/xmlenc", "FuzzDecrypt")},
+	{"metadata", in(trust, "FuzzMetadata")}, {"certificates in PEM", in(trust, "FuzzPEM")}, {"relay state and the browser's cookies", in("internal/web/signin", "FuzzRelayHandle")},
+	{"return URL", in("internal/web/returnurl", "FuzzCheck")}, {"AttributeMapping", in("internal/compile", "FuzzAttributeMapping")},
+}
+
+var peers = []struct {
+	peer string
+	by   []held
+}{
+	{"SimpleSAMLphp, in Chromium", []held{in(interop, "TestSignInLandsOnThePageThatWasAskedFor"), in(interop, "TestEverySortOfResponseIsUnderstood"),
+		in(interop, "TestResponsesBelowTheDemandAreRefused"), in(interop, "TestSingleLogoutWithSimpleSAMLphp"), in(interop, "TestForgedLogoutRequestsEndNothing")}},
+	{"pysaml2, in Chromium: plain, ENC=1, SIGNR=1, both", []held{in(interop, "TestOtherIdentityProvidersSignPeopleIn"), in(interop, "TestOtherIdentityProvidersBelowTheDemand")}},
+	{"pysaml2 and xmlsec1, message by message", []held{in("test/interop/pysaml2", "TestResponses"), in("test/interop/pysaml2", "TestAuthnRequests"),
+		in("test/interop/pysaml2", "TestLogoutRequestsFromPysaml2"), in("test/interop/pysaml2", "TestLogoutRequestsToPysaml2")}},
+	{"Auth0's samlp, in Chromium", []held{in(interop, "TestOtherIdentityProvidersSignPeopleIn"), in(interop, "TestOtherIdentityProvidersBelowTheDemand")}},
+	{"crewjam/saml", []held{here("TestCrewjamAgreesOnAcceptedVectors"), here("TestCrewjamCorpus"), here("TestCrewjamReadsOurRequest")}},
+	{"gosaml2 and the products whose responses it recorded", []held{here("TestGosaml2Corpus")}},
+}
+
 var testFunction = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(\w+ \*testing\.[TF]\)`)
 
 // testsIn are the tests of one directory, relative to the repository's root.
@@ -143,6 +168,12 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 	for n, by := range ruleTests {
 		check(fmt.Sprintf("rule %d", n), by)
+	}
+	for _, f := range fuzzed {
+		check(f.input, []held{f.by})
+	}
+	for _, p := range peers {
+		check(p.peer, p.by)
 	}
 }
 

@@ -73,6 +73,14 @@ func TestPipelineDocument(t *testing.T) {
 	for _, h := range hostiles() {
 		b.WriteString("- " + h.name + "\n")
 	}
+	b.WriteString("\n## Real peers\n\n| peer | tests |\n|---|---|\n")
+	for _, p := range peers {
+		fmt.Fprintf(&b, "| %s | %s |\n", p.peer, also("", p.by))
+	}
+	b.WriteString("\n## Fuzzed input\n\n`make fuzz` runs each target for ten minutes; the seeds are in the targets and in `testdata/fuzz` beside them.\n\n| input | target |\n|---|---|\n")
+	for _, f := range fuzzed {
+		fmt.Fprintf(&b, "| %s | %s |\n", f.input, also("", []held{f.by}))
+	}
 	b.WriteString("\n## Where others differ\n\ncrewjam/saml v0.5.1 refuses these accepted vectors or reads them otherwise:\n\n| vectors that begin with | why |\n|---|---|\n")
 	for _, d := range vectorDifferences {
 		fmt.Fprintf(&b, "| %s | %s |\n", d.prefix, d.why)
