@@ -67,5 +67,5 @@ A complete set is in [config/samples](../../config/samples). `kubectl explain id
 {{- end -}}
 
 {{- define "rule" -}}
-{{- if hasPrefix "Required" . }}**required**{{ else }}{{ markdownRenderFieldDoc . | replace "`" "" }}{{ end -}}
+{{- if hasPrefix "Required" . }}**required**{{ else if hasPrefix "Pattern" . }}`{{ markdownRenderFieldDoc . | replace "`" "" }}`{{ else }}{{ markdownRenderFieldDoc . | replace "`" "" }}{{ end -}}
 {{- end -}}
