@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -148,7 +149,9 @@ func manual(m *v1alpha1.ManualTrust, ref *reference, content []byte) (*trust.Met
 	}
 	metadata, err := trust.ManualTrust(string(m.EntityID), string(m.SSOURL), string(m.SSOBinding), string(m.SLOURL), certificates)
 	if err != nil {
-		return nil, invalidField(reasonOf(err), metadataField+".manual", "%v", err)
+		// The error begins with the field below manual, such as certificates[1].
+		name, sentence, _ := strings.Cut(err.Error(), " ")
+		return nil, invalidField(reasonOf(err), metadataField+".manual."+strings.TrimSuffix(name, ":"), "%s", sentence)
 	}
 	return metadata, nil
 }

@@ -9,8 +9,10 @@ generate: ## Generate deep copies and apply configurations of the API.
 	$(TOOL) controller-gen object applyconfiguration paths=./api/v1alpha1
 
 .PHONY: manifests
-manifests: ## Generate the CRDs in config/crd/bases.
+manifests: ## Generate the CRDs in config/crd/bases and in the chart.
 	$(TOOL) controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
+	@mkdir -p charts/sallyport/files/crds
+	cp config/crd/bases/*.yaml charts/sallyport/files/crds/
 
 .PHONY: docs-reference
 docs-reference: ## Generate docs/reference/crds.md from the API and kubectl-sso.md from the commands.

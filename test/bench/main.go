@@ -42,7 +42,7 @@ func run() error {
 	only := flag.String("only", "", "comma-separated suites to run; all when empty")
 	peer := flag.String("peer", "", "serve one of the peers instead of measuring; used by the benchmark itself")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", ".cluster/kubeconfig", "cluster that runs Sallyport")
-	flag.StringVar(&o.namespace, "namespace", "sso", "namespace of the ServiceProvider to add to")
+	flag.StringVar(&o.namespace, "namespace", "sallyport-demo", "namespace of the ServiceProvider to add to")
 	flag.StringVar(&o.serviceProvider, "service-provider", "main", "ServiceProvider to add to")
 	flag.IntVar(&o.applies, "applies", 50, "how many IdentityProviders to apply")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement of the check")

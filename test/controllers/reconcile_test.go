@@ -129,7 +129,7 @@ func TestABadEditKeepsTheLastGoodServing(t *testing.T) {
 	update(t, idp)
 	check := func() {
 		t.Helper()
-		mustContain(t, await(t, idp, "Accepted", isFalse, "Invalid"), "spec.saml.metadata.manual", "certificates[1]")
+		mustContain(t, await(t, idp, "Accepted", isFalse, "Invalid"), "spec.saml.metadata.manual.certificates[1]: ")
 		await(t, idp, "Programmed", isFalse, "ServingLastGood")
 		await(t, other, "Ready", isTrue, "Serving")
 		if now := served(t, ns); len(now.Connections) != 2 || now.Connections[0].Trust == nil || len(now.Connections[0].Trust.SigningCertificates) != 1 {

@@ -118,6 +118,22 @@ func TestBadInputIsRefusedInWords(t *testing.T) {
 	}
 }
 
+// TestABadCertificateIsNamedAndTheLastGoodStateServes breaks what works: the object says what is wrong in which field, and people go on signing in.
+func TestABadCertificateIsNamedAndTheLastGoodStateServes(t *testing.T) {
+	must(t, "patch", "idp", "acme", "--type=json", "-p", `[{"op": "replace", "path": "/spec/saml/metadata", "value": {"manual":
+		{"entityID": "https://idp.acme.example/realms/acme", "ssoURL": "https://idp.acme.example/sso", "certificates": ["-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----"]}}}]`)
+	generation := must(t, "get", "idp", "acme", "-o", "jsonpath={.metadata.generation}")
+	must(t, "wait", "idp/acme", "--timeout=60s", "--for=jsonpath={.status.observedGeneration}="+generation)
+	contains(t, "kubectl describe idp", must(t, "describe", "idp", "acme"), "spec.saml.metadata.manual.certificates[0]", "not an X.509 certificate")
+	contains(t, "kubectl get idp", must(t, "get", "idp", "acme", "--no-headers"), "False")
+
+	if status, body, err := get(t, "/signin?login_hint=alice@acme.example"); err != nil || !strings.Contains(body, "https://idp.acme.example/realms/acme/protocol/saml?SAMLRequest") {
+		t.Errorf("nobody can sign in by the last good state any more: %d %v %s", status, err, body)
+	}
+	must(t, "apply", "-k", filepath.Join(root(), "config", "samples"))
+	must(t, "wait", "--for=condition=Ready", "idp/acme", "--timeout=60s")
+}
+
 func TestEverythingGoesWithTheNamespace(t *testing.T) {
 	must(t, "delete", "namespace", namespace, "--timeout=120s")
 }

@@ -1,0 +1,21 @@
+{{- define "sallyport.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* What selects the operator's pods. It never changes: a Deployment's selector cannot. */}}
+{{- define "sallyport.selector" -}}
+app.kubernetes.io/name: sallyport
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "sallyport.labels" -}}
+{{ include "sallyport.selector" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}

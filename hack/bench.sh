@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs the benchmarks. What needs a system in a cluster measures the demonstration: one that runs, or one that is started for this and removed after.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ ! -e .cluster/kubeconfig ]; then
+  trap 'make --no-print-directory demo-down' EXIT
+  make --no-print-directory demo
+fi
+go run ./test/bench -o .bench/results.json "$@"
