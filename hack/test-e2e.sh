@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs test/e2e on a node of its own: starts it, tests, stops it whatever happened, and looks for anything that was left.
+# Runs test/e2e on a node of its own: starts it, brings the demonstration up as its reader would, tests, stops it whatever happened, and looks
+# for anything that was left.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,4 +15,6 @@ down() {
 }
 trap down EXIT
 make cluster-up
-go test -tags e2e -count=1 -timeout 20m -v ./test/e2e
+make demo
+go test -tags e2e -count=1 -timeout 5m -v ./test/e2e/demo
+go test -tags e2e -count=1 -timeout 25m -v ./test/e2e

@@ -51,10 +51,11 @@ func prepare(ctx context.Context) (err error) {
 	return ground.Step("Operator", func() (string, error) { return "", ground.DeployOperator(ctx, images.product) })
 }
 
-// simpleSAMLphpImage is Debian's package with its PHP.
+// simpleSAMLphpImage is Debian's package with its PHP, which reads the system's time zones.
 func simpleSAMLphpImage() stage.Image {
 	return stage.Image{Name: "sallyport.dev/e2e-simplesamlphp", Args: []string{
-		"-with-libs", "-entrypoint", "/usr/bin/php8.2", "/usr/bin/php8.2", "/usr/lib/php", "/etc/php/8.2/cli", "/usr/share/simplesamlphp", "/etc/simplesamlphp/attributemap"}}
+		"-with-libs", "-entrypoint", "/usr/bin/php8.2", "/usr/bin/php8.2", "/usr/lib/php", "/etc/php/8.2/cli", "/usr/share/simplesamlphp", "/etc/simplesamlphp/attributemap",
+		"/usr/share/zoneinfo"}}
 }
 
 // postgresImage is Debian's package. initdb starts its server through a shell.

@@ -16,7 +16,7 @@ import (
 
 // TestPeopleSignInThroughPods is the main job on SQLite: the page that was asked for, the identity headers, a refusal, and the way out.
 func TestPeopleSignInThroughPods(t *testing.T) {
-	w := newWorld(t, "lite", "127.0.0.1:8443", false)
+	w := newWorld(t, "lite", "127.0.0.1:8445", false)
 
 	tab := w.browser()
 	tab.Open(w.AppURL + "/d/board?from=now-6h&to=now")

@@ -92,6 +92,13 @@ func newWorld(t *testing.T, namespace, listen string, postgres bool) *world {
 	return w
 }
 
+// in is the same world, whose failures are those of a subtest.
+func (w *world) in(t *testing.T) *world {
+	same := *w
+	same.t = t
+	return &same
+}
+
 func (w *world) certificates() {
 	w.t.Helper()
 	authority, err := edge.NewAuthority("e2e")
