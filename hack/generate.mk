@@ -11,8 +11,7 @@ generate: ## Generate deep copies and apply configurations of the API.
 .PHONY: manifests
 manifests: ## Generate the CRDs in config/crd/bases and in the chart.
 	$(TOOL) controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
-	@mkdir -p charts/sallyport/files/crds
-	cp config/crd/bases/*.yaml charts/sallyport/files/crds/
+	@hack/chart-files.sh
 
 .PHONY: docs-reference
 docs-reference: ## Generate docs/reference/crds.md from the API and kubectl-sso.md from the commands.

@@ -19,3 +19,16 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
+
+{{/* The objects of a file under files/, which are copies of config/, in the release's namespace and with its labels. */}}
+{{- define "sallyport.objects" -}}
+{{- $root := .root }}
+{{- range splitList "\n---\n" ($root.Files.Get .path | replace "sallyport-system" $root.Release.Namespace) }}
+{{- $object := fromYaml . }}
+{{- if and (eq $object.kind "ValidatingAdmissionPolicyBinding") (eq $root.Values.admission.identityProviderInUse "Warn") }}
+{{- $_ := set $object.spec "validationActions" (list "Warn" "Audit") }}
+{{- end }}
+---
+{{ mergeOverwrite $object (dict "metadata" (dict "labels" (include "sallyport.labels" $root | fromYaml))) | toYaml }}
+{{- end }}
+{{- end -}}
