@@ -66,6 +66,7 @@ const (
 	TypeUserDeleted
 	TypeUserAccessDenied
 	TypeSessionRevoked
+	TypeSessionHandedOver
 	TypeSecondFactorEnrolled
 	TypeSecondFactorVerified
 	TypeSecondFactorFailed
@@ -165,6 +166,7 @@ var typeTable = [typeEnd]typeInfo{
 	TypeUserDeleted:                    {"user_deleted", TierSecurity},
 	TypeUserAccessDenied:               {"user_access_denied", TierSecurity},
 	TypeSessionRevoked:                 {"session_revoked", TierSecurity},
+	TypeSessionHandedOver:              {"session_handed_over", TierSecurity},
 	TypeSecondFactorEnrolled:           {"second_factor_enrolled", TierSecurity},
 	TypeSecondFactorVerified:           {"second_factor_verified", TierSecurity},
 	TypeSecondFactorFailed:             {"second_factor_failed", TierSecurity},

@@ -95,6 +95,23 @@ func (m *Manager) Check(cookieValue string) (*Session, error) {
 	if !ok {
 		return nil, ErrNone
 	}
+	return m.check(key)
+}
+
+// CheckFor is Check for the cookie of one host outside of the session cookie's domain.
+func (m *Manager) CheckFor(cookieValue, host string) (*Session, error) {
+	key, ok := KeyFor(cookieValue, host)
+	if !ok {
+		return nil, ErrNone
+	}
+	s, err := m.check(key)
+	if err == nil && s.Audience != host {
+		return nil, ErrNone
+	}
+	return s, err
+}
+
+func (m *Manager) check(key Key) (*Session, error) {
 	now := m.o.Clock.Now().UnixMicro()
 	s, ok := m.cache.GetIfPresent(key)
 	if !ok {

@@ -19,6 +19,8 @@ type sessionDocument struct {
 	ReturnURL    string `json:"returnURL,omitempty"`
 	IP           string `json:"ip,omitempty"`
 	UserAgent    string `json:"userAgent,omitempty"`
+	Audience     string `json:"audience,omitempty"`
+	Parent       string `json:"parent,omitempty"`
 }
 
 const sessionColumns = `s.token_hash, s.user_id, s.idp_uid, s.idp_name, s.session_index, s.email_domain, s.created_at, s.last_seen_at, s.expires_at, s.idle_timeout, s.second_factor_pending, s.document`
@@ -44,6 +46,7 @@ func scanSession(row scanner) (s Session, err error) {
 		return s, err
 	}
 	s.NameID, s.AuthnContext, s.ReturnURL, s.IP, s.UserAgent = doc.NameID, doc.AuthnContext, doc.ReturnURL, doc.IP, doc.UserAgent
+	s.Audience, s.Parent = doc.Audience, doc.Parent
 	if err := json.Unmarshal([]byte(groups), &s.Groups); err != nil {
 		return s, err
 	}
@@ -149,7 +152,7 @@ func (d *DB) TouchSessions(ctx context.Context, touches []Touch) error {
 }
 
 func (t *txn) CreateSession(s Session) error {
-	text, err := document(sessionDocument{s.NameID, s.AuthnContext, s.ReturnURL, s.IP, s.UserAgent})
+	text, err := document(sessionDocument{s.NameID, s.AuthnContext, s.ReturnURL, s.IP, s.UserAgent, s.Audience, s.Parent})
 	if err != nil {
 		return err
 	}

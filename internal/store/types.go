@@ -23,6 +23,8 @@ type Pending struct {
 	Classes    []string
 	Comparison string
 	ForceAuthn bool
+	// Session is the token hash, in hex, of the session that is handed over to the host of ReturnURL; "" for a sign-in.
+	Session string
 	// Test marks a test run: no user, no session. RequestedBy is who asked for it, Run what its result is found by, Result that result as JSON.
 	Test        bool
 	RequestedBy string
@@ -168,6 +170,8 @@ type Session struct {
 	IP                  string
 	UserAgent           string
 	EmailDomain         string
+	// Audience is the host that a session outside of the cookie's domain is for, and Parent the token hash, in hex, of the session that it came from.
+	Audience, Parent string
 
 	// User and Groups are filled by reads. Groups are the valid groups of the session's IdP, sorted.
 	User   User

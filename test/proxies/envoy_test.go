@@ -122,7 +122,7 @@ func (e *envoy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 	}
 	to := w(e.t).application.address
-	if r.Host == ssoHost {
+	if r.Host == ssoHost || strings.HasPrefix(r.URL.Path, "/.sallyport/") {
 		to = w(e.t).spAddress()
 	} else if allowed := e.ask(rw, r); !allowed {
 		return

@@ -152,3 +152,29 @@ func TestTheDoorFailsClosed(t *testing.T) {
 		}
 	})
 }
+
+// TestAnotherDomain signs in to an application that the session's cookie does not reach.
+func TestAnotherDomain(t *testing.T) {
+	edit := func(files map[string]string) {
+		for name, text := range files {
+			files[name] = strings.ReplaceAll(text, appHost, otherHost)
+		}
+	}
+	run(t, edit, true, func(t *testing.T, p *running) {
+		const email, page = "alice@acme.example", "https://" + otherHost + "/d/board?a=1&b=2%20x"
+		b, got := p.signIn(t, email, page)
+		for hops := 0; got.status == http.StatusFound || got.status == http.StatusSeeOther; hops++ {
+			if hops == 8 {
+				t.Fatalf("in circles: %q", got.location())
+			}
+			got = b.get(got.location())
+		}
+		if head := got.printed(t).Head; !strings.HasPrefix(head, "GET /d/board?a=1&b=2%20x HTTP/1.1\r\n") || headerOf(head, "Remote-User") != email {
+			t.Errorf("landed on %q", head)
+		}
+		if got := newBrowser(t, p.address).ask("GET", "https://"+otherHost+"/.sallyport/../admin", "", "Accept", "application/json"); got.status == http.StatusOK {
+			t.Errorf("past the check by way of the handover: %d %s", got.status, got.body)
+		}
+		w(t).application.take()
+	})
+}

@@ -25,8 +25,13 @@ type running struct{ name, address string }
 
 // each runs a test for every proxy, as its page prints it. edit may change the printed files; it is given the way in which the page asks.
 func each(t *testing.T, edit func(files map[string]string), test func(t *testing.T, p *running)) {
+	run(t, edit, edit == nil, test)
+}
+
+// run is each with or without the stand-in for Envoy, whose files nothing edits.
+func run(t *testing.T, edit func(files map[string]string), envoys bool, test func(t *testing.T, p *running)) {
 	starts := map[string]func(*testing.T, func(map[string]string)) string{"nginx": startNginx, "haproxy": startHAProxy, "caddy": startCaddy, "traefik": startTraefik}
-	if edit == nil {
+	if envoys {
 		starts["envoy over HTTP"] = func(t *testing.T, _ func(map[string]string)) string { return startEnvoy(t, false) }
 		starts["envoy over gRPC"] = func(t *testing.T, _ func(map[string]string)) string { return startEnvoy(t, true) }
 	}
@@ -52,7 +57,7 @@ func startHAProxy(t *testing.T, edit func(map[string]string)) string {
 	files := page.Files(t, "../../docs/proxies/haproxy.md", "/etc/haproxy/", dir+"/", "bind :443", "bind "+address,
 		"10.0.0.10:80", w.spAddress(), "10.0.0.20:3000", w.application.address)
 	write(t, dir, files, edit, map[string]string{"tls.pem": string(w.pair.Certificate) + string(w.pair.Key)})
-	run(t, address, "/usr/sbin/haproxy", "-db", "-f", dir+"/haproxy.cfg")
+	execute(t, address, "/usr/sbin/haproxy", "-db", "-f", dir+"/haproxy.cfg")
 	return address
 }
 
@@ -72,7 +77,7 @@ func startCaddy(t *testing.T, edit func(map[string]string)) string {
 		files[path] = "{\n\tadmin off\n\tauto_https off\n}\n" + text
 	}
 	write(t, dir, files, edit, map[string]string{"tls.crt": string(w.pair.Certificate), "tls.key": string(w.pair.Key)})
-	run(t, address, program, "run", "--adapter", "caddyfile", "--config", dir+"/Caddyfile")
+	execute(t, address, program, "run", "--adapter", "caddyfile", "--config", dir+"/Caddyfile")
 	return address
 }
 
@@ -85,7 +90,7 @@ func startTraefik(t *testing.T, edit func(map[string]string)) string {
 	files := page.Files(t, "../../docs/proxies/traefik.md", "/etc/traefik/", dir+"/", `":443"`, `"`+address+`"`,
 		"main-sallyport.sso.svc.cluster.local:80", w.spAddress(), "grafana.monitoring.svc.cluster.local:3000", w.application.address)
 	write(t, dir, files, edit, map[string]string{"tls.crt": string(w.pair.Certificate), "tls.key": string(w.pair.Key)})
-	run(t, address, program, "--configFile="+dir+"/traefik.yaml", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false")
+	execute(t, address, program, "--configFile="+dir+"/traefik.yaml", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false")
 	// It listens before it has read its routes, and knows no host until then.
 	client := &http.Client{Transport: newBrowser(t, address).Transport, Timeout: 5 * time.Second}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -120,8 +125,8 @@ func write(t *testing.T, dir string, files map[string]string, edit func(map[stri
 	}
 }
 
-// run starts a program until the test ends and waits until it listens.
-func run(t *testing.T, address, program string, arguments ...string) {
+// execute starts a program until the test ends and waits until it listens.
+func execute(t *testing.T, address, program string, arguments ...string) {
 	t.Helper()
 	process := exec.Command(program, arguments...)
 	home := t.TempDir()

@@ -26,9 +26,11 @@ import (
 const (
 	ssoHost = "sso.example.com"
 	appHost = "grafana.example.com"
-	ssoURL  = "https://" + ssoHost
-	appURL  = "https://" + appHost
-	idpSSO  = "https://idp.acme.example/sso"
+	// otherHost is outside of the domain of the session's cookie.
+	otherHost = "grafana.example.org"
+	ssoURL    = "https://" + ssoHost
+	appURL    = "https://" + appHost
+	idpSSO    = "https://idp.acme.example/sso"
 )
 
 // world is a service provider with one IdP, and an application. Every proxy of the tests stands before the same one.
@@ -93,13 +95,13 @@ func (w *world) serve() error {
 	}
 	s := snapshot.Snapshot{
 		ServiceProvider: snapshot.ServiceProvider{
-			Namespace: "sso", Name: "main", URL: ssoURL, AllowedHosts: []string{"*.example.com"}, TrustedProxies: []string{"127.0.0.0/8"},
+			Namespace: "sso", Name: "main", URL: ssoURL, AllowedHosts: []string{"*.example.com", "*.example.org"}, TrustedProxies: []string{"127.0.0.0/8"},
 			Session:  snapshot.Session{Lifetime: time.Hour, IdleTimeout: time.Hour, CookieDomain: "example.com", SameSite: "Lax"},
 			DebugLog: snapshot.DebugLog{Retention: time.Hour, MaxEntries: 100},
 			Access: &snapshot.Access{Rules: []snapshot.AccessRule{
 				{Hosts: []string{appHost}, PathPrefixes: []string{"/public"}, Allow: "Public"},
 				{Hosts: []string{appHost}, PathPrefixes: []string{"/admin"}, Allow: "Matching", Groups: []string{"ops"}},
-				{Hosts: []string{appHost}, Allow: "SignedIn"},
+				{Hosts: []string{appHost, otherHost}, Allow: "SignedIn"},
 			}},
 		},
 		Connections: []snapshot.Connection{w.connection},

@@ -72,7 +72,7 @@ func (g *Gate) decide(s *site.Site, q *question) (verdict, *session.Session) {
 		}
 		rule = s.Access.Match(q.original)
 	}
-	current, err := g.env.SignedIn(s, q.cookies)
+	current, err := g.env.SignedInAt(s, q.cookies, q.original.Host)
 	if s.Access != nil && rule == nil {
 		// Signing in would not help. Somebody who is signed in is named in the record of it.
 		return forbidden, current

@@ -40,7 +40,7 @@ func (g *Gate) Nginx() http.Handler {
 		v, current := misconfigured, (*session.Session)(nil)
 		var err error
 		if q.require, err = parseRequirement(r.URL.RawQuery); err == nil {
-			if s.Access != nil {
+			if s.Access != nil || s.HandsOver {
 				q.original, q.known = s.Proxies.XOriginal(r)
 			}
 			// nginx hands on the client's own X-Original-Method unless it is told not to: too little to let a preflight pass.

@@ -37,6 +37,28 @@ func (e *Env) SignedIn(s *site.Site, cookies []string) (*session.Session, error)
 	return nil, failure
 }
 
+// SignedInAt is SignedIn for a request to a host, "" where it is not known: outside of the cookie's domain a cookie of that host's own counts.
+func (e *Env) SignedInAt(s *site.Site, cookies []string, host string) (*session.Session, error) {
+	if !s.HandsOver || host == "" || s.CookieReaches(host) {
+		return e.SignedIn(s, cookies)
+	}
+	for _, line := range cookies {
+		for line != "" {
+			var value string
+			if value, line = nextCookie(line, s.Cookie.Elsewhere); value == "" {
+				continue
+			}
+			// The name has the prefix __Host-: browsers take it from this host alone, so there is one.
+			current, err := e.Sessions.CheckFor(value, host)
+			if err == nil && !s.Admits(current.IdP.UID, current.EmailDomain) {
+				return nil, session.ErrNone
+			}
+			return current, err
+		}
+	}
+	return nil, session.ErrNone
+}
+
 // nextCookie takes one pair off a Cookie header and returns its value if it has the name.
 func nextCookie(line, name string) (value, rest string) {
 	pair, rest, _ := strings.Cut(line, ";")

@@ -70,6 +70,8 @@ func (h *Handler) Routes(handle func(pattern string, f func(http.ResponseWriter,
 	handle("GET /signout", h.confirmSignOut)
 	handle("POST /signout", h.signOut)
 	handle("GET /signed-out", h.signedOut)
+	handle("GET "+elsewhereStart, h.startElsewhere)
+	handle("GET "+elsewhereCallback, h.callbackElsewhere)
 }
 
 // connection finds the connection of the path, or answers 404.

@@ -44,7 +44,7 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	case err == nil && current.SecondFactorPending && h.secondFactor != "":
 		http.Redirect(w, r, h.secondFactor, http.StatusSeeOther)
 	case err == nil && !current.SecondFactorPending:
-		h.goBack(w, r, s, a.back)
+		h.goBack(w, r, s, current, a.back)
 	case errors.Is(err, session.ErrUnavailable):
 		h.StoreFailed(w, s, "session", err)
 	default:
@@ -205,21 +205,18 @@ func (h *Handler) beginWith(w http.ResponseWriter, r *http.Request, s *site.Site
 	h.send(w, r, s, "", pages.Post{Heading: "Going on to " + c.Label(), Action: request.PostURL, Field: "SAMLRequest", Message: request.SAMLRequest, RelayState: request.RelayState})
 }
 
-// goBack sends somebody who is signed in to where they wanted to go. Where browsers do not send the session's cookie, that would lead straight back here.
-func (h *Handler) goBack(w http.ResponseWriter, r *http.Request, s *site.Site, back string) {
+// goBack sends somebody who is signed in to where they wanted to go: at once, or past the handover where browsers do not send the session's cookie.
+func (h *Handler) goBack(w http.ResponseWriter, r *http.Request, s *site.Site, current *session.Session, back string) {
 	u, err := url.Parse(back)
-	if err != nil || !s.CookieReaches(u.Host) {
-		h.Page(w, s, http.StatusOK, pages.Message{
-			Good: true, Heading: "You are signed in",
-			Sentence: "But " + u.Host + " does not share this sign-in: it is outside the domain of the session's cookie.",
-			Advice:   "An administrator can change session.cookie.domain of the service provider.",
-			Action:   &pages.Link{URL: accountPath, Label: "Your account"},
-		})
+	if err != nil {
+		h.Page(w, s, http.StatusBadRequest, pages.Message{Heading: "There is nothing here", Sentence: "The address may be misspelt, or out of date."})
 		return
 	}
-	pages.Harden(w.Header())
-	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, back, http.StatusSeeOther)
+	if !s.CookieReaches(u.Host) {
+		h.handOver(w, r, s, current, u)
+		return
+	}
+	h.redirect(w, r, back)
 }
 
 // resume goes on where a response came back to a browser that had lost its part of the request, for instance the oldest of very many tabs:
@@ -231,7 +228,7 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, s *site.Site) {
 		return
 	}
 	if current, err := h.SignedIn(s, r.Header["Cookie"]); err == nil && !current.SecondFactorPending {
-		h.goBack(w, r, s, a.back)
+		h.goBack(w, r, s, current, a.back)
 		return
 	}
 	reference := query.Get("ref")

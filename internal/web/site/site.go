@@ -29,6 +29,8 @@ type Site struct {
 	Returns *returnurl.Policy
 	Proxies *proxy.Trust
 	Cookie  Cookie
+	// HandsOver says that there are allowed hosts which the session's cookie does not reach.
+	HandsOver bool
 	// Access is nil where every signed-in person may enter every host.
 	Access *access.Access
 
@@ -58,8 +60,10 @@ func (c *Connection) Label() string { return cmp.Or(c.DisplayName, c.Name) }
 // Cookie is how the session's cookie is written.
 type Cookie struct {
 	Name, Domain string
-	SameSite     string
-	Lifetime     time.Duration
+	// Elsewhere is the name of the cookie of a host that Domain does not cover.
+	Elsewhere string
+	SameSite  string
+	Lifetime  time.Duration
 }
 
 // Broken is a connection that could not be made ready. The others are served.
@@ -110,6 +114,9 @@ func Compile(s snapshot.Snapshot, revision string) (*Site, []Broken, error) {
 			site.enabled = append(site.enabled, ready)
 		}
 	}
+	for _, allowed := range s.ServiceProvider.AllowedHosts {
+		site.HandsOver = site.HandsOver || !site.CookieReaches(strings.TrimPrefix(allowed, "*."))
+	}
 	slices.SortFunc(site.enabled, func(a, b *Connection) int {
 		return cmp.Or(cmp.Compare(strings.ToLower(a.Label()), strings.ToLower(b.Label())), cmp.Compare(a.Name, b.Name))
 	})
@@ -135,8 +142,10 @@ func cookie(sp snapshot.ServiceProvider) Cookie {
 	if c.Domain != "" {
 		c.Name = "__Secure-sso"
 	}
+	c.Elsewhere = "__Host-sso-at"
 	if sp.Name != "" {
 		c.Name += "-" + sp.Name
+		c.Elsewhere += "-" + sp.Name
 	}
 	return c
 }

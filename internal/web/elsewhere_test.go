@@ -1,0 +1,178 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"sallyport.dev/sallyport/internal/snapshot"
+)
+
+const otherURL = "https://wiki.example.org/pages/1?a=b&c=d"
+
+func severalDomains(s *snapshot.Snapshot) {
+	s.ServiceProvider.AllowedHosts = []string{"*.example.com", "*.example.org"}
+}
+
+// checkAt asks about a host as nginx does. more are further headers.
+func (b *browser) checkAt(host string, more ...string) answer {
+	b.t.Helper()
+	r, err := http.NewRequest("GET", "https://"+host+"/authz/nginx", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	headers := append([]string{"X-Original-Url", "https://" + host + "/", "X-Original-Method", "GET"}, more...)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	return b.do(r)
+}
+
+// follow goes on from one redirect to the next until a page, or an address of the prefix.
+func (b *browser) follow(address, prefix string) answer {
+	b.t.Helper()
+	for range 10 {
+		got := b.get(address)
+		if got.status != http.StatusSeeOther || strings.HasPrefix(got.location, prefix) {
+			return got
+		}
+		address = got.location
+	}
+	b.t.Fatalf("in circles: %s", address)
+	return answer{}
+}
+
+func TestHandoverToAnotherDomain(t *testing.T) {
+	w := newWorld(t, severalDomains)
+	b := w.browser()
+	a := b.begin("alice@acme.example", otherURL)
+	if got := b.finish(a, w.respond(a, "alice@acme.example")); got.status != http.StatusSeeOther || got.location != otherURL {
+		t.Fatalf("%d %q", got.status, got.location)
+	}
+	if b.checkAt("wiki.example.org").status != 401 || b.checkAt("grafana.example.com").status != 200 {
+		t.Fatal("the cookie of our domain counts elsewhere, or not at home")
+	}
+	// The application's proxy sends the browser to sign in once more, where it is signed in.
+	if got := b.follow(spURL+"/signin?rd="+url.QueryEscape(otherURL), "https://wiki.example.org/pages"); got.location != otherURL {
+		t.Fatalf("%d %q %s", got.status, got.location, got.body)
+	}
+	if got := b.checkAt("wiki.example.org"); got.status != 200 || got.header.Get("Remote-User") != "alice@acme.example" {
+		t.Fatalf("%d %v", got.status, got.header)
+	}
+	// What that host was shown opens nothing else, and not for want of the name.
+	u, _ := url.Parse("https://wiki.example.org/")
+	var token string
+	for _, c := range b.Jar.Cookies(u) {
+		if c.Name == "__Host-sso-at-main" {
+			token = c.Value
+		}
+	}
+	thief := w.browser()
+	if got := thief.checkAt("wiki.example.org", "Cookie", "__Host-sso-at-main="+token); got.status != 200 {
+		t.Fatalf("the test's own idea of the cookie is wrong: %d", got.status)
+	}
+	for host, name := range map[string]string{"grafana.example.com": "__Secure-sso-main", "docs.example.org": "__Host-sso-at-main", "wiki.example.org": "__Secure-sso-main"} {
+		if got := thief.checkAt(host, "Cookie", name+"="+token); got.status != 401 {
+			t.Errorf("on %s as %s: %d", host, name, got.status)
+		}
+	}
+	if got := b.checkAt("docs.example.org"); got.status != 401 {
+		t.Errorf("another host: %d", got.status)
+	}
+	waitFor(t, "the record", func() bool {
+		var found string
+		w.api("GET", "/v1/audit?type=session_handed_over", "", &found)
+		return strings.Contains(found, "wiki.example.org") && strings.Contains(found, "alice@acme.example")
+	})
+	// Signing out ends it on both.
+	if got := b.post("/signout", "same-origin", url.Values{}); got.status >= 400 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	if home, there := b.checkAt("grafana.example.com").status, b.checkAt("wiki.example.org").status; home != 401 || there != 401 {
+		t.Errorf("signed out: %d and %d", home, there)
+	}
+}
+
+// code brings a browser to the point where it holds a code for wiki.example.org.
+func (b *browser) code() string {
+	b.t.Helper()
+	start := b.get("https://wiki.example.org/.sallyport/start?to=" + url.QueryEscape("/pages/1?a=b&c=d"))
+	got := b.get(start.location)
+	if got.status != http.StatusSeeOther || !strings.HasPrefix(got.location, "https://wiki.example.org/.sallyport/callback?code=") {
+		b.t.Fatalf("%d %q %s", got.status, got.location, got.body)
+	}
+	return got.location
+}
+
+func TestHandoverCodesAreForOneBrowserOneHostOnce(t *testing.T) {
+	w := newWorld(t, severalDomains)
+	mallory, alice := w.browser(), w.browser()
+	mallory.signIn("mallory@acme.example")
+	alice.signIn("alice@acme.example")
+
+	// A code that somebody else asked for signs nobody in, and is spent by the attempt.
+	stolen := mallory.code()
+	if got := alice.get(stolen); got.status != 403 || alice.checkAt("wiki.example.org").status != 401 {
+		t.Errorf("mallory's code in alice's browser: %d", got.status)
+	}
+	if got := mallory.get(stolen); got.status != 403 {
+		t.Errorf("a spent code: %d", got.status)
+	}
+	// Neither on another host.
+	if got := alice.get(strings.Replace(alice.code(), "wiki.", "docs.", 1)); got.status != 403 || alice.checkAt("docs.example.org").status != 401 {
+		t.Errorf("on another host: %d", got.status)
+	}
+	// Nor twice.
+	good := alice.code()
+	if got := alice.get(good); got.location != otherURL {
+		t.Fatalf("%d %q", got.status, got.location)
+	}
+	if got := alice.get(good); got.status != 403 {
+		t.Errorf("again: %d", got.status)
+	}
+	// A session that has ended hands nothing over.
+	late := alice.code()
+	alice.post("/signout", "same-origin", url.Values{})
+	if got := alice.get(late); got.status != 403 {
+		t.Errorf("after signing out: %d", got.status)
+	}
+	// It is no RelayState either.
+	form := url.Values{"SAMLResponse": {"x"}, "RelayState": {late[len(late)-22:]}}
+	if got := alice.post("/saml/okta/acs", "cross-site", form); got.status != 403 && got.status != 400 {
+		t.Errorf("as RelayState: %d", got.status)
+	}
+}
+
+func TestHandoverLeadsNowhereElse(t *testing.T) {
+	w := newWorld(t, severalDomains)
+	b := w.browser()
+	b.signIn("alice@acme.example")
+	for address, want := range map[string]int{
+		"https://evil.example/.sallyport/start?to=/":               404,
+		"https://grafana.example.com/.sallyport/start":             404,
+		spURL + "/.sallyport/callback?code=aaaaaaaaaaaaaaaaaaaaaa": 404,
+		"https://wiki.example.org/.sallyport/callback":             404,
+		"https://wiki.example.org/.sallyport/callback?code=x":      404,
+	} {
+		if got := b.get(address); got.status != want {
+			t.Errorf("%s: %d, want %d", address, got.status, want)
+		}
+	}
+	for _, to := range []string{"//evil.example/", "https://evil.example/", "/\\evil.example", "/%0d%0aLocation:https://evil.example", ""} {
+		start := b.get("https://wiki.example.org/.sallyport/start?to=" + url.QueryEscape(to))
+		got := b.get(b.get(start.location).location)
+		if !strings.HasPrefix(got.location, "https://wiki.example.org/") {
+			t.Errorf("%q leads to %q", to, got.location)
+		}
+	}
+	// Where the callback is told to go elsewhere, it goes to the front page.
+	forged := "https://wiki.example.org/.sallyport/callback?state=" + strings.Repeat("ab", 32) + "&to=" + url.QueryEscape("https://docs.example.org/")
+	if got := b.get(spURL + "/signin?rd=" + url.QueryEscape(forged)); !strings.HasPrefix(got.location, "https://wiki.example.org/.sallyport/callback?code=") {
+		t.Errorf("%q", got.location)
+	}
+	// A proxy that does not pass the path on sends it back to us: that ends with a page.
+	if got := b.follow(spURL+"/signin?rd="+url.QueryEscape("https://wiki.example.org/.sallyport/start?to=/"), "https://wiki"); got.status != 200 || !strings.Contains(got.body, "does not pass /.sallyport/ on") {
+		t.Errorf("%d %q %s", got.status, got.location, got.body)
+	}
+}
