@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/checker"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/ext"
 
 	"sallyport.dev/sallyport/internal/snapshot"
@@ -113,7 +113,7 @@ func describeIssues(issues *cel.Issues) string {
 // ruleSizes tells CEL how big the inputs can be.
 type ruleSizes struct{}
 
-func (ruleSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
+func (ruleSizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	path := node.Path()
 	if len(path) == 0 {
 		return nil
@@ -125,10 +125,10 @@ func (ruleSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
 	case path[0] == "attributes" && len(path) == 2 && path[1] != "@keys", path[0] == "groups" && len(path) == 1:
 		most = sizeValues
 	}
-	return &checker.SizeEstimate{Max: most}
+	return &cost.SizeEstimate{Max: most}
 }
 
-func (ruleSizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+func (ruleSizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 

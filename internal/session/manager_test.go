@@ -28,7 +28,6 @@ type counting struct {
 	mu             sync.Mutex
 	fail           error
 	before, after  func()
-	onEvict        func(store.Eviction)
 }
 
 func (c *counting) SessionByHash(ctx context.Context, hash []byte) (store.Session, error) {

@@ -2,7 +2,6 @@ package trust
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"net/url"
 	"sync"
@@ -57,8 +56,6 @@ type entry struct {
 	job    *job
 	cancel context.CancelFunc
 }
-
-var errGivenUp = errors.New("given up to make room")
 
 // NewRefresher makes a Refresher; it does nothing before Start.
 func NewRefresher(o RefresherOptions) *Refresher {

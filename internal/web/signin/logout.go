@@ -164,7 +164,7 @@ func (h *Handler) logoutOverloaded(w http.ResponseWriter, s *site.Site, c *site.
 
 // incoming reads exactly one message, from the query with GET and from the body with POST.
 func (h *Handler) incoming(w http.ResponseWriter, r *http.Request) (in saml.Incoming, isRequest, ok bool) {
-	values := url.Values{}
+	var values url.Values
 	if r.Method == http.MethodGet {
 		in.Binding, in.RawQuery = snapshot.BindingRedirect, r.URL.RawQuery
 		if len(r.URL.RawQuery) > int(h.maxBody) {

@@ -73,7 +73,7 @@ func (s *Secrets) round(ctx context.Context, apply Apply) error {
 	name := snapshot.SecretName(s.sp, snapshot.IndexFile)
 	index, err := s.secrets.Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("Secret %s: %w", name, err)
+		return fmt.Errorf("the Secret %s: %w", name, err)
 	}
 	if err := s.take(ctx, index, apply); err != nil {
 		return err
@@ -131,7 +131,7 @@ func (s *Secrets) take(ctx context.Context, index *unstructured.Unstructured, ap
 func (s *Secrets) get(ctx context.Context, name string) error {
 	secret, err := s.secrets.Get(ctx, snapshot.SecretName(s.sp, name), metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("Secret %s: %w", snapshot.SecretName(s.sp, name), err)
+		return fmt.Errorf("the Secret %s: %w", snapshot.SecretName(s.sp, name), err)
 	}
 	content, err := file(secret, name)
 	if err != nil {
@@ -145,7 +145,7 @@ func (s *Secrets) get(ctx context.Context, name string) error {
 func file(secret *unstructured.Unstructured, name string) ([]byte, error) {
 	encoded, found, err := unstructured.NestedString(secret.Object, "data", name)
 	if err != nil || !found {
-		return nil, fmt.Errorf("Secret %s has no key %s: %w", secret.GetName(), name, fs.ErrNotExist)
+		return nil, fmt.Errorf("the Secret %s has no key %s: %w", secret.GetName(), name, fs.ErrNotExist)
 	}
 	return base64.StdEncoding.DecodeString(encoded)
 }
