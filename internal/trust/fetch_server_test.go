@@ -85,7 +85,9 @@ var plays = map[string]func(*metadataServer, http.ResponseWriter, *http.Request)
 	},
 	"hang":      func(s *metadataServer, _ http.ResponseWriter, r *http.Request) { s.hang(r) },
 	"status500": func(_ *metadataServer, w http.ResponseWriter, _ *http.Request) { http.Error(w, "secret-in-body", 500) },
-	"status403": func(_ *metadataServer, w http.ResponseWriter, _ *http.Request) { http.Error(w, "secret-in-body", http.StatusForbidden) },
+	"status403": func(_ *metadataServer, w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "secret-in-body", http.StatusForbidden)
+	},
 	"status429": func(_ *metadataServer, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "120")
 		http.Error(w, "secret-in-body", http.StatusTooManyRequests)
