@@ -39,6 +39,7 @@ type rig struct {
 	t        *testing.T
 	snapshot snapshot.Snapshot
 	server   *web.Server
+	store    *store.DB
 	idp      *samltest.IdP
 	// person and edit say what the IdP answers.
 	person string
@@ -83,6 +84,7 @@ func (r *rig) serve() {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.store = db
 	if r.server, err = web.New(ctx, web.Options{Store: db, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), SecondFactorKeys: [][]byte{bytes.Repeat([]byte{7}, 32)}}); err != nil {
 		t.Fatal(err)
 	}

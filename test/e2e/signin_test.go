@@ -42,6 +42,8 @@ func TestPeopleSignInThroughPods(t *testing.T) {
 	w.must("delete", "pod", "main-sallyport-0", "--wait=true")
 	w.eventually("the session after the pod came back", 60*time.Second, func() error { return w.check(signedIn) })
 
+	w.answersKubectlSSO()
+
 	tab.Press("#signout")
 	tab.WaitText("Sign out?")
 	look(tab, "sign-out")
