@@ -7,6 +7,7 @@ import (
 
 	crewjam "github.com/crewjam/saml"
 
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/saml/xmldoc"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
@@ -114,5 +115,23 @@ func TestMetadataRequestsTheMappedAttributes(t *testing.T) {
 	want := "email unspecified|" + oid + " uri|" + claim + ` uri|gr"oups & more unspecified|department unspecified`
 	if strings.Join(got, "|") != want {
 		t.Errorf("%q, want %q", strings.Join(got, "|"), want)
+	}
+}
+
+// TestFaultF3ClaimsAreRequestedByTheirNames holds what others have swapped: Name is the claim, for people there is no other name, and the e-mail address is required.
+func TestFaultF3ClaimsAreRequestedByTheirNames(t *testing.T) {
+	f := newFixture(t)
+	f.conf.Mapping = identity.Preset("EntraID")
+	_, sp, xml := readMetadata(t, f)
+	if len(sp.AttributeConsumingServices) != 1 {
+		t.Fatalf("%s", xml)
+	}
+	const claims = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
+	for i, want := range []string{claims + "emailaddress", claims + "givenname", claims + "surname", "http://schemas.microsoft.com/ws/2008/06/identity/claims/groups"} {
+		got := sp.AttributeConsumingServices[0].RequestedAttributes[i]
+		required := got.IsRequired != nil && *got.IsRequired
+		if got.Name != want || got.FriendlyName == want || required != (i == 0) {
+			t.Errorf("requested is %+v, want Name %s, required %v", got, want, i == 0)
+		}
 	}
 }

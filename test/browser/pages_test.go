@@ -54,7 +54,7 @@ func TestEveryPage(t *testing.T) {
 	r.look(tab, "not-found")
 	tab.Open(ssoURL + "/signin?rd=https://evil.example/")
 	r.look(tab, "bad-return")
-	for _, idp := range []string{"okta", "entra", "keycloak"} {
+	for _, idp := range []string{"okta", "entra", "keycloak", "google", "adfs", "generic"} {
 		tab.Open(ssoURL + "/saml/" + idp)
 		r.look(tab, "trust-"+idp)
 	}

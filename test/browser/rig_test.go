@@ -59,7 +59,8 @@ func newRig(t *testing.T) *rig {
 		Session:           snapshot.Session{Lifetime: 12 * time.Hour, IdleTimeout: time.Hour, CookieDomain: "example.com", SameSite: "Lax"},
 		ProfileAttributes: []snapshot.ProfileAttribute{{Name: "department", Mirror: true}, {Name: "jobTitle", Mirror: true}},
 	}
-	for _, c := range [][3]string{{"okta", "Acme Okta", "Okta"}, {"entra", "Globex", "EntraID"}, {"keycloak", "Initech Engineering", "Keycloak"}} {
+	for _, c := range [][3]string{{"okta", "Acme Okta", "Okta"}, {"entra", "Globex", "EntraID"}, {"keycloak", "Initech Engineering", "Keycloak"},
+		{"google", "Hooli", "GoogleWorkspace"}, {"adfs", "Umbrella", "ADFS"}, {"generic", "Stark", "Generic"}} {
 		r.connect(c[0], c[1], c[2])
 	}
 	r.snapshot.Domains = []snapshot.Domain{{Domain: "acme.example", Connection: "okta", Binding: "acme"}}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
@@ -202,5 +203,42 @@ func TestARolloverAtTheIdPRunsByItself(t *testing.T) {
 	}
 	if records := o.audit.of(audit.TypeSAMLIdPMetadataRefreshed, "roll"); len(records) != 1 || !strings.Contains(fmt.Sprintf("%+v", records[0].Details), moved.SSOURL) {
 		t.Errorf("the endpoint's change was recorded as %+v", records)
+	}
+}
+
+// TestASecretOfCertificatesIsFollowed is the rollover of a connection that is set up by hand: first the new certificate beside the old one, then it
+// alone, in a Secret that somebody else keeps.
+func TestASecretOfCertificatesIsFollowed(t *testing.T) {
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	old := upstream(t, "manual")
+	next := withNewKey(t, old)
+	object := identityProvider(ns, "manual", v1alpha1.MetadataSource{Manual: &v1alpha1.ManualTrust{EntityID: v1alpha1.EntityID(old.EntityID), SSOURL: v1alpha1.HTTPSURL(old.SSOURL),
+		CertificatesFrom: &v1alpha1.SecretSource{SecretRef: v1alpha1.SecretKeyReference{Name: "certificates"}}}})
+	secret := &corev1.Secret{Data: map[string][]byte{"tls.crt": []byte(pemOf(old.Certificate))}}
+	secret.Namespace, secret.Name = ns, "certificates"
+	create(t, secret, signInProvider(ns), object, domainBinding(ns, "manual", domainOf("manual"), "manual"))
+	door := newDoor(t, o)
+	await(t, object, "Ready", isTrue, "Serving")
+	door.signsIn(t, "the old key", "manual", old)
+
+	secret.Data["tls.crt"] = []byte(pemOf(old.Certificate) + pemOf(next.Certificate))
+	update(t, secret)
+	awaitCertificates(t, object, 2)
+	awaitEvent(t, object, "Normal", "CertificateAdded", fingerprint(next)[:16])
+	door.signsIn(t, "the old key beside the new one", "manual", old)
+	door.signsIn(t, "the new key beside the old one", "manual", next)
+
+	secret.Data["tls.crt"] = []byte("not a certificate")
+	update(t, secret)
+	mustContain(t, await(t, object, "Accepted", isFalse, "Invalid"), "spec.saml.metadata.manual.certificatesFrom", "certificates")
+	door.signsIn(t, "with a Secret that is not PEM", "manual", next)
+
+	secret.Data["tls.crt"] = []byte(pemOf(next.Certificate))
+	update(t, secret)
+	awaitCertificates(t, object, 1)
+	door.signsIn(t, "the new key alone", "manual", next)
+	if err := door.signIn("manual", "alice@"+domainOf("manual"), old); err == nil {
+		t.Error("a certificate that was taken out still signs people in")
 	}
 }
