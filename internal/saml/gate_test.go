@@ -108,9 +108,80 @@ func TestGateIsBounded(t *testing.T) {
 	again()
 }
 
+// TestGateMakesRoom: two clients that fill the queue together keep nobody out, and nobody who has one message waiting is turned away for
+// another.
+func TestGateMakesRoom(t *testing.T) {
+	g := NewGate(1, 8, 4)
+	hold, err := g.Acquire(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var served, busy []string
+	var wg sync.WaitGroup
+	enter := func(client string, waiting int) {
+		wg.Go(func() {
+			release, err := g.Acquire(t.Context(), client)
+			mu.Lock()
+			if err != nil {
+				busy = append(busy, client)
+			} else {
+				served = append(served, client)
+			}
+			mu.Unlock()
+			if err == nil {
+				release()
+			}
+		})
+		waitFor(t, g, waiting)
+	}
+	for i := range 8 {
+		enter([]string{"mallory", "malcolm"}[i%2], i+1)
+	}
+	for i := range 6 {
+		client := string(rune('a' + i))
+		wg.Go(func() {
+			release, err := g.Acquire(t.Context(), client)
+			if err != nil {
+				t.Errorf("%s is turned away: %v", client, err)
+				return
+			}
+			mu.Lock()
+			served = append(served, client)
+			mu.Unlock()
+			release()
+		})
+		for inQueue(g, client) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	// Each has one now: there is no more room to be made.
+	if _, err := g.Acquire(t.Context(), "g"); !errors.Is(err, ErrBusy) {
+		t.Errorf("a ninth client waits: %v", err)
+	}
+	if g.waiting != 8 || inQueue(g, "mallory") != 1 || inQueue(g, "malcolm") != 1 {
+		t.Errorf("%d wait", g.waiting)
+	}
+	hold()
+	wg.Wait()
+	if len(served) != 8 || len(busy) != 6 || g.free != 1 || g.waiting != 0 || len(g.clients) != 0 || g.turn.Len() != 0 {
+		t.Errorf("served %v, turned away %v; left over %+v", served, busy, g)
+	}
+}
+
+// inQueue is how many messages of a client wait.
+func inQueue(g *Gate, client string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.clients[client]; e != nil {
+		return e.Value.(*clientQueue).waiters.Len()
+	}
+	return 0
+}
+
 // TestGateUnderContention hands slots over and gives up at the same time, from many goroutines.
 func TestGateUnderContention(t *testing.T) {
-	g := NewGate(2, 1000, 1000)
+	g := NewGate(2, 20, 10)
 	var inside, most atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 50 {
