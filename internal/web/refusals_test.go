@@ -48,6 +48,11 @@ func TestRefusalsAreToldOnceByIdPAndReason(t *testing.T) {
 	if got, _ := ask(next); len(got) != 1 || got["uid-okta domain_not_bound"] != 1 {
 		t.Errorf("told were %v", got)
 	}
+	// It holds up no pod that stops.
+	w.process.web.Drain()
+	if code := w.api("GET", "/v1/refusals?timeout=30s&after="+url.QueryEscape(next), "", nil); code != http.StatusOK {
+		t.Errorf("%d", code)
+	}
 	if code := w.api("GET", "/v1/refusals?timeout=soon", "", nil); code != http.StatusBadRequest {
 		t.Errorf("%d", code)
 	}

@@ -3,6 +3,9 @@ package controllers
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -188,4 +193,68 @@ func TestEverythingGoesThoughNoPodAnswers(t *testing.T) {
 	if n := o.audit.about(audit.TypeSAMLIdPDeleted, objects["idp"]); n != 1 {
 		t.Errorf("the service provider cannot have recorded it, and the operator told it %d times", n)
 	}
+}
+
+// directory writes the objects as files, in the order of the names, for kubectl -f.
+func directory(t *testing.T, order []string, objects map[string]client.Object) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i, name := range order {
+		object := objects[name]
+		kind, err := k8s.GroupVersionKindFor(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := &unstructured.Unstructured{Object: content}
+		u.SetGroupVersionKind(kind)
+		encoded, err := u.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.json", i)), encoded, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestKubectlDeletesADirectory as people do, with the IdentityProvider before its bindings and after. Where the policy denies, the IdentityProvider stays behind
+// with a sentence, and the same command finishes it; everywhere else one command does.
+func TestKubectlDeletesADirectory(t *testing.T) {
+	for _, mode := range []string{"absent", "warn", "deny"} {
+		for _, order := range [][]string{{"sp", "idp", "mapping", "binding", "other binding"}, {"binding", "other binding", "mapping", "idp", "sp"}} {
+			t.Run(mode+" "+order[0]+" first", func(t *testing.T) {
+				ns := namespace(t)
+				o := newOperator(t, ns)
+				objects := household(t, ns)
+				dir := directory(t, order, objects)
+				kubectl(t, "-n", ns, "apply", "--server-side", "-f", dir)
+				p := newPod(t, ns, "main")
+				o.ready(objects)
+				if mode != "absent" {
+					policy(t, ns, strings.TrimPrefix(mode, "deny"))
+				}
+				out, err := tryKubectl(t, "-n", ns, "delete", "-f", dir, "--timeout=20s")
+				switch {
+				case mode != "deny" && err != nil:
+					t.Fatalf("%v\n%s", err, out)
+				case mode == "deny" && err != nil:
+					mustContain(t, out, "IdentityProvider okta still has", "delete or rebind them first")
+					eventually(t, "it is in use no more", func() bool { get(t, objects["idp"]); return !held(objects["idp"]) })
+					kubectl(t, "-n", ns, "delete", "-f", dir, "--ignore-not-found", "--timeout=20s")
+				case mode == "deny" && order[0] == "sp":
+					t.Errorf("an IdentityProvider was deleted under its bindings: %s", out)
+				}
+				o.gone(mode, objects, p)
+			})
+		}
+	}
+}
+
+func held(object client.Object) bool {
+	return slices.Contains(object.GetFinalizers(), v1alpha1.FinalizerDomainBindings)
 }

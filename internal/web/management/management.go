@@ -256,7 +256,10 @@ func caller(r *http.Request) provision.Caller {
 	return provision.Caller{Actor: audit.Actor{Kind: audit.ActorKubernetes, ID: strings.ToValidUTF8(name[:min(len(name), 256)], "")}, Request: serve.NewReference()}
 }
 
-// refusals answers what was refused after a cursor, as soon as there is something.
+// drainEvery is how soon a request that waits sees that the pod drains.
+const drainEvery = 500 * time.Millisecond
+
+// refusals answers what was refused after a cursor, as soon as there is something or the pod drains.
 func (m *Server) refusals(w http.ResponseWriter, r *http.Request) error {
 	timeout, err := duration(r, "timeout", defaultWait, maxWait)
 	if err != nil {
@@ -270,12 +273,19 @@ func (m *Server) refusals(w http.ResponseWriter, r *http.Request) error {
 			return writeJSON(w, Refusals{counts, next})
 		}
 		cursor = next
-		select {
-		case <-changed:
-		case <-expired:
-			return writeJSON(w, Refusals{[]refusals.Count{}, next})
-		case <-r.Context().Done():
-			return nil
+		for waiting := true; waiting; {
+			select {
+			case <-changed:
+				waiting = false
+			case <-time.After(drainEvery):
+				if m.draining.Load() {
+					return writeJSON(w, Refusals{[]refusals.Count{}, next})
+				}
+			case <-expired:
+				return writeJSON(w, Refusals{[]refusals.Count{}, next})
+			case <-r.Context().Done():
+				return nil
+			}
 		}
 	}
 }
