@@ -3,11 +3,11 @@ package controllers
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -148,7 +148,7 @@ func (c *counting) count(ctx context.Context, key types.NamespacedName, one *cou
 		c.mutex.Unlock()
 		return countRetry, err
 	}
-	changed := !equality.Semantic.DeepEqual(one.last, fresh)
+	changed := !reflect.DeepEqual(one.last, fresh)
 	one.last = fresh
 	c.mutex.Unlock()
 	if changed {
