@@ -16,6 +16,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/snapshot"
 )
 
 // tellChanges tells what people did to the objects: created, changed, deleted. It compares with the ledger, and with the generation that
@@ -188,7 +189,7 @@ func (s *scope) deleted(uid types.UID, entry ledgerEntry) news {
 
 // secretSettings are never shown, and noise is what changes with every generation or has records of its own.
 var (
-	secretSettings = []string{"keys", "trust", "auditSinks"}
+	secretSettings = []string{"keys", "trust"}
 	noise          = []string{"generation", "uid", "enabled", "verboseUntil", "mapping"}
 )
 
@@ -200,7 +201,7 @@ func (s *scope) difference(kind string, object client.Object) details {
 		if s.before == nil || s.wanted == nil {
 			return details{}
 		}
-		before, after = s.before.snapshot.ServiceProvider, s.wanted.snapshot.ServiceProvider
+		before, after = shown(s.before.snapshot.ServiceProvider), shown(s.wanted.snapshot.ServiceProvider)
 	case *v1alpha1.IdentityProvider:
 		b, known := s.before.connection(o)
 		a, wanted := s.wanted.connection(o)
@@ -219,6 +220,17 @@ func (s *scope) difference(kind string, object client.Object) details {
 		return details{}
 	}
 	return compareSettings(before, after)
+}
+
+// shown is the settings without what is secret: of the audit sinks their keys, and what follows the path of their URLs.
+func shown(sp snapshot.ServiceProvider) snapshot.ServiceProvider {
+	sp.AuditSinks = slices.Clone(sp.AuditSinks)
+	for i := range sp.AuditSinks {
+		sink := &sp.AuditSinks[i]
+		sink.Secret, sink.CABundle = nil, nil
+		sink.Endpoint, _, _ = strings.Cut(sink.Endpoint, "?")
+	}
+	return sp
 }
 
 func compareSettings(before, after any) details {

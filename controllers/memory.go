@@ -26,6 +26,7 @@ type memory struct {
 	present map[podRun]bool
 	idps    map[types.UID]*idpMemory
 	ledger  *ledger
+	sinks   sinkMemory
 	// written are statuses that the cache may not show yet.
 	written map[types.UID]writtenStatus
 	// finalizers are those that we have written and the cache may not show yet.
@@ -84,6 +85,7 @@ func newMemory() *memory {
 
 // reset forgets what was of a ServiceProvider that is gone, and keeps what the audit log was told.
 func (m *memory) reset() {
+	m.sinks = sinkMemory{}
 	m.recalled, m.published, m.served, m.applied, m.token, m.present = false, &published{}, nil, [32]byte{}, "", nil
 	m.mutex.Lock()
 	defer m.mutex.Unlock()

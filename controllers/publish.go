@@ -75,7 +75,7 @@ type published struct {
 func (r *Reconciler) compile(_ context.Context, s *scope) error {
 	before := s.memory.published
 	in := compile.Input{Name: s.key.Name, ServiceProvider: s.serviceProvider, IdentityProviders: s.idps, DomainBindings: s.bindings,
-		AttributeMappings: s.mappings, Resolved: s.resolved, Verified: s.verified}
+		AttributeMappings: s.mappings, Resolved: s.resolved, Verified: s.verified, Sinks: s.memory.sinks.resolved}
 	if before.encoded != nil {
 		in.Previous = before.snapshot
 	}

@@ -99,13 +99,13 @@ func referencesOf(idp *v1alpha1.IdentityProvider) []reference {
 
 // basisOf names the spec and the versions of everything that it refers to: what was made of them stays good while it stays the same.
 // The versions come from a cache of metadata, so that a pass reads no contents unless they have changed.
-func (r *Reconciler) basisOf(ctx context.Context, idp *v1alpha1.IdentityProvider) (string, error) {
+func (r *Reconciler) basisOf(ctx context.Context, of client.Object, references []reference) (string, error) {
 	var basis strings.Builder
-	fmt.Fprintf(&basis, "%d", idp.Generation)
-	for _, ref := range referencesOf(idp) {
+	fmt.Fprintf(&basis, "%d", of.GetGeneration())
+	for _, ref := range references {
 		object := &metav1.PartialObjectMetadata{}
 		object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(ref.kind))
-		err := r.Client.Get(ctx, types.NamespacedName{Namespace: idp.Namespace, Name: ref.name}, object)
+		err := r.Client.Get(ctx, types.NamespacedName{Namespace: of.GetNamespace(), Name: ref.name}, object)
 		if client.IgnoreNotFound(err) != nil {
 			return "", err
 		}

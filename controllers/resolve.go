@@ -57,6 +57,9 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	if s.serviceProvider == nil {
 		return nil
 	}
+	if err := r.resolveSinks(ctx, s); err != nil {
+		return err
+	}
 	for i := range s.idps {
 		idp := &s.idps[i]
 		if !s.ownsIdP(idp) {
@@ -78,7 +81,7 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 // mend is in the state.
 func (r *Reconciler) resolveOne(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider) (*trustState, error) {
 	known := s.memory.idp(idp.UID)
-	basis, err := r.basisOf(ctx, idp)
+	basis, err := r.basisOf(ctx, idp, referencesOf(idp))
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ import (
 	"sallyport.dev/sallyport/internal/trust"
 )
 
-// referenceIndex finds the IdentityProviders that refer to a Secret or ConfigMap.
+// referenceIndex finds the IdentityProviders and ServiceProviders that refer to a Secret or ConfigMap.
 const referenceIndex = "references"
 
 // workloadKinds are what the operator owns besides Secrets: when somebody changes or deletes one of them, it is applied again.
@@ -89,8 +89,10 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 			return err
 		}
 	}
-	if err := m.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.IdentityProvider{}, referenceIndex, indexReferences); err != nil {
-		return err
+	for _, kind := range []client.Object{&v1alpha1.IdentityProvider{}, &v1alpha1.ServiceProvider{}} {
+		if err := m.GetFieldIndexer().IndexField(context.Background(), kind, referenceIndex, indexReferences); err != nil {
+			return err
+		}
 	}
 	changed := builder.WithPredicates(specChanged)
 	warm := true
@@ -123,12 +125,15 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 }
 
 func indexReferences(object client.Object) []string {
-	idp, ok := object.(*v1alpha1.IdentityProvider)
-	if !ok {
-		return nil
+	var all []reference
+	switch o := object.(type) {
+	case *v1alpha1.IdentityProvider:
+		all = referencesOf(o)
+	case *v1alpha1.ServiceProvider:
+		all = referencesOfSinks(o)
 	}
 	var names []string
-	for _, ref := range referencesOf(idp) {
+	for _, ref := range all {
 		names = append(names, ref.kind+"/"+ref.name)
 	}
 	return names
@@ -273,7 +278,7 @@ func (r *Reconciler) anyServiceProvider(ctx context.Context, namespace string) [
 	return requests
 }
 
-// referring returns the ServiceProviders of the IdentityProviders that refer to a Secret or ConfigMap.
+// referring returns the ServiceProviders that refer to a Secret or ConfigMap, or whose IdentityProviders do.
 func (r *Reconciler) referring(kind string) handler.MapFunc {
 	return func(ctx context.Context, object client.Object) []reconcile.Request {
 		var idps v1alpha1.IdentityProviderList
@@ -284,6 +289,14 @@ func (r *Reconciler) referring(kind string) handler.MapFunc {
 		var requests []reconcile.Request
 		for i := range idps.Items {
 			requests = append(requests, serviceProviderOf(&idps.Items[i]))
+		}
+		var sps v1alpha1.ServiceProviderList
+		err = r.Client.List(ctx, &sps, client.InNamespace(object.GetNamespace()), client.MatchingFields{referenceIndex: kind + "/" + object.GetName()})
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "listing the ServiceProviders", "namespace", object.GetNamespace())
+		}
+		for i := range sps.Items {
+			requests = append(requests, itself(ctx, &sps.Items[i])...)
 		}
 		return requests
 	}

@@ -25,4 +25,6 @@ const (
 	DefaultCAKey          = "ca.crt"
 	DefaultCertificateKey = "tls.crt"
 	DefaultConnectionKey  = "uri"
+	DefaultSignatureKey   = "key"
+	DefaultTokenKey       = "token"
 )

@@ -96,7 +96,7 @@ type ServiceProviderSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	ProfileAttributes []ProfileAttribute `json:"profileAttributes,omitempty"`
 
-	// audit says how long audit records are kept in the store. They always go to standard output too, as JSON lines.
+	// audit says how long audit records are kept in the store, and where else they go. They always go to standard output too, as JSON lines.
 	// +optional
 	// +default={}
 	Audit AuditSettings `json:"audit,omitzero"`
@@ -251,15 +251,6 @@ type ProfileAttribute struct {
 // +kubebuilder:validation:MaxLength=63
 // +kubebuilder:validation:Pattern=`^[a-z][a-zA-Z0-9]*$`
 type ProfileAttributeName string
-
-// AuditSettings says how long audit records are kept.
-type AuditSettings struct {
-	// retention is how many days audit records stay in the store. Between 1d and 3650d.
-	// +optional
-	// +default="365d"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{1,5}d$') && int(self.substring(0, self.size() - 1)) >= 1 && int(self.substring(0, self.size() - 1)) <= 3650",message="retention must be between 1d and 3650d: write whole days, such as 365d"
-	Retention Days `json:"retention,omitempty"`
-}
 
 // DebugLogSettings bounds the log of refused responses.
 type DebugLogSettings struct {

@@ -111,6 +111,16 @@ type Retention struct {
 	Through map[string]uint64 `json:"through,omitempty"`
 }
 
+// DeadLetter is the details of audit_dead_lettered: a record that a sink refused again and again, so that it was passed over. The record itself stays in the
+// store.
+type DeadLetter struct {
+	Sink     string `json:"sink"`
+	Writer   string `json:"writer"`
+	Sequence uint64 `json:"sequence"`
+	Record   string `json:"record"`
+	Error    string `json:"error"`
+}
+
 // Query is the details of audit_queried: what was asked for.
 type Query struct {
 	// Kind is page, export, follow or chain.

@@ -89,6 +89,7 @@ const (
 	TypeSnapshotProgrammed
 	TypeAuditQueried
 	TypeManagementDenied
+	TypeAuditDeadLettered
 
 	typeEnd
 )
@@ -185,6 +186,7 @@ var typeTable = [typeEnd]typeInfo{
 	TypeSnapshotProgrammed:             {"snapshot_programmed", TierSystem},
 	TypeAuditQueried:                   {"audit_queried", TierSecurity},
 	TypeManagementDenied:               {"management_denied", TierSecurity},
+	TypeAuditDeadLettered:              {"audit_dead_lettered", TierSecurity},
 }
 
 var typeByName = func() map[string]Type {

@@ -31,6 +31,9 @@ type Input struct {
 	// Verified is the state of DNS verification of each DomainBinding that asks for it, by name. None: not proved yet.
 	Verified map[string]Verification
 
+	// Sinks is what the references of the audit sinks lead to, by name. A sink that is not in it is left out.
+	Sinks map[string]ResolvedSink
+
 	// Previous is what was served before: where an object is no longer good, its last good form is taken from here. Nil: nothing was.
 	Previous *snapshot.Snapshot
 }

@@ -28,6 +28,7 @@ func (p *pass) serviceProvider() *snapshot.ServiceProvider {
 	}
 	f.accept()
 	settings := settingsOf(sp)
+	settings.AuditSinks = p.sinks(f, sp)
 	return &settings
 }
 

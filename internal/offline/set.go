@@ -272,6 +272,15 @@ func (s *space) compile(ctx context.Context, namespace, name string, sp *v1alpha
 			problems = append(problems, d.problem(SeverityNote, "NotChecked", n.field, n.message))
 		}
 	}
+	if sp != nil {
+		resolved, notes := sinks(sp, s.references)
+		in.Sinks = resolved
+		if d, ok := s.documents[objectID{v1alpha1.KindServiceProvider, namespace, sp.Name}]; ok {
+			for _, n := range notes {
+				problems = append(problems, d.problem(SeverityNote, "NotChecked", n.field, n.message))
+			}
+		}
+	}
 	output := compile.Compile(in)
 	for _, finding := range output.Findings() {
 		// A finding without UID is about a stand-in.

@@ -198,6 +198,9 @@ func (d *DB) ApplyAuditRetention(ctx context.Context, before time.Time, limit in
 		if removed == 0 {
 			return nil
 		}
+		if _, err := t.exec(`DELETE FROM audit_keys WHERE at < $1`, micros(before)); err != nil {
+			return err
+		}
 		return tx.AppendAudit(audit.Record{
 			Type: audit.TypeAuditRetentionApplied, Actor: audit.Actor{Kind: audit.ActorSystem}, Target: audit.Target{Kind: audit.KindAudit},
 			Details: audit.Retention{Before: before.UTC().Format(time.RFC3339), Removed: removed, Through: through},

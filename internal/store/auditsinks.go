@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"sallyport.dev/sallyport/internal/audit"
 )
 
 // leaseTime is how long one replica delivers to a sink before it must renew; sendTime is how long one delivery may take, well below it.
@@ -35,6 +37,44 @@ func (d *DB) RegisterSink(ctx context.Context, sink string) error {
 func (d *DB) RemoveSink(ctx context.Context, sink string) error {
 	_, err := d.write.ExecContext(ctx, `DELETE FROM audit_cursors WHERE sink = $1`, sink)
 	return err
+}
+
+// Sinks are the names of the sinks that are registered.
+func (d *DB) Sinks(ctx context.Context) ([]string, error) {
+	rows, err := d.read.QueryContext(ctx, `SELECT sink FROM audit_cursors WHERE writer = '' ORDER BY sink`)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		out = append(out, name)
+	}
+	return out, rows.Err()
+}
+
+// DeadLetter passes over a record that a sink refuses: see AuditLog.
+func (d *DB) DeadLetter(ctx context.Context, sink string, l AuditLine, reason string) error {
+	return d.Do(ctx, func(tx Tx) error {
+		t := tx.(*txn)
+		n, err := t.exec(`UPDATE audit_cursors SET sequence = $3 WHERE sink = $1 AND writer = $2 AND sequence < $3`, sink, l.Writer, int64(l.Sequence))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			n, err = t.exec(`INSERT INTO audit_cursors (sink, writer, sequence) SELECT $1, $2, $3 WHERE EXISTS (SELECT 1 FROM audit_cursors WHERE sink = $1 AND writer = '')
+				ON CONFLICT DO NOTHING`, sink, l.Writer, int64(l.Sequence))
+			if err != nil || n == 0 {
+				return err // it has moved on, or the sink is gone
+			}
+		}
+		return tx.AppendAudit(audit.Record{Type: audit.TypeAuditDeadLettered, Outcome: audit.OutcomeFailure, Reason: "refused", Actor: audit.Actor{Kind: audit.ActorSystem},
+			Target: audit.Target{Kind: audit.KindAudit, Name: sink}, Details: audit.DeadLetter{Sink: sink, Writer: l.Writer, Sequence: l.Sequence, Record: l.ID, Error: reason}})
+	})
 }
 
 // lease takes or renews the right to deliver to a sink.
@@ -83,6 +123,10 @@ func (d *DB) Deliver(ctx context.Context, sink string, limit int, send func(ctx 
 	}
 	if registered == 0 {
 		return 0, fmt.Errorf("the audit sink %q is not registered", sink)
+	}
+	// At rest nothing is written.
+	if waiting, err := d.backlogs(ctx, sink); err != nil || len(waiting) == 0 {
+		return 0, err
 	}
 	// The lease comes before the cursor is read: whoever had it before has moved it.
 	if held, err := d.lease(ctx, sink); err != nil || !held {

@@ -59,6 +59,8 @@ type Store interface {
 
 	// WriteAudit appends records that belong to no other change, in a transaction of their own.
 	WriteAudit(ctx context.Context, records ...audit.Record) error
+	// WriteAuditOnce appends each record unless one with its key was appended before, by any replica. It says how many were new. Keys live as long as records.
+	WriteAuditOnce(ctx context.Context, records ...KeyedRecord) (int, error)
 	AuditLog
 
 	DebugLog
@@ -93,6 +95,10 @@ type AuditLog interface {
 	// Deliver hands unsent records to a sink in the order of each writer and moves the sink's cursor on when send returns nil. It returns how many were sent.
 	// One replica at a time delivers to a sink; the others get 0.
 	Deliver(ctx context.Context, sink string, limit int, send func(ctx context.Context, lines []AuditLine) error) (int, error)
+	// Sinks are the names of the sinks that are registered.
+	Sinks(ctx context.Context) ([]string, error)
+	// DeadLetter passes over the next record of a writer for a sink, and records that in the same transaction.
+	DeadLetter(ctx context.Context, sink string, l AuditLine, reason string) error
 	// Outbox is how many records wait for a sink.
 	Outbox(ctx context.Context, sink string) (int, error)
 }

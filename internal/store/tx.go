@@ -92,3 +92,31 @@ func (t *txn) exec(query string, args ...any) (int64, error) {
 func (d *DB) WriteAudit(ctx context.Context, records ...audit.Record) error {
 	return d.Do(ctx, func(tx Tx) error { return tx.AppendAudit(records...) })
 }
+
+// WriteAuditOnce appends records that were not appended before: see Store.
+func (d *DB) WriteAuditOnce(ctx context.Context, records ...KeyedRecord) (int, error) {
+	added := 0
+	err := d.Do(ctx, func(tx Tx) error {
+		t := tx.(*txn)
+		added = 0
+		for _, r := range records {
+			n, err := t.exec(`INSERT INTO audit_keys (key, at) VALUES ($1,$2) ON CONFLICT DO NOTHING`, r.Key, micros(t.at))
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				continue
+			}
+			added++
+			if r.Record.ID == "" {
+				// It may have happened a while ago; identifiers follow the order of the log.
+				r.Record.ID = audit.NewID(t.at)
+			}
+			if err := tx.AppendAudit(r.Record); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return added, err
+}

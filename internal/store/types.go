@@ -329,12 +329,13 @@ type AuditQuery struct {
 	Cursor string
 }
 
-// AuditLine is a record as it was sealed: the exact line that the hash covers.
-type AuditLine struct {
-	ID       string
-	Writer   string
-	Sequence uint64
-	Line     []byte
+// AuditLine is a record as it was sealed.
+type AuditLine = audit.Line
+
+// KeyedRecord is a record with the key that tells a repetition.
+type KeyedRecord struct {
+	Key    string
+	Record audit.Record
 }
 
 // AuditChainEnds is where a chain begins and ends.

@@ -46,6 +46,7 @@ func (s *Server) keepHouse(ctx context.Context) error {
 	if s.audit != nil {
 		parts.Go(func() { s.deliverAudit(ctx) })
 	}
+	parts.Go(func() { s.outbox.Run(ctx) })
 	parts.Wait()
 	s.gate.Close()
 	return s.lastWords()

@@ -23,6 +23,7 @@ import (
 	"sallyport.dev/sallyport/internal/web/authz"
 	"sallyport.dev/sallyport/internal/web/management"
 	"sallyport.dev/sallyport/internal/web/metrics"
+	"sallyport.dev/sallyport/internal/web/outbox"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/refusals"
 	"sallyport.dev/sallyport/internal/web/secondstep"
@@ -58,6 +59,7 @@ type Server struct {
 	management *management.Server
 	public     http.Handler
 	audit      func([]store.AuditLine) error
+	outbox     *outbox.Outbox
 	ticker     clock.WithTicker
 
 	factorKeys [][]byte
@@ -98,6 +100,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, enforce: make(chan struct{}, 1),
 		factorKeys: o.SecondFactorKeys,
 	}
+	s.outbox = outbox.New(outbox.Options{Store: o.Store, Clock: o.Clock, Log: o.Log, Metrics: env.Metrics})
 	s.management = management.New(management.Options{Env: env, People: s.people, TokenFile: o.TokenFile, SecondFactor: s.secondFactor, AuditKeys: o.AuditKeys})
 	s.public = s.routes(o.MaxBody)
 	return s, nil
@@ -123,6 +126,7 @@ func (s *Server) Apply(in snapshot.Snapshot, revision string) error {
 	if bounds := in.ServiceProvider.DebugLog; bounds.MaxEntries > 0 && bounds.Retention > 0 {
 		s.env.Store.SetDebugBounds(bounds.MaxEntries, bounds.Retention)
 	}
+	s.outbox.Apply(in.ServiceProvider.AuditSinks)
 	s.env.Sites.Swap(next)
 	m.Snapshot.Reset()
 	m.Snapshot.WithLabelValues(revision).Set(1)

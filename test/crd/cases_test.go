@@ -30,7 +30,7 @@ func refuse(message, kind, path string, values ...string) []testCase {
 }
 
 func cases() []testCase {
-	return slices.Concat(names(), serviceProviderCases(), accessCases(), storeCases(), identityProviderCases(), metadataCases(), httpsURLCases(),
+	return slices.Concat(names(), serviceProviderCases(), accessCases(), auditSinkCases(), storeCases(), identityProviderCases(), metadataCases(), httpsURLCases(),
 		keyCases(), domainBindingCases(), attributeMappingCases(), bounds())
 }
 
@@ -247,5 +247,33 @@ func bounds() []testCase {
 		refuse("Too many", "AttributeMapping", "spec.rules", many(65, `{when: "true", addGroups: [a]}`)),
 		refuse("Too many", "AttributeMapping", "spec.email", `{from: `+many(17, `{name: a}`)+`}`),
 		refuse("Too long", "DomainBinding", "spec.domain", strings.Repeat("a.", 127)+"aa"),
+	)
+}
+
+func auditSinkCases() []testCase {
+	const sp, sinks = "ServiceProvider", "spec.audit.sinks"
+	webhook := func(url string) string {
+		return `[{name: siem, webhook: {url: "` + url + `", keySecretRef: {name: siem}}}]`
+	}
+	syslog := func(address string) string { return `[{name: siem, syslog: {address: "` + address + `"}}]` }
+	otlp := func(url string) string { return `[{name: siem, otlp: {url: "` + url + `"}}]` }
+	one := "exactly one of webhook, syslog, otlp"
+	https := "must be an absolute https:// URL: what comes over http could be replaced on the way"
+	password := "must not contain a user name or password: anybody who may read the object would see them"
+	bundle := "exactly one of configMapRef, secretRef"
+	return slices.Concat(
+		accept(sp, sinks, webhook("https://siem.example.com/in?tenant=1"), syslog("syslog.example.com:6514"), syslog("[::1]:6514"), syslog("10.0.0.1:1"),
+			`[{name: otel, format: OCSF, otlp: {url: "https://otel.example.com:4318/v1/logs", tokenSecretRef: {name: otel, key: bearer}, caBundle: {configMapRef: {name: ca}}}}, {name: b, format: CEF, syslog: {address: "b:1"}}]`),
+		refuse(one, sp, sinks, `[{name: siem}]`, `[{name: siem, syslog: {address: "a:1"}, otlp: {url: "https://otel.example.com"}}]`),
+		refuse(https, sp, sinks, webhook("http://siem.example.com"), otlp("http://otel.example.com")),
+		refuse(password, sp, sinks, webhook("https://alice:secret@siem.example.com"), otlp("https://alice@otel.example.com")),
+		refuse("must be a host and a port: write syslog.example.com:6514", sp, sinks, syslog("syslog.example.com"), syslog("tcp://syslog.example.com:6514"), syslog("a:0")),
+		refuse(bundle, sp, sinks, `[{name: siem, syslog: {address: "a:1", caBundle: {}}}]`, `[{name: siem, otlp: {url: "https://otel.example.com", caBundle: {}}}]`,
+			`[{name: siem, webhook: {url: "https://siem.example.com", keySecretRef: {name: k}, caBundle: {}}}]`),
+		[]testCase{
+			{sp, sinks, `[{name: siem, webhook: {url: "https://siem.example.com"}}]`, "Required value", true},
+			{sp, sinks, `[{name: siem, format: XLSX, syslog: {address: "a:1"}}]`, "Unsupported value", true},
+		},
+		refuse("Duplicate value", sp, sinks, `[{name: siem, syslog: {address: "a:1"}}, {name: siem, syslog: {address: "b:1"}}]`),
 	)
 }

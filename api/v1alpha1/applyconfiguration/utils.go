@@ -34,6 +34,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AttributeSourcesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuditSettings"):
 		return &apiv1alpha1.AuditSettingsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AuditSink"):
+		return &apiv1alpha1.AuditSinkApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuthnContext"):
 		return &apiv1alpha1.AuthnContextApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BoundDomains"):
@@ -106,6 +108,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.MetadataSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MetadataStatus"):
 		return &apiv1alpha1.MetadataStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("OTLPSink"):
+		return &apiv1alpha1.OTLPSinkApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodSettings"):
 		return &apiv1alpha1.PodSettingsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PostgresStore"):
@@ -144,8 +148,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.SQLiteStoreApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Store"):
 		return &apiv1alpha1.StoreApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SyslogSink"):
+		return &apiv1alpha1.SyslogSinkApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("VerificationRecord"):
 		return &apiv1alpha1.VerificationRecordApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("WebhookSink"):
+		return &apiv1alpha1.WebhookSinkApplyConfiguration{}
 
 	}
 	return nil

@@ -205,3 +205,14 @@ func (s *Server) Stop() {
 	}
 	_ = os.RemoveAll(s.dir)
 }
+
+// EndConnections ends every other connection to a database, as a failover does.
+func EndConnections(ctx context.Context, databaseURL string) error {
+	c, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	_, err = c.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	return err
+}

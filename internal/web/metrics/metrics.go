@@ -41,6 +41,8 @@ type Metrics struct {
 	ManagementDenied prometheus.Counter
 	// AuditPending is how many records wait for a sink.
 	AuditPending *prometheus.GaugeVec
+	// AuditDelivered and AuditFailures count records and failed batches by sink; AuditDeadLetters the records that a sink refused for good.
+	AuditDelivered, AuditFailures, AuditDeadLetters *prometheus.CounterVec
 	// Denials counts denied accesses that were not recorded one by one because too many came at once.
 	DenialsDropped prometheus.Counter
 }
@@ -60,6 +62,9 @@ func New() *Metrics {
 		StoreErrors:      counters("sso_store_errors_total", "Operations that failed because the store did not answer.", "operation"),
 		ManagementDenied: counter("sso_management_denied_total", "Management requests without a valid token."),
 		AuditPending:     gauges("sso_audit_pending_records", "Audit records that wait for a sink.", "sink"),
+		AuditDelivered:   counters("sso_audit_delivered_records_total", "Audit records that a sink has taken.", "sink"),
+		AuditFailures:    counters("sso_audit_delivery_failures_total", "Batches of audit records that a sink did not take.", "sink"),
+		AuditDeadLetters: counters("sso_audit_dead_letters_total", "Audit records that a sink refused again and again, and that were passed over.", "sink"),
 		DenialsDropped:   counter("sso_access_denials_unrecorded_total", "Denied accesses that were counted but not recorded, because too many came at once."),
 		Verification: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sso_response_verification_seconds",
 			Help: "Time from the body of a SAML response to the verdict, without the store.", Buckets: []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, 1}}),
@@ -69,7 +74,7 @@ func New() *Metrics {
 	build := gauges("sso_build_info", "1 for the build that runs.", "version", "commit")
 	build.WithLabelValues(version.Version, version.Commit).Set(1)
 	m.registry.MustRegister(m.SignIns, m.Logouts, m.Checks, m.Verification, m.Requests, m.SnapshotErrors, m.Connections, m.Snapshot, m.SnapshotLoaded, m.StoreUp, m.StoreErrors,
-		m.ManagementDenied, m.AuditPending, m.DenialsDropped, build,
+		m.ManagementDenied, m.AuditPending, m.AuditDelivered, m.AuditFailures, m.AuditDeadLetters, m.DenialsDropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -213,6 +213,8 @@ var schemaYAML = typed.YAMLObject(`types:
     elementType:
       scalar: string
     elementRelationship: atomic
+- name: dev.sallyport.sallyport.api.v1alpha1.AuditFormat
+  scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.AuditSettings
   map:
     fields:
@@ -220,6 +222,35 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.Days
       default: 365d
+    - name: sinks
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.AuditSink
+          elementRelationship: associative
+          keys:
+          - name
+- name: dev.sallyport.sallyport.api.v1alpha1.AuditSink
+  map:
+    fields:
+    - name: format
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.AuditFormat
+      default: Native
+    - name: name
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.AuditSinkName
+    - name: otlp
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.OTLPSink
+    - name: syslog
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.SyslogSink
+    - name: webhook
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.WebhookSink
+- name: dev.sallyport.sallyport.api.v1alpha1.AuditSinkName
+  scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.AuthnContext
   map:
     fields:
@@ -881,6 +912,18 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.NameIDSource
   scalar: string
+- name: dev.sallyport.sallyport.api.v1alpha1.OTLPSink
+  map:
+    fields:
+    - name: caBundle
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.CABundleSource
+    - name: tokenSecretRef
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.SecretKeyReference
+    - name: url
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.HTTPSURL
 - name: dev.sallyport.sallyport.api.v1alpha1.ObjectName
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.PathPrefix
@@ -1261,6 +1304,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.SQLiteStore
     elementRelationship: atomic
+- name: dev.sallyport.sallyport.api.v1alpha1.SyslogSink
+  map:
+    fields:
+    - name: address
+      type:
+        scalar: string
+    - name: caBundle
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.CABundleSource
 - name: dev.sallyport.sallyport.api.v1alpha1.UserAddress
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.VerificationMethod
@@ -1274,6 +1326,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: recordValue
       type:
         scalar: string
+- name: dev.sallyport.sallyport.api.v1alpha1.WebhookSink
+  map:
+    fields:
+    - name: caBundle
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.CABundleSource
+    - name: keySecretRef
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.SecretKeyReference
+    - name: url
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.HTTPSURL
 - name: dev.sallyport.sallyport.api.v1alpha1.WhenAbsent
   scalar: string
 - name: io.k8s.api.core.v1.Affinity

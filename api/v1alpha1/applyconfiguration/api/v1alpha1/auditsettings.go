@@ -9,10 +9,13 @@ import (
 // AuditSettingsApplyConfiguration represents a declarative configuration of the AuditSettings type for use
 // with apply.
 //
-// AuditSettings says how long audit records are kept.
+// AuditSettings says how long audit records are kept, and where else they go.
 type AuditSettingsApplyConfiguration struct {
-	// retention is how many days audit records stay in the store. Between 1d and 3650d.
+	// retention is how many days audit records stay in the store. Between 1d and 3650d. What a sink still waits for stays longer.
 	Retention *apiv1alpha1.Days `json:"retention,omitempty"`
+	// sinks are where records are delivered to besides standard output, in order and at least once. A sink gets what is recorded from the
+	// time on that it is named here.
+	Sinks []AuditSinkApplyConfiguration `json:"sinks,omitempty"`
 }
 
 // AuditSettingsApplyConfiguration constructs a declarative configuration of the AuditSettings type for use with
@@ -26,5 +29,18 @@ func AuditSettings() *AuditSettingsApplyConfiguration {
 // If called multiple times, the Retention field is set to the value of the last call.
 func (b *AuditSettingsApplyConfiguration) WithRetention(value apiv1alpha1.Days) *AuditSettingsApplyConfiguration {
 	b.Retention = &value
+	return b
+}
+
+// WithSinks adds the given value to the Sinks field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Sinks field.
+func (b *AuditSettingsApplyConfiguration) WithSinks(values ...*AuditSinkApplyConfiguration) *AuditSettingsApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithSinks")
+		}
+		b.Sinks = append(b.Sinks, *values[i])
+	}
 	return b
 }

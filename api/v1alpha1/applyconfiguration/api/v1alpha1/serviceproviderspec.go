@@ -26,7 +26,7 @@ type ServiceProviderSpecApplyConfiguration struct {
 	// department, organization, employeeId, streetAddress, city, state, postalCode, country, preferredLanguage, description; any
 	// other name is your own.
 	ProfileAttributes []ProfileAttributeApplyConfiguration `json:"profileAttributes,omitempty"`
-	// audit says how long audit records are kept in the store. They always go to standard output too, as JSON lines.
+	// audit says how long audit records are kept in the store, and where else they go. They always go to standard output too, as JSON lines.
 	Audit *AuditSettingsApplyConfiguration `json:"audit,omitempty"`
 	// debugLog bounds the log of refused responses.
 	DebugLog *DebugLogSettingsApplyConfiguration `json:"debugLog,omitempty"`
