@@ -94,7 +94,7 @@ func (p *Policy) Check(raw string) (string, error) {
 	}
 	if strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") {
 		u.Scheme, u.Host = p.self.Scheme, p.self.Host
-		return u.String(), nil
+		return written(u)
 	}
 	if u.Opaque != "" || u.Host == "" || strings.HasSuffix(u.Host, ":") {
 		return "", errParse
@@ -104,7 +104,7 @@ func (p *Policy) Check(raw string) (string, error) {
 	}
 	u.Host = strings.ToLower(u.Host)
 	if u.Scheme == p.self.Scheme && u.Host == p.self.Host {
-		return u.String(), nil
+		return written(u)
 	}
 	if u.Scheme != "https" {
 		return "", errScheme
@@ -115,7 +115,16 @@ func (p *Policy) Check(raw string) (string, error) {
 		}
 		return "", errAllowed
 	}
-	return u.String(), nil
+	return written(u)
+}
+
+// written is the URL as it is sent. What is escaped in it may make it longer than it came, and it is checked again when it is used.
+func written(u *url.URL) (string, error) {
+	s := u.String()
+	if len(s) > MaxLength {
+		return "", errLong
+	}
+	return s, nil
 }
 
 // AllowsHost says whether a page of this host (with its port, if any) may be returned to.

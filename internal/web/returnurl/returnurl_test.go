@@ -58,7 +58,8 @@ var refused = []string{
 }
 
 func TestRefused(t *testing.T) {
-	for _, raw := range append(refused, "https://grafana.example.com/"+strings.Repeat("a", MaxLength)) {
+	long := []string{"https://grafana.example.com/" + strings.Repeat("a", MaxLength), "/" + strings.Repeat("{", MaxLength/3), "https://grafana.example.com/" + strings.Repeat("{", MaxLength/2)}
+	for _, raw := range append(refused, long...) {
 		if got, err := policy(t).Check(raw); err == nil {
 			t.Errorf("Check(%q) = %q, want an error", raw, got)
 		}
