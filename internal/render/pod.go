@@ -70,7 +70,7 @@ func container(in Input, pods v1alpha1.PodSettings) *coreac.ContainerApplyConfig
 			coreac.ContainerPort().WithName("management").WithContainerPort(ManagementPort).WithProtocol(corev1.ProtocolTCP)).
 		WithStartupProbe(probe("/healthz").WithPeriodSeconds(1).WithFailureThreshold(60)).
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(20).WithTimeoutSeconds(5).WithFailureThreshold(3)).
-		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(1).WithTimeoutSeconds(2).WithFailureThreshold(2)).
+		WithReadinessProbe(probe("/readyz?exclude=store").WithPeriodSeconds(1).WithTimeoutSeconds(2).WithFailureThreshold(2)).
 		WithSecurityContext(coreac.SecurityContext().
 			WithAllowPrivilegeEscalation(false).WithReadOnlyRootFilesystem(true).
 			WithCapabilities(coreac.Capabilities().WithDrop("ALL"))).

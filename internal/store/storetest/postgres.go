@@ -28,6 +28,8 @@ import (
 // Server is a PostgreSQL server on a unix socket in a directory of its own.
 type Server struct {
 	dir    string
+	bin    string
+	as     *syscall.SysProcAttr
 	stdin  io.Closer
 	done   chan struct{}
 	log    *bytes.Buffer
@@ -112,8 +114,7 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, log: &bytes.Buffer{}, done: make(chan struct{})}
-	attributes := &syscall.SysProcAttr{}
+	s := &Server{dir: dir, bin: bin, as: &syscall.SysProcAttr{}, log: &bytes.Buffer{}}
 	if os.Geteuid() == 0 {
 		// PostgreSQL refuses to run as root.
 		u, err := user.Lookup("postgres")
@@ -125,26 +126,41 @@ func Start() (*Server, error) {
 		if err := os.Chown(dir, uid, gid); err != nil {
 			return nil, err
 		}
-		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		s.as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	initdb.SysProcAttr, initdb.Dir = attributes, dir
+	initdb.SysProcAttr, initdb.Dir = s.as, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	// The server ends with its standard input, so it cannot outlive a test that was killed.
+	return s, s.run()
+}
+
+// run starts the server. It ends with its standard input, so it cannot outlive a test that was killed.
+func (s *Server) run() (err error) {
 	script := `"$0" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c synchronous_commit=off -c max_connections=200 -c shared_buffers=128MB & P=$!; cat >/dev/null; kill -INT $P; wait $P`
-	server := exec.Command("/bin/sh", "-c", script, filepath.Join(bin, "postgres"), dir)
-	server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = attributes, dir, s.log, s.log
+	server := exec.Command("/bin/sh", "-c", script, filepath.Join(s.bin, "postgres"), s.dir)
+	server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = s.as, s.dir, s.log, s.log
 	if s.stdin, err = server.StdinPipe(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := server.Start(); err != nil {
-		return nil, err
+		return err
 	}
-	go func() { _ = server.Wait(); close(s.done) }()
-	return s, s.ready()
+	done := make(chan struct{})
+	s.done = done
+	go func() { _ = server.Wait(); close(done) }()
+	return s.ready()
 }
+
+// Halt takes the server down and cuts all connections; Resume brings it back with what it had.
+func (s *Server) Halt() {
+	_ = s.stdin.Close()
+	<-s.done
+}
+
+// Resume starts a server that was halted.
+func (s *Server) Resume() error { return s.run() }
 
 func binaries() (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")

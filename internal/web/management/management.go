@@ -117,13 +117,21 @@ func (m *Server) Handler() http.Handler {
 	return mux
 }
 
-// Ready says why requests cannot be served, nil when they can.
-func (m *Server) Ready(ctx context.Context) error {
+// Serving says why this process should get no requests, nil when it should.
+func (m *Server) Serving() error {
 	if m.draining.Load() {
 		return errors.New("shutting down")
 	}
 	if m.Sites.Current() == nil {
 		return errors.New("no snapshot yet")
+	}
+	return nil
+}
+
+// Ready says why not everything can be done now, nil when it can: Serving, and the store answers.
+func (m *Server) Ready(ctx context.Context) error {
+	if err := m.Serving(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -135,8 +143,14 @@ func (m *Server) Ready(ctx context.Context) error {
 	return nil
 }
 
+// readyz answers probes. With ?exclude=store a store that is down does not count, as for the API server's own probes: a store that is down is down for
+// every replica, and taking all of them out of their Service would cut off those who are signed in.
 func (m *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	if err := m.Ready(r.Context()); err != nil {
+	err := m.Ready(r.Context())
+	if r.URL.Query().Get("exclude") == "store" {
+		err = m.Serving()
+	}
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}

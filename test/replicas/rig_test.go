@@ -1,0 +1,292 @@
+// Package replicas runs several processes of the service provider on one PostgreSQL server, kills them, and takes the server away.
+package replicas
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport.dev/sallyport/internal/identity"
+	"sallyport.dev/sallyport/internal/saml/samltest"
+	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/store/storetest"
+)
+
+const (
+	ssoURL = "https://sso.example.com"
+	appURL = "https://grafana.example.com/d/1?var=a&b=c"
+	token  = "a-management-token-for-tests"
+)
+
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "sallyport-replicas-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "serviceprovider")
+		if out, err := exec.Command("go", "build", "-o", program, "sallyport.dev/sallyport/cmd/serviceprovider").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+			return 1
+		}
+		return storetest.Main(m)
+	}())
+}
+
+// rig is one snapshot, one store and one IdP for any number of processes.
+type rig struct {
+	t          *testing.T
+	dir        string
+	storeURL   string
+	idp        *samltest.IdP
+	connection snapshot.Connection
+	started    int
+}
+
+func newRig(t *testing.T, storeURL string) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir(), storeURL: storeURL}
+	var err error
+	if r.idp, err = samltest.NewIdP("https://idp.acme.example/metadata", "https://idp.acme.example/sso", "", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if r.connection, err = r.idp.Connection(ssoURL, "okta", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.connection.UID, r.connection.Enabled, r.connection.Provisioning.JIT, r.connection.Mapping = "uid-okta", true, true, identity.Preset("Okta")
+	encoded, err := snapshot.Encode(snapshot.Snapshot{
+		ServiceProvider: snapshot.ServiceProvider{
+			Namespace: "sso", Name: "main", URL: ssoURL, AllowedHosts: []string{"*.example.com"}, TrustedProxies: []string{"127.0.0.0/8"},
+			Session: snapshot.Session{Lifetime: time.Hour, IdleTimeout: time.Hour, CookieDomain: "example.com", SameSite: "Lax"},
+		},
+		Connections: []snapshot.Connection{r.connection}, Domains: []snapshot.Domain{{Domain: "acme.example", Connection: "okta", Binding: "acme"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{"../token": []byte(token), "../store": []byte(storeURL)}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	files["../factors"] = []byte(base64.StdEncoding.EncodeToString(key))
+	for name, content := range encoded.Files {
+		files[name] = content
+	}
+	if err := os.Mkdir(filepath.Join(r.dir, "snapshot"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range files {
+		r.write(filepath.Join("snapshot", name), content)
+	}
+	return r
+}
+
+func (r *rig) write(name string, content []byte) {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, name), content, 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// store opens the store beside the processes, to look into it.
+func (r *rig) store() *store.DB {
+	r.t.Helper()
+	return storetest.Open(r.t, r.storeURL, store.Options{AuditWriter: "checker"})
+}
+
+// replica is one process.
+type replica struct {
+	t                  *testing.T
+	public, management string
+	process            *exec.Cmd
+	done               chan struct{}
+	log                bytes.Buffer
+}
+
+// start runs a process and returns when it is ready.
+func (r *rig) start() *replica {
+	r.t.Helper()
+	r.started++
+	p := &replica{t: r.t, public: freeAddress(r.t), management: freeAddress(r.t), done: make(chan struct{})}
+	p.process = exec.Command(program, "--snapshot-dir", filepath.Join(r.dir, "snapshot"), "--store-url-file", filepath.Join(r.dir, "store"), "--listen", p.public,
+		"--management-listen", p.management, "--management-token-file", filepath.Join(r.dir, "token"), "--second-factor-key-file", filepath.Join(r.dir, "factors"),
+		"--audit-writer", fmt.Sprintf("replica-%d", r.started), "--drain", "0s")
+	p.process.Stderr = &p.log
+	if err := p.process.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	go func() { _ = p.process.Wait(); close(p.done) }()
+	r.t.Cleanup(func() {
+		p.kill()
+		if r.t.Failed() {
+			r.t.Logf("a replica said:\n%s", p.log.String())
+		}
+	})
+	eventually(r.t, "the replica is ready", func() bool { return p.probe("/readyz") == http.StatusOK })
+	return p
+}
+
+// kill is kill -9.
+func (p *replica) kill() {
+	_ = p.process.Process.Kill()
+	<-p.done
+}
+
+func (p *replica) probe(path string) int {
+	response, err := http.Get("http://" + p.management + path)
+	if err != nil {
+		return 0
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// api calls the management API.
+func (p *replica) api(method, path, body string, into any) int {
+	p.t.Helper()
+	request, err := http.NewRequest(method, "http://"+p.management+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if into != nil {
+		if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return response.StatusCode
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// browser keeps cookies and follows no redirect. to is the replica that the proxy in front sends it to.
+type browser struct {
+	rig *rig
+	to  *replica
+	*http.Client
+}
+
+func (r *rig) browser(to *replica) *browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	b := &browser{rig: r, to: to}
+	b.Client = &http.Client{Jar: jar, Transport: b, Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return b
+}
+
+// RoundTrip is the proxy that ends TLS.
+func (b *browser) RoundTrip(request *http.Request) (*http.Response, error) {
+	inner := request.Clone(request.Context())
+	inner.Host, inner.URL.Scheme, inner.URL.Host = request.URL.Host, "http", b.to.public
+	inner.Header.Set("X-Forwarded-Proto", "https")
+	return http.DefaultTransport.RoundTrip(inner)
+}
+
+type answer struct {
+	status   int
+	location string
+	body     string
+}
+
+// send makes a request; an answer without a status means that nobody answered.
+func (b *browser) send(method, address, site string, form url.Values) answer {
+	request, err := http.NewRequestWithContext(context.Background(), method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{body: err.Error()}
+	}
+	request.Header.Set("Accept", "text/html")
+	request.Header.Set("Sec-Fetch-Site", site)
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	response, err := b.Do(request)
+	if err != nil {
+		return answer{body: err.Error()}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return answer{body: err.Error()}
+	}
+	return answer{response.StatusCode, response.Header.Get("Location"), string(body)}
+}
+
+// begin types an address and returns the request that arrives at the IdP; nil with what was answered instead.
+func (b *browser) begin(email string) (*samltest.Request, answer) {
+	got := b.send(http.MethodPost, ssoURL+"/signin", "same-origin", url.Values{"email": {email}, "rd": {appURL}})
+	u, err := url.Parse(got.location)
+	if err != nil || u.Host != "idp.acme.example" {
+		return nil, got
+	}
+	request, err := samltest.ReadQuery(u.RawQuery, nil)
+	if err != nil {
+		return nil, got
+	}
+	return request, got
+}
+
+// finish brings the IdP's answer to a request.
+func (b *browser) finish(request *samltest.Request, email string) answer {
+	form, err := b.rig.idp.Form(samltest.Response{
+		Now: time.Now(), ACS: b.rig.connection.ACSURL, Audience: b.rig.connection.EntityID, InResponseTo: request.ID, NameID: "id-of-" + email, NameIDFormat: identity.FormatPersistent,
+		Attributes: []samltest.Attribute{{Name: "email", Values: []string{email}}, {Name: "groups", Values: []string{"dev", "ops"}}, {Name: "department", Values: []string{"ML"}}},
+	})
+	if err != nil {
+		return answer{body: err.Error()}
+	}
+	return b.send(http.MethodPost, b.rig.connection.ACSURL, "cross-site", url.Values{"SAMLResponse": {form}, "RelayState": {request.RelayState}})
+}
+
+// signIn does all of it and tells whether it ended where it began.
+func (b *browser) signIn(email string) bool {
+	request, _ := b.begin(email)
+	return request != nil && b.finish(request, email).location == appURL
+}
+
+// check asks as nginx does, at a replica.
+func (b *browser) check(at *replica) int {
+	b.to = at
+	return b.send(http.MethodGet, "https://grafana.example.com/authz/nginx", "none", nil).status
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
