@@ -20,9 +20,12 @@ const (
 	countPerIdP = 500 * time.Millisecond
 	// countRest is how many times as long as a count took the store is left alone after it.
 	countRest = 100
-	// countRetry is how soon a count that failed is tried again, with the next pod.
+	// storeEvery is how often a pod is asked whether its store answers, and storeDoubt after how many pods in a row that say no it is believed.
+	storeEvery = 15 * time.Second
+	storeDoubt = 2
+	// countRetry is how soon a question that failed is asked again, to the next pod.
 	countRetry = 5 * time.Second
-	// countTimeout bounds one count.
+	// countTimeout bounds one question.
 	countTimeout = 30 * time.Second
 )
 
@@ -40,8 +43,8 @@ type idpCounts struct {
 	GroupOverage int64 `json:"groupOverage"`
 }
 
-// counting asks one pod of each ServiceProvider from time to time how many people and sessions there are, in the background, and asks for a pass only
-// when that has changed.
+// counting asks one pod of each ServiceProvider from time to time whether its store answers and how many people and sessions are in it, in the background,
+// and asks for a pass only when that has changed.
 type counting struct {
 	pods   AddressOf
 	notify func(types.NamespacedName)
@@ -61,7 +64,13 @@ type counter struct {
 	token string
 	every time.Duration
 	last  *counts
+	due   time.Time
+	// doubts counts the pods in a row that said that the store does not answer.
+	doubts int
 }
+
+// down tells whether the store does not answer.
+func (c *counter) down() bool { return c.doubts >= storeDoubt }
 
 func newCounting(pods AddressOf, notify func(types.NamespacedName), c clock.Clock) *counting {
 	return &counting{pods: pods, notify: notify, clock: c, all: map[types.NamespacedName]*counter{}}
@@ -79,14 +88,14 @@ func (c *counting) Start(ctx context.Context) error {
 	return nil
 }
 
-// of returns the last counts, nil before the first ones, and sees to it that these pods are asked for the next ones.
-func (c *counting) of(key types.NamespacedName, pods []*corev1.Pod, token string, idps int) *counts {
+// of returns the last counts, nil before the first ones, and whether the store is down, and sees to it that these pods are asked for the next ones.
+func (c *counting) of(key types.NamespacedName, pods []*corev1.Pod, token string, idps int) (last *counts, down bool) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	one := c.all[key]
 	if one == nil {
 		if c.ended || len(pods) == 0 || token == "" {
-			return nil
+			return nil, false
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		one = &counter{stop: cancel, wake: make(chan struct{}, 1)}
@@ -103,7 +112,7 @@ func (c *counting) of(key types.NamespacedName, pods []*corev1.Pod, token string
 	for _, pod := range pods {
 		one.pods = append(one.pods, pod.DeepCopy())
 	}
-	return one.last
+	return one.last, one.down()
 }
 
 // forget ends the counting for a ServiceProvider.
@@ -118,9 +127,9 @@ func (c *counting) forget(key types.NamespacedName) {
 
 func (c *counting) run(ctx context.Context, key types.NamespacedName, one *counter) {
 	for ctx.Err() == nil {
-		wait, err := c.count(ctx, key, one)
+		wait, err := c.look(ctx, key, one)
 		if err != nil && ctx.Err() == nil {
-			ctrl.Log.WithName("sallyport").Info("people and sessions could not be counted; it is tried again", "serviceProvider", key.String(), "error", err.Error())
+			ctrl.Log.WithName("sallyport").Info("a pod could not be asked about people and sessions; it is tried again", "serviceProvider", key.String(), "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -130,29 +139,61 @@ func (c *counting) run(ctx context.Context, key types.NamespacedName, one *count
 	}
 }
 
-// count asks one pod and returns how long to wait for the next count.
-func (c *counting) count(ctx context.Context, key types.NamespacedName, one *counter) (wait time.Duration, err error) {
+// look asks one pod and returns how long to wait before the next look.
+func (c *counting) look(ctx context.Context, key types.NamespacedName, one *counter) (wait time.Duration, err error) {
 	c.mutex.Lock()
-	pods, next, token, every := one.pods, one.next, one.token, one.every
+	pods, next, token := one.pods, one.next, one.token
+	due := !c.clock.Now().Before(one.due)
 	c.mutex.Unlock()
 	if len(pods) == 0 {
-		return every, nil // whoever brings pods wakes us
+		return storeEvery, nil // whoever brings pods wakes us
 	}
-	limited, cancel := context.WithTimeout(ctx, countTimeout)
+	pod := pods[next%len(pods)]
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	began, fresh := c.clock.Now(), &counts{}
-	err = c.pods.call(limited, pods[next%len(pods)], token, http.MethodGet, "/v1/stats", nil, fresh)
+	var state struct {
+		Ready bool `json:"ready"`
+	}
+	err = c.pods.call(ctx, pod, token, http.MethodGet, "/v1/revision?timeout=0s", nil, &state)
+	if err == nil && c.hear(one, state.Ready) {
+		c.notify(key)
+	}
+	if err == nil && state.Ready && due {
+		err = c.count(ctx, key, one, pod, token)
+	}
 	c.mutex.Lock()
-	if err != nil {
+	defer c.mutex.Unlock()
+	if err != nil || !state.Ready {
 		one.next++
-		c.mutex.Unlock()
 		return countRetry, err
 	}
+	return min(storeEvery, max(time.Second, one.due.Sub(c.clock.Now()))), nil
+}
+
+// hear notes what a pod says of the store, and tells whether that is news.
+func (c *counting) hear(one *counter, answers bool) bool {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	before := one.down()
+	if one.doubts++; answers {
+		one.doubts = 0
+	}
+	return one.down() != before
+}
+
+func (c *counting) count(ctx context.Context, key types.NamespacedName, one *counter, pod *corev1.Pod, token string) error {
+	began, fresh := c.clock.Now(), &counts{}
+	if err := c.pods.call(ctx, pod, token, http.MethodGet, "/v1/stats", nil, fresh); err != nil {
+		return err
+	}
+	now := c.clock.Now()
+	c.mutex.Lock()
+	one.due = now.Add(max(one.every, countRest*now.Sub(began)))
 	changed := !reflect.DeepEqual(one.last, fresh)
 	one.last = fresh
 	c.mutex.Unlock()
 	if changed {
 		c.notify(key)
 	}
-	return max(every, countRest*c.clock.Now().Sub(began)), nil
+	return nil
 }

@@ -46,6 +46,7 @@ type scope struct {
 	// acknowledge. pods are those that are ready.
 	programmed programmed
 	counts     *counts // nil: nobody has counted yet
+	storeDown  bool
 	pods       []*corev1.Pod
 
 	// undo: the IdentityProviders of which the service provider has undone everything, or is doing it when there is no ServiceProvider any more

@@ -34,8 +34,12 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 	status.Replicas, status.ReadyReplicas = ptr.To(int32(p.wanted)), ptr.To(int32(p.ready))
 	status.ReplicaSummary = p.pods()
 	if p.ready > 0 {
-		// A pod is ready only while its store answers with the right schema.
+		// A pod becomes ready only with a store that answers and has the right schema.
 		c.set(v1alpha1.ConditionStoreReady, metav1.ConditionTrue, v1alpha1.ReasonStoreReady, "The store answers.")
+		if s.storeDown {
+			c.set(v1alpha1.ConditionStoreReady, metav1.ConditionFalse, v1alpha1.ReasonStoreUnavailable, "The store does not answer. People who are signed in stay so for 15 minutes, nobody else can sign in. "+
+				"Check the database that spec.store names, and: kubectl -n %s logs -l app.kubernetes.io/instance=%s", sp.Namespace, sp.Name)
+		}
 		c.set(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAvailable, "%s pods are ready.", p.pods())
 	} else {
 		c.set(v1alpha1.ConditionStoreReady, metav1.ConditionUnknown, v1alpha1.ReasonNoReadyPods, "No pod is ready to say how the store is.")
@@ -45,7 +49,7 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 		c.set(v1alpha1.ConditionAccepted, metav1.ConditionFalse, s.blocked.reason, "%s", s.blocked.message)
 	}
 	c.program(s, f, false)
-	c.summarize(s, f, v1alpha1.ConditionAccepted, v1alpha1.ConditionAvailable, v1alpha1.ConditionProgrammed)
+	c.summarize(s, f, v1alpha1.ConditionAccepted, v1alpha1.ConditionAvailable, v1alpha1.ConditionStoreReady, v1alpha1.ConditionProgrammed)
 	status.Conditions = c.merge(sp.Status.Conditions, sp.Generation, s.now)
 	if s.output.Snapshot != nil {
 		status.URL = s.output.Snapshot.ServiceProvider.URL

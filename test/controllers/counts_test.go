@@ -47,7 +47,7 @@ func noteOf(t testing.TB, about client.Object, reason string) string {
 // TestStatusCountsPeople: users, sessions, the last sign-in, and groups that an IdP left out, counted once a minute and not oftener.
 func TestStatusCountsPeople(t *testing.T) {
 	ns, clock := namespace(t), testclock.NewFakeClock(time.Now())
-	o := newOperator(t, ns, withClock(clock))
+	newOperator(t, ns, withClock(clock))
 	sp, idp, other := withPeople(ns), connected(t, ns, "okta"), connected(t, ns, "entra")
 	idp.Spec.CatchAll = v1alpha1.StateEnabled
 	create(t, sp, idp, other)
@@ -71,13 +71,22 @@ func TestStatusCountsPeople(t *testing.T) {
 	if !bob.comeBack(through, request, overage) {
 		t.Fatal("bob is not signed in")
 	}
-	o.wire.take()
-	clock.Step(50 * time.Second)
-	if writes := o.wire.take(); len(writes) > 0 || !counted(0, 0)() {
-		t.Errorf("counted again after less than a minute: %v", writes)
+	// later lets time pass in small steps until something holds, and returns how much it was.
+	later := func(what string, holds func() bool) (passed time.Duration) {
+		t.Helper()
+		eventually(t, what, func() bool {
+			if holds() {
+				return true
+			}
+			clock.Step(2 * time.Second)
+			passed += 2 * time.Second
+			return false
+		})
+		return passed
 	}
-	clock.Step(11 * time.Second)
-	eventually(t, "two people with three sessions", counted(2, 3))
+	if passed := later("two people with three sessions", counted(2, 3)); passed < 50*time.Second {
+		t.Errorf("counted again after %v", passed)
+	}
 	if last := idp.Status.LastSignIn; last == nil || time.Since(last.Time) > time.Minute {
 		t.Errorf("last sign-in %v", last)
 	}
@@ -87,8 +96,7 @@ func TestStatusCountsPeople(t *testing.T) {
 	mustContain(t, await(t, idp, v1alpha1.ConditionGroupOverage, metav1.ConditionTrue, v1alpha1.ReasonTooManyGroups), "1 user", "they keep the groups that they had", "Groups assigned to the application")
 
 	p.visitor(t).signIn("bob@acme.example")
-	clock.Step(61 * time.Second)
-	eventually(t, "Bob's groups have come", func() bool {
+	later("Bob's groups have come", func() bool {
 		return counted(2, 4)() && meta.FindStatusCondition(idp.Status.Conditions, v1alpha1.ConditionGroupOverage) == nil
 	})
 }
@@ -109,4 +117,28 @@ func TestDeletionIsToldWithItsResult(t *testing.T) {
 	if got, want := noteOf(t, sp, "IdentityProviderRemoved"), "IdentityProvider okta is gone: 2 sessions ended, 1 group kept and marked invalid, 2 profile values of 2 users cleared."; got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}
+}
+
+// TestStatusTellsThatTheStoreIsDown while the pod stays in its Service, for those who are signed in.
+func TestStatusTellsThatTheStoreIsDown(t *testing.T) {
+	ns, clock := namespace(t), testclock.NewFakeClock(time.Now())
+	newOperator(t, ns, withClock(clock))
+	sp := serviceProvider(ns)
+	create(t, sp)
+	p := newPod(t, ns, "main")
+	await(t, sp, v1alpha1.ConditionStoreReady, metav1.ConditionTrue, v1alpha1.ReasonStoreReady)
+	later := func(status metav1.ConditionStatus) {
+		t.Helper()
+		eventually(t, "StoreReady is "+string(status), func() bool {
+			clock.Step(2 * time.Second)
+			read(t, sp)
+			store, ready := meta.FindStatusCondition(sp.Status.Conditions, v1alpha1.ConditionStoreReady), meta.FindStatusCondition(sp.Status.Conditions, v1alpha1.ConditionReady)
+			return store.Status == status && ready.Status == status
+		})
+	}
+	p.setStore(false)
+	later(metav1.ConditionFalse)
+	mustContain(t, meta.FindStatusCondition(sp.Status.Conditions, v1alpha1.ConditionReady).Message, "The store does not answer.", "stay so for 15 minutes", "kubectl -n "+ns+" logs")
+	p.setStore(true)
+	later(metav1.ConditionTrue)
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,8 @@ type pod struct {
 	*corev1.Pod
 	ns, serviceProvider string
 	stop                context.CancelFunc
+
+	storeDown atomic.Bool
 
 	mutex    sync.Mutex
 	revision string
@@ -158,7 +161,7 @@ func (p *pod) answer(w http.ResponseWriter, r *http.Request) {
 			case <-deadline:
 			}
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"revision": revision, "ready": true})
+		_ = json.NewEncoder(w).Encode(map[string]any{"revision": revision, "ready": !p.storeDown.Load()})
 		return
 	}
 }
@@ -174,3 +177,6 @@ func (p *pod) setReady(t testing.TB, ready bool) {
 		t.Fatal(err)
 	}
 }
+
+// setStore says whether the store of the pod answers.
+func (p *pod) setStore(answers bool) { p.storeDown.Store(!answers) }
