@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -61,6 +62,8 @@ func TestMain(m *testing.M) {
 type options struct {
 	// saml is YAML below spec.saml of the IdentityProvider, beside metadata.
 	saml string
+	// spec is YAML below spec of the IdentityProvider, beside saml.
+	spec string
 	// peer starts another IdP than SimpleSAMLphp, which browsers reach at baseURL.
 	peer func(t *testing.T, baseURL string) peer
 	// remote changes what SimpleSAMLphp knows of the service provider.
@@ -141,6 +144,10 @@ func newRig(t *testing.T, o options) *rig {
 		Timeout:       15 * time.Second,
 	}
 	r.render()
+	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
+	if err := os.WriteFile(filepath.Join(filepath.Dir(r.snapshot), "factors"), []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r.startSP()
 	t.Cleanup(r.stopSP)
 	r.introduce()
@@ -172,6 +179,7 @@ spec:
   serviceProviderRef: {name: main}
   displayName: Acme
   type: Generic
+%s
   saml:
 %s
     metadata:
@@ -182,7 +190,7 @@ apiVersion: sso.sallyport.dev/v1alpha1
 kind: DomainBinding
 metadata: {name: acme-example, namespace: sso}
 spec: {domain: acme.example, identityProviderRef: {name: acme}}
-`, ssoURL, indent(r.options.saml, 4), indent(metadata, 8))
+`, ssoURL, indent(r.options.spec, 2), indent(r.options.saml, 4), indent(metadata, 8))
 	if r.options.manifests != "" {
 		content += "---\n" + r.options.manifests
 	}
@@ -202,7 +210,7 @@ func indent(text string, by int) string {
 func (r *rig) startSP() {
 	r.t.Helper()
 	r.sp = exec.Command(programs+"/serviceprovider", "--snapshot-dir", r.snapshot, "--store", r.store, "--listen", r.listen, "--management-listen", r.manage,
-		"--audit-writer", "interop", "--drain", "0s")
+		"--audit-writer", "interop", "--drain", "0s", "--second-factor-key-file", filepath.Join(filepath.Dir(r.snapshot), "factors"))
 	r.sp.Stdout, r.sp.Stderr = r.output, r.output
 	if err := r.sp.Start(); err != nil {
 		r.t.Fatal(err)

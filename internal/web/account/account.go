@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
+	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
@@ -109,17 +110,23 @@ func (h *Handler) page(ctx context.Context, s *site.Site, current *session.Sessi
 		page.Connections = append(page.Connections, connected(s, link))
 	}
 	if h.secondFactor != "" {
-		page.SecondFactorState, err = h.secondFactorState(ctx, id)
+		page.Factors, page.RecoveryCodes, err = h.secondFactors(ctx, id)
 	}
 	return page, err
 }
 
-func (h *Handler) secondFactorState(ctx context.Context, userID string) (string, error) {
+// secondFactors lists what is set up, and how many recovery codes are left.
+func (h *Handler) secondFactors(ctx context.Context, userID string) (list []pages.Factor, codes int, err error) {
 	factors, err := h.Store.SecondFactors(ctx, userID)
-	if slices.ContainsFunc(factors, func(f store.SecondFactor) bool { return f.Confirmed && f.Kind != store.FactorRecovery }) {
-		return "A second step is set up.", err
+	for _, f := range factors {
+		switch {
+		case f.Kind == store.FactorRecovery:
+			codes++
+		case f.Confirmed:
+			list = append(list, pages.NewFactor(f.ID, f.Kind == store.FactorPasskey, f.Label, f.CreatedAt, f.LastUsedAt))
+		}
 	}
-	return "No second step is set up.", err
+	return list, codes, err
 }
 
 func profileValues(s *site.Site, profile store.Profile) []pages.ProfileValue {
@@ -166,24 +173,36 @@ func connected(s *site.Site, link store.Link) pages.Connected {
 func use(s *site.Site, idp store.IdPRef, name string) string {
 	c := s.ConnectionByUID(idp.UID)
 	if c == nil {
-		return ""
+		return onlyRecorded
 	}
 	m := c.Connection.Mapping
+	reads := func(from []snapshot.AttributeSource) bool {
+		return slices.ContainsFunc(from, func(source snapshot.AttributeSource) bool { return source.Name == name })
+	}
+	switch {
+	case reads(m.Email):
+		return "your e-mail"
+	case reads(m.FirstName):
+		return "your first name"
+	case reads(m.LastName):
+		return "your last name"
+	case reads(m.Groups.From):
+		return "your groups"
+	}
 	for _, p := range m.Profile {
-		for _, from := range p.From {
-			if from.Name != name {
-				continue
-			}
-			for _, known := range s.Snapshot.ServiceProvider.ProfileAttributes {
-				if known.Name == p.Attribute && known.Mirror {
-					return "fills " + strings.ToLower(pages.Words(p.Attribute))
-				}
-			}
-			return "recorded"
+		if !reads(p.From) {
+			continue
+		}
+		mirrored := slices.ContainsFunc(s.Snapshot.ServiceProvider.ProfileAttributes, func(a snapshot.ProfileAttribute) bool { return a.Name == p.Attribute && a.Mirror })
+		if mirrored {
+			return "fills " + strings.ToLower(pages.Words(p.Attribute))
 		}
 	}
-	return ""
+	return onlyRecorded
 }
+
+// onlyRecorded is what is said of an attribute that nothing is made of.
+const onlyRecorded = "only recorded"
 
 // revoke ends one of the person's own sessions, or all but this one.
 func (h *Handler) revoke(w http.ResponseWriter, r *http.Request, s *site.Site) {

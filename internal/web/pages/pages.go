@@ -62,9 +62,9 @@ const postScript = `document.getElementById("saml").submit()`
 var (
 	policyHere = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 	policyAway = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https:; frame-ancestors 'none'; base-uri 'none'"
-	// A page with a picture that was drawn for it alone, and one with the script for passkeys.
+	// A page with a picture that was drawn for it alone, and one with the script for passkeys, whose forms lead back to an application.
 	policyImage  = strings.Replace(policyHere, "img-src 'self'", "img-src 'self' data:", 1)
-	policyScript = policyHere + "; script-src 'self'; connect-src 'self'"
+	policyScript = policyAway + "; script-src 'self'; connect-src 'self'"
 	policyPost   = policyAway + "; script-src '" + scriptHash(postScript) + "'"
 )
 

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"html/template"
 	"strings"
+	"time"
 )
 
 // SecondStep proves a factor (Verify), sets the first one up (Enrol), or manages what there is.
@@ -20,6 +21,15 @@ type SecondStep struct {
 type Factor struct {
 	ID, Kind, Label   string
 	Created, LastUsed Time
+}
+
+// NewFactor is a passkey, or else an authenticator app.
+func NewFactor(id string, passkey bool, label string, created, lastUsed time.Time) Factor {
+	kind := "Authenticator app"
+	if passkey {
+		kind = "Passkey"
+	}
+	return Factor{ID: id, Kind: kind, Label: label, Created: On(created), LastUsed: On(lastUsed)}
 }
 
 func (s SecondStep) view() (name, title, policy string) {

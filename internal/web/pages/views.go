@@ -59,10 +59,12 @@ type Account struct {
 	Profile                                         []ProfileValue
 	Groups                                          []string
 	// SecondFactorURL is empty when there is no second step.
-	SecondFactorURL, SecondFactorState string
-	Sessions                           []Session
-	OtherSessions                      bool
-	Connections                        []Connected
+	SecondFactorURL string
+	Factors         []Factor
+	RecoveryCodes   int
+	Sessions        []Session
+	OtherSessions   bool
+	Connections     []Connected
 }
 
 // Initial is the letter in the circle.

@@ -117,11 +117,7 @@ func (v *visit) page(status int, fault, notice string) {
 	for _, f := range factors {
 		page.HasPasskey = page.HasPasskey || f.Kind == store.FactorPasskey
 		page.HasApp = page.HasApp || f.Kind == store.FactorTOTP
-		kind := "Authenticator app"
-		if f.Kind == store.FactorPasskey {
-			kind = "Passkey"
-		}
-		page.Factors = append(page.Factors, pages.Factor{ID: f.ID, Kind: kind, Label: f.Label, Created: pages.On(f.CreatedAt), LastUsed: pages.On(f.LastUsedAt)})
+		page.Factors = append(page.Factors, pages.NewFactor(f.ID, f.Kind == store.FactorPasskey, f.Label, f.CreatedAt, f.LastUsedAt))
 	}
 	v.h.Page(v.w, v.s, status, page)
 }

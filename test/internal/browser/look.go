@@ -60,3 +60,13 @@ func (b *Tab) Authenticator() {
 		b.t.Fatalf("a passkey device: %v", err)
 	}
 }
+
+// WithoutScripts turns scripts off in the tab, as some people do. What the tests themselves ask of the page still works.
+func (b *Tab) WithoutScripts() {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		b.t.Fatalf("turning scripts off: %v", err)
+	}
+}
