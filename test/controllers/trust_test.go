@@ -242,3 +242,33 @@ func TestASecretOfCertificatesIsFollowed(t *testing.T) {
 		t.Error("a certificate that was taken out still signs people in")
 	}
 }
+
+// TestServersAndSignaturesThatAreNotTrusted: a server whose authority is unknown, and metadata that is not signed although it has to be.
+func TestServersAndSignaturesThatAreNotTrusted(t *testing.T) {
+	ns := namespace(t)
+	server := newPlayed(t)
+	o := newOperator(t, ns, withFetcher(trust.FetcherOptions{Proxy: server.through, Timeout: 8 * time.Second}))
+	idp := upstream(t, "okta")
+	server.play("okta", answer(string(idp.Metadata())))
+	object, binding := server.connection(ns, "okta")
+	bundle := object.Spec.SAML.Metadata.CABundle
+	object.Spec.SAML.Metadata.CABundle = nil
+	federation := &corev1.Secret{Data: map[string][]byte{"tls.crt": []byte(pemOf(withNewKey(t, idp).Certificate))}}
+	federation.Namespace, federation.Name = ns, "federation"
+	create(t, server.ca(ns), federation, signInProvider(ns), object, binding)
+	mustContain(t, await(t, object, "TrustEstablished", isFalse, "FetchFailed"), "authority that is not known", "spec.saml.metadata.caBundle")
+	if n := o.audit.count(audit.TypeSAMLIdPTrustFailed, "okta"); n != 1 {
+		t.Errorf("that there is no trust was recorded %d times", n)
+	}
+	object.Spec.SAML.Metadata.CABundle = bundle
+	update(t, object)
+	door := newDoor(t, o)
+	await(t, object, "Ready", isTrue, "Serving")
+	door.signsIn(t, "with the authority's certificate", "okta", idp)
+
+	object.Spec.SAML.Metadata.SignatureCertificate = &v1alpha1.SecretSource{SecretRef: v1alpha1.SecretKeyReference{Name: "federation"}}
+	update(t, object)
+	mustContain(t, await(t, object, "MetadataFresh", isFalse, "SignatureInvalid"), "sign", server.url("okta"))
+	awaitEvent(t, object, "Warning", "SignatureInvalid", "sign")
+	door.signsIn(t, "with metadata that is not signed", "okta", idp)
+}
