@@ -178,7 +178,8 @@ func TestACrashAnywhereInADeletionEndsTheSame(t *testing.T) {
 		orCrash("it is gone and forgotten", func() bool { return !exists(t, idp) && !exists(t, first) && !exists(t, second) && !o.remembers(t, idp) })
 		orCrash("the session has ended", func() bool { return !alice.signedIn() })
 		orCrash("the deletion is recorded", func() bool { return len(p.deletions(t)) == k+1 })
-		if got := p.deletions(t)[k]; got != (audit.Deletion{Scrubbed: true, Users: 1, Values: 1, Groups: 1, Sessions: 1}) {
+		// A pass between the two bindings ends the session already: nobody may assert its domain then.
+		if got := p.deletions(t)[k]; got.Sessions > 1 || got != (audit.Deletion{Scrubbed: true, Users: 1, Values: 1, Groups: 1, Sessions: got.Sessions}) {
 			t.Errorf("crash after write %d: recorded was %+v", k, got)
 		}
 		if !bob.signedIn() {

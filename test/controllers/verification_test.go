@@ -163,6 +163,7 @@ func TestADomainIsProvedByItsTXTRecord(t *testing.T) {
 
 // TestADNSThatDoesNotAnswerFailsClosed: what was never proved is not served, and what was is for six hours more.
 func TestADNSThatDoesNotAnswerFailsClosed(t *testing.T) {
+	values := map[string]bool{}
 	for name, broken := range map[string]func(*nameServer){
 		"SERVFAIL": func(s *nameServer) { s.refuse = dns.RcodeServerFailure },
 		"REFUSED":  func(s *nameServer) { s.refuse = dns.RcodeRefused },
@@ -173,6 +174,10 @@ func TestADNSThatDoesNotAnswerFailsClosed(t *testing.T) {
 			await(t, binding, "Verified", isFalse, "RecordNotFound")
 			clock.Step(time.Minute)
 			record := *binding.Status.Verification
+			if values[record.RecordValue] {
+				t.Error("two ServiceProviders ask for the same value: one could prove a domain for the other")
+			}
+			values[record.RecordValue] = true
 			o.restart() // one that has never heard anything
 			mustContain(t, await(t, binding, "Verified", isFalse, "LookupFailed"), "the DNS server answered "+name, record.RecordName, record.RecordValue)
 			if !heldDomain(t, ns) {
