@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ type Backend interface {
 type Options struct {
 	// CacheBytes bounds the cache; default 64 MiB.
 	CacheBytes uint64
-	// MissTimeout bounds one read of the store; default 2 s. MissConcurrency bounds reads at the same time; default 64.
+	// MissTimeout bounds one read of the store; default 2 s. MissConcurrency bounds reads at the same time; default 4 per processor and at least 8, so that
+	// a flood of cookies that nobody has does not crowd out those who are signed in.
 	MissTimeout     time.Duration
 	MissConcurrency int
 	// Grace is how long those signed in stay signed in from the cache while the store cannot be reached; default 15 min.
@@ -43,7 +45,7 @@ func (o *Options) defaults() {
 		o.MissTimeout = 2 * time.Second
 	}
 	if o.MissConcurrency == 0 {
-		o.MissConcurrency = 64
+		o.MissConcurrency = max(8, 4*runtime.GOMAXPROCS(0))
 	}
 	if o.Grace == 0 {
 		o.Grace = 15 * time.Minute

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"sallyport.dev/sallyport/internal/store"
 )
@@ -19,20 +20,12 @@ var (
 	ErrUnavailable = errors.New("the session store does not answer")
 )
 
-// Header is one identity header, with the value slice that net/http wants, so that the hot path assigns and allocates nothing:
-//
-//	for _, h := range s.Headers { w.Header()[h.Name] = h.Values }
-type Header struct {
-	Name   string
-	Values []string
-}
-
 // Session is a signed-in browser. It is shared between requests and never changes: treat everything in it as read-only.
 type Session struct {
 	store.Session
 	Key Key
-	// Headers are Remote-* and X-Auth-Request-*, canonical names, values free of control characters. Empty values are present and empty, so that a proxy overwrites.
-	Headers []Header
+	// email, name and groups are the values of the identity headers, as net/http wants them.
+	email, name, groups [1]string
 
 	// lastSeen and verified are Unix microseconds: of the last request, and of the last read from the store.
 	lastSeen atomic.Int64
@@ -60,20 +53,38 @@ const touchSlack = 90 * time.Second
 func prepare(in store.Session, now time.Time) *Session {
 	s := &Session{Session: in, Key: Key(in.TokenHash), verified: now.UnixMicro()}
 	s.lastSeen.Store(in.LastSeenAt.UnixMicro())
-	email, name := headerValue(in.User.Email), headerValue(in.User.Name())
-	groups := GroupsHeader(in.Groups)
-	emails, names, lists := []string{email}, []string{name}, []string{groups}
-	s.Headers = []Header{
-		{"Remote-User", emails},
-		{"Remote-Email", emails},
-		{"Remote-Name", names},
-		{"Remote-Groups", lists},
-		{"X-Auth-Request-User", emails},
-		{"X-Auth-Request-Email", emails},
-		{"X-Auth-Request-Groups", lists},
-		{"X-Auth-Request-Preferred-Username", emails},
-	}
+	s.share()
+	s.email[0], s.name[0], s.groups[0] = headerValue(s.User.Email), headerValue(s.User.Name()), GroupsHeader(s.Groups)
 	return s
+}
+
+// share gives up copies of what the session or others hold too: many people come from one IdP, and are in the same groups.
+func (s *Session) share() {
+	s.TokenHash = s.Key[:]
+	s.User.ID = s.UserID
+	if at := len(s.User.Email) - len(s.EmailDomain); at > 0 && s.User.Email[at:] == s.EmailDomain {
+		s.EmailDomain = s.User.Email[at:]
+	}
+	for _, text := range []*string{&s.IdP.UID, &s.IdP.Name, &s.User.IdP.UID, &s.User.IdP.Name, &s.NameID.Format, &s.NameID.NameQualifier, &s.NameID.SPNameQualifier,
+		&s.AuthnContext, &s.UserAgent} {
+		*text = unique.Make(*text).Value()
+	}
+	for i, group := range s.Groups {
+		s.Groups[i] = unique.Make(group).Value()
+	}
+}
+
+// Identify writes the identity headers, Remote-* and X-Auth-Request-*: canonical names, values free of control characters. Empty values are present and
+// empty, so that a proxy overwrites what the client sent. It allocates nothing: the values were prepared once and are shared, so nobody may change them.
+func (s *Session) Identify(h map[string][]string) {
+	h["Remote-User"] = s.email[:]
+	h["Remote-Email"] = s.email[:]
+	h["Remote-Name"] = s.name[:]
+	h["Remote-Groups"] = s.groups[:]
+	h["X-Auth-Request-User"] = s.email[:]
+	h["X-Auth-Request-Email"] = s.email[:]
+	h["X-Auth-Request-Groups"] = s.groups[:]
+	h["X-Auth-Request-Preferred-Username"] = s.email[:]
 }
 
 // GroupsHeader joins groups with commas. A comma, a percent sign or a control character in a name is percent-encoded, so that no name can pose as two.
@@ -106,12 +117,12 @@ func headerValue(s string) string {
 	}, s))
 }
 
-// weight estimates the bytes that a cached session holds, with the cache's own bookkeeping.
+// weight estimates the bytes that a cached session holds, with the cache's own bookkeeping. What sessions share is not counted.
 func (s *Session) weight() uint32 {
-	n := 900 + len(s.UserID) + len(s.IdP.UID) + len(s.IdP.Name) + len(s.NameID.Value) + len(s.NameID.Format) + len(s.SessionIndex) +
-		len(s.AuthnContext) + len(s.IP) + len(s.UserAgent) + len(s.EmailDomain) + 3*len(s.User.Email) + 2*len(s.User.Name())
+	n := 900 + len(s.UserID) + len(s.NameID.Value) + len(s.SessionIndex) + len(s.ReturnURL) + len(s.IP) + len(s.User.Email) + len(s.User.Name()) +
+		len(s.Audience) + len(s.Parent) + len(s.User.SuspendReason)
 	for _, g := range s.Groups {
-		n += 16 + 2*len(g)
+		n += 16 + len(g)
 	}
 	return uint32(n)
 }

@@ -17,6 +17,7 @@ type options struct {
 	applies                                int
 	duration                               time.Duration
 	sessions                               int
+	mix                                    time.Duration
 }
 
 type suite struct {
@@ -47,6 +48,7 @@ func run() error {
 	flag.IntVar(&o.applies, "applies", 50, "how many IdentityProviders to apply")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement of the check")
 	flag.IntVar(&o.sessions, "sessions", 1_000_000, "sessions in the store while the check is measured, at least 21,002")
+	flag.DurationVar(&o.mix, "mix", 0, "length of the suite mix, such as 10m; 0 leaves it out")
 	flag.Parse()
 	if *peer != "" {
 		return servePeer(*peer)
@@ -63,6 +65,9 @@ func run() error {
 		results, err := s.run(ctx, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if len(results) == 0 {
+			continue
 		}
 		table(os.Stdout, s.title, results)
 		all = append(all, results...)

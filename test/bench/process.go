@@ -24,6 +24,8 @@ type serviceProviderProcess struct {
 	peerProcess
 	people *people
 	dir    string
+	// management is HOST:PORT of the management port.
+	management string
 }
 
 func (p *serviceProviderProcess) stop() {
@@ -59,12 +61,16 @@ func startServiceProvider(ctx context.Context, known, total int) (*serviceProvid
 	if err != nil {
 		return nil, err
 	}
-	command := exec.Command(filepath.Join("bin", "serviceprovider"), "--snapshot-dir", dir, "--store", "sqlite://"+file, "--listen", public, "--management-listen", management, "--log-level", "warn")
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(benchToken+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	command := exec.Command(filepath.Join("bin", "serviceprovider"), "--snapshot-dir", dir, "--store", "sqlite://"+file, "--listen", public, "--management-listen", management,
+		"--management-token-file", filepath.Join(dir, "token"), "--log-level", "warn")
 	command.Stderr = os.Stderr
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("%w: make build makes it", err)
 	}
-	p := &serviceProviderProcess{peerProcess{command, public, cookieName + people.small}, people, dir}
+	p := &serviceProviderProcess{peerProcess{command, public, cookieName + people.small}, people, dir, management}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		response, err := http.Get("http://" + management + "/readyz")
 		if err == nil {
@@ -91,19 +97,24 @@ func benchSnapshot() snapshot.Snapshot {
 	}
 }
 
-// benchConnection trusts an IdP that never answers: its key is made anew for every run and thrown away.
-var benchConnection = sync.OnceValue(func() snapshot.Connection {
+// benchIdP is made anew for every run.
+var benchIdP = sync.OnceValue(func() *samltest.IdP {
 	idp, err := samltest.NewIdP("https://idp.example.com/okta", "https://idp.example.com/sso", "", time.Now())
 	if err != nil {
 		panic(err)
 	}
+	return idp
+})
+
+// benchConnection is the connection to benchIdP.
+var benchConnection = sync.OnceValue(func() snapshot.Connection {
 	key, err := samltest.SPKey(snapshot.KeyCurrent, "bench", time.Now())
 	if err != nil {
 		panic(err)
 	}
 	return snapshot.Connection{Name: "okta", UID: "okta", Type: "Okta", Enabled: true, CatchAll: true, EntityID: "https://sso.example.com/saml/okta",
 		ACSURL: "https://sso.example.com/saml/okta/acs", Mapping: identity.Preset("Okta"), Provisioning: snapshot.Provisioning{JIT: true},
-		Trust: idp.Trust(), Keys: []snapshot.SPKey{key}}
+		Trust: benchIdP().Trust(), Keys: []snapshot.SPKey{key}}
 })
 
 func freeAddress() (string, error) {

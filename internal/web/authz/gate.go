@@ -100,9 +100,7 @@ func identify(h http.Header, current *session.Session) {
 		}
 		return
 	}
-	for _, header := range current.Headers {
-		h[header.Name] = header.Values
-	}
+	current.Identify(h)
 }
 
 var noValue = []string{""}
