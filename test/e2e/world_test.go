@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"text/template"
@@ -114,12 +115,16 @@ func (w *world) certificates() {
 		w.t.Fatal(err)
 	}
 	w.applyFile("certificates", mustRender(w.t, "ca.yaml", map[string]any{"Namespace": w.Namespace, "CA": string(authority.PEM)})+"---\n"+secret)
-	key, certificate, err := simplesamlphp.NewKey("Acme")
-	if err != nil {
-		w.t.Fatal(err)
+	w.IdPFiles, w.IdPPaths = map[string]string{}, map[string]string{}
+	// The second pair waits for a rollover.
+	for _, name := range []string{"idp", "next"} {
+		key, certificate, err := simplesamlphp.NewKey("Acme " + name)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.IdPFiles[name+".key"], w.IdPFiles[name+".crt"] = string(key), string(certificate)
+		w.IdPPaths[name+".key"], w.IdPPaths[name+".crt"] = "cert/"+name+".key", "cert/"+name+".crt"
 	}
-	w.IdPFiles = map[string]string{"idp.key": string(key), "idp.crt": string(certificate)}
-	w.IdPPaths = map[string]string{"idp.key": "cert/idp.key", "idp.crt": "cert/idp.crt"}
 	w.idpFiles()
 
 	roots := x509.NewCertPool()
@@ -171,6 +176,15 @@ func (w *world) edge() {
 // introduce does what the administrator of the IdP does: read the service provider's metadata and register it.
 func (w *world) introduce() {
 	w.t.Helper()
+	w.idp.SPs = []simplesamlphp.SP{w.ourMetadata()}
+	w.idpFiles()
+	w.applyFile("identity provider", w.fill("idp.yaml"))
+	w.rolledOut("simplesamlphp")
+}
+
+// ourMetadata is what an IdP makes of the service provider's metadata now: it encrypts to the first encryption key, and knows every signing key.
+func (w *world) ourMetadata() simplesamlphp.SP {
+	w.t.Helper()
 	answer, err := w.get(w.SSOURL+"/saml/acme/metadata", nil)
 	if err != nil {
 		w.t.Fatal(err)
@@ -182,15 +196,16 @@ func (w *world) introduce() {
 	descriptor := entity.SPSSODescriptors[0]
 	sp := simplesamlphp.SP{EntityID: entity.EntityID, ACSURL: descriptor.AssertionConsumerServices[0].Location, SLOURL: descriptor.SingleLogoutServices[0].Location,
 		SignResponse: true, EncryptAssertions: true}
-	for _, key := range descriptor.KeyDescriptors {
-		if key.Use != "encryption" {
-			sp.Certificates = append(sp.Certificates, strings.Join(strings.Fields(key.KeyInfo.X509Data.X509Certificates[0].Data), ""))
+	// The first encryption key comes first, and the signing keys after it: SimpleSAMLphp takes each key here for both uses.
+	for _, use := range []string{"encryption", "signing"} {
+		for _, key := range descriptor.KeyDescriptors {
+			certificate := strings.Join(strings.Fields(key.KeyInfo.X509Data.X509Certificates[0].Data), "")
+			if key.Use == use && !slices.Contains(sp.Certificates, certificate) {
+				sp.Certificates = append(sp.Certificates, certificate)
+			}
 		}
 	}
-	w.idp.SPs = []simplesamlphp.SP{sp}
-	w.idpFiles()
-	w.applyFile("identity provider", w.fill("idp.yaml"))
-	w.rolledOut("simplesamlphp")
+	return sp
 }
 
 // answer is one HTTP answer.

@@ -160,9 +160,10 @@ func (i *IdP) run() {
 }
 
 // Arguments are php's, for its built-in server. documentRoot has the program at the path that BaseURL names: CodeDir/www itself for a BaseURL without a
-// path. The deprecations are Debian's pairing of PHP 8.2 with an older SimpleSAMLphp.
+// path. The deprecations are Debian's pairing of PHP 8.2 with an older SimpleSAMLphp. Neither paths nor code are used unseen from a
+// cache: the files change while it runs, and a volume that changes has them in another folder from then on.
 func Arguments(address, documentRoot string) []string {
-	return []string{"-d", "display_errors=0", "-d", "log_errors=0", "-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-S", address, "-t", documentRoot}
+	return []string{"-d", "realpath_cache_size=0", "-d", "opcache.revalidate_freq=0", "-d", "display_errors=0", "-d", "log_errors=0", "-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-S", address, "-t", documentRoot}
 }
 
 // Log is the end of what the IdP wrote to its own log.
