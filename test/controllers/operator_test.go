@@ -42,6 +42,8 @@ type operator struct {
 	metrics *prometheus.Registry
 	// fetcher is how metadata is fetched.
 	fetcher trust.FetcherOptions
+	// as is who it is to the API server; empty: somebody who may do everything.
+	as rest.ImpersonationConfig
 
 	cancel context.CancelFunc
 	done   chan error
@@ -71,6 +73,7 @@ func (o *operator) start() {
 	o.t.Helper()
 	o.metrics = prometheus.NewRegistry()
 	connection := rest.CopyConfig(apiServer)
+	connection.Impersonate = o.as
 	connection.Wrap(o.wire.wrap)
 	manager, err := ctrl.NewManager(connection, ctrl.Options{Scheme: objects, Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache: controllers.CacheOptions([]string{o.ns}), Controller: config.Controller{SkipNameValidation: ptr.To(true)}, GracefulShutdownTimeout: ptr.To(5 * time.Second)})
