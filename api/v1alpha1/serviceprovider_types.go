@@ -87,6 +87,10 @@ type ServiceProviderSpec struct {
 	// +optional
 	Access *AccessSettings `json:"access,omitempty"`
 
+	// admins may open the admin view in the browser. Left out: nobody.
+	// +optional
+	Admins *AdminSettings `json:"admins,omitempty"`
+
 	// profileAttributes are the attributes of the canonical profile. Standard names: phoneWork, phoneMobile, displayName, jobTitle,
 	// department, organization, employeeId, streetAddress, city, state, postalCode, country, preferredLanguage, description; any
 	// other name is your own.

@@ -69,6 +69,9 @@ func settingsOf(sp *v1alpha1.ServiceProvider) snapshot.ServiceProvider {
 		settings.TrustedProxies = plain(spec.Proxies.Trusted)
 	}
 	settings.Access = accessOf(spec.Access)
+	if spec.Admins != nil {
+		settings.AdminGroups, settings.AdminIdentityProviders = sorted(spec.Admins.Groups), sorted(spec.Admins.IdentityProviders)
+	}
 	for _, a := range spec.ProfileAttributes {
 		settings.ProfileAttributes = append(settings.ProfileAttributes, snapshot.ProfileAttribute{Name: string(a.Name), Mirror: a.Mirror != v1alpha1.StateDisabled})
 	}

@@ -34,8 +34,9 @@ type ServiceProvider struct {
 	AuditSinks []AuditSink `json:"auditSinks,omitempty"`
 	// Access is nil when the ServiceProvider has no access section: then every signed-in person may enter every allowed host.
 	Access *Access `json:"access,omitempty"`
-	// AdminGroups may open the admin view in the browser.
-	AdminGroups []string `json:"adminGroups,omitempty"`
+	// AdminGroups may open the admin view in the browser, where one of AdminIdentityProviders (names) vouches for them. Empty: nobody may.
+	AdminGroups            []string `json:"adminGroups,omitempty"`
+	AdminIdentityProviders []string `json:"adminIdentityProviders,omitempty"`
 }
 
 // Session bounds every session that the service provider opens.

@@ -56,6 +56,8 @@ type Store interface {
 	Profile(ctx context.Context, userID string) (Profile, error)
 	SecondFactors(ctx context.Context, userID string) ([]SecondFactor, error)
 	Stats(ctx context.Context) (Stats, error)
+	// SignInActivity counts sign-ins and refused responses per hour and IdP since a time.
+	SignInActivity(ctx context.Context, since time.Time) ([]Activity, error)
 
 	// WriteAudit appends records that belong to no other change, in a transaction of their own.
 	WriteAudit(ctx context.Context, records ...audit.Record) error

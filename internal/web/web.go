@@ -20,6 +20,7 @@ import (
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/account"
+	"sallyport.dev/sallyport/internal/web/admin"
 	"sallyport.dev/sallyport/internal/web/authz"
 	"sallyport.dev/sallyport/internal/web/management"
 	"sallyport.dev/sallyport/internal/web/metrics"
@@ -219,6 +220,7 @@ func (s *Server) routes(maxBody int64) http.Handler {
 	signin.New(signin.Options{Env: s.env, People: s.people, MaxBody: maxBody, SecondFactor: secondStep}).Routes(handle)
 	account.New(s.env, s.people, secondStep).Routes(handle)
 	secondstep.New(s.env, s.secondFactor).Routes(handle)
+	admin.New(s.env, s.management).Routes(handle)
 	handle("/", s.notFound)
 	mux.Handle("GET /assets/", pages.Assets())
 	inner := s.measured(s.sameOrigin(mux))

@@ -20,6 +20,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AccessRuleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AccessSettings"):
 		return &apiv1alpha1.AccessSettingsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AdminSettings"):
+		return &apiv1alpha1.AdminSettingsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AdvertisedAttribute"):
 		return &apiv1alpha1.AdvertisedAttributeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AttributeMapping"):

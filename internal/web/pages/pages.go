@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"html/template"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,12 +40,17 @@ var (
 // parse reads the templates. "view" renders a template whose name is only known when the page is: html/template has no such action of its own.
 func parse() *template.Template {
 	var root *template.Template
-	root = template.New("").Funcs(template.FuncMap{"view": func(name string, page Page) (template.HTML, error) {
+	render := func(name string, data any) (template.HTML, error) {
 		var inner bytes.Buffer
-		err := root.ExecuteTemplate(&inner, name, page)
+		err := root.ExecuteTemplate(&inner, name, data)
 		// Safe: it is the output of this package's own templates, escaped by html/template.
 		return template.HTML(inner.String()), err
-	}})
+	}
+	root = template.New("").Funcs(template.FuncMap{
+		"view":  func(name string, page Page) (template.HTML, error) { return render(name, page) },
+		"inner": func(name string, page AdminPage) (template.HTML, error) { return render(name, page) },
+		"count": count,
+	})
 	return template.Must(root.ParseFS(templateFiles, "templates/*.html"))
 }
 
@@ -169,6 +175,14 @@ func On(t time.Time) Time {
 		return Time{}
 	}
 	return Time{t.UTC().Format("2 Jan 2006"), t.UTC().Format(time.RFC3339)}
+}
+
+// count is a number with its noun.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }
 
 // Link is somewhere to go.

@@ -76,6 +76,21 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: dev.sallyport.sallyport.api.v1alpha1.AccessRule
           elementRelationship: atomic
+- name: dev.sallyport.sallyport.api.v1alpha1.AdminSettings
+  map:
+    fields:
+    - name: groups
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.Group
+          elementRelationship: associative
+    - name: identityProviders
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.ObjectName
+          elementRelationship: associative
 - name: dev.sallyport.sallyport.api.v1alpha1.AdvertisedAttribute
   map:
     fields:
@@ -1191,6 +1206,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: access
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.AccessSettings
+    - name: admins
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.AdminSettings
     - name: audit
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.AuditSettings

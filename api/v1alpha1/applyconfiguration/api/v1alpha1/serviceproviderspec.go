@@ -22,6 +22,8 @@ type ServiceProviderSpecApplyConfiguration struct {
 	// access says who may enter which host and path. Left out: everybody who is signed in may enter every host that asks; the proxy may still
 	// ask for groups and IdPs.
 	Access *AccessSettingsApplyConfiguration `json:"access,omitempty"`
+	// admins may open the admin view in the browser. Left out: nobody.
+	Admins *AdminSettingsApplyConfiguration `json:"admins,omitempty"`
 	// profileAttributes are the attributes of the canonical profile. Standard names: phoneWork, phoneMobile, displayName, jobTitle,
 	// department, organization, employeeId, streetAddress, city, state, postalCode, country, preferredLanguage, description; any
 	// other name is your own.
@@ -89,6 +91,14 @@ func (b *ServiceProviderSpecApplyConfiguration) WithRedirects(value *RedirectSet
 // If called multiple times, the Access field is set to the value of the last call.
 func (b *ServiceProviderSpecApplyConfiguration) WithAccess(value *AccessSettingsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
 	b.Access = value
+	return b
+}
+
+// WithAdmins sets the Admins field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Admins field is set to the value of the last call.
+func (b *ServiceProviderSpecApplyConfiguration) WithAdmins(value *AdminSettingsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
+	b.Admins = value
 	return b
 }
 

@@ -1,0 +1,192 @@
+package admin
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/web/management"
+	"sallyport.dev/sallyport/internal/web/pages"
+)
+
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func (v *visit) people() error {
+	asked := only(v.r.URL.Query(), "prefix", "suspended", "idp", "cursor")
+	asked.Set("limit", "100")
+	var got management.Page[management.User]
+	if err := v.get("/users", asked, &got); err != nil {
+		return err
+	}
+	page := pages.AdminPeople{Prefix: asked.Get("prefix"), Suspended: asked.Get("suspended") == "true"}
+	for _, u := range got.Items {
+		page.Items = append(page.Items, v.personOf(u))
+	}
+	if got.Next != "" {
+		asked.Set("cursor", got.Next)
+		asked.Del("limit")
+		page.NextURL = "/admin/people?" + asked.Encode()
+	}
+	return v.page("people", page)
+}
+
+func (v *visit) personOf(u management.User) pages.AdminPerson {
+	return pages.AdminPerson{ID: u.ID, Email: u.Email, Name: strings.TrimSpace(u.FirstName + " " + u.LastName), IdP: v.label(u.IdP), URL: "/admin/people/" + url.PathEscape(u.ID),
+		LastSignIn: pages.At(u.LastSignInAt), Suspended: !u.SuspendedAt.IsZero(), Reason: u.SuspendReason}
+}
+
+func (v *visit) user() (management.User, error) {
+	var u management.User
+	err := v.get("/users/"+url.PathEscape(v.r.PathValue("user")), nil, &u)
+	return u, err
+}
+
+func (v *visit) person() error {
+	u, err := v.user()
+	if err != nil {
+		return err
+	}
+	page := pages.AdminPersonDetails{AdminPerson: v.personOf(u), Notice: done[v.r.URL.Query().Get("done")], Created: pages.At(u.CreatedAt)}
+	for _, g := range u.Groups {
+		if !g.Invalid {
+			page.Groups = append(page.Groups, g.Name)
+		}
+	}
+	for _, name := range sortedNames(u.Profile) {
+		page.Profile = append(page.Profile, pages.ProfileValue{Label: pages.Words(name), Value: u.Profile[name].Value, Source: "from " + string(u.Profile[name].Source)})
+	}
+	for _, s := range u.Sessions {
+		page.Sessions = append(page.Sessions, v.sessionOf(s))
+	}
+	for _, f := range u.SecondFactors {
+		if f.Confirmed {
+			page.Factors = append(page.Factors, strings.TrimSpace(pages.Words(f.Kind)+" "+f.Label))
+		}
+	}
+	for _, c := range u.Connections {
+		one := pages.Connected{DisplayName: v.label(c.IdP), Recorded: pages.At(c.RecordedAt)}
+		for _, name := range sortedNames(c.Attributes) {
+			one.Attributes = append(one.Attributes, pages.SentAttribute{Label: name, Values: c.Attributes[name]})
+		}
+		page.Connections = append(page.Connections, one)
+	}
+	return v.page("people", page)
+}
+
+func (v *visit) sessionOf(s management.Session) pages.AdminSession {
+	return pages.AdminSession{ID: s.ID, Email: s.Email, IdP: v.label(s.IdP), IP: s.IP, Device: s.UserAgent, Created: pages.At(s.CreatedAt), LastSeen: pages.At(s.LastSeenAt),
+		RevokeURL: "/admin/sessions/" + s.ID + "/revoke", PersonURL: "/admin/people/" + url.PathEscape(s.UserID)}
+}
+
+// done are the words for what a change came to.
+var done = map[string]string{
+	"suspend": "The person is suspended, and every session has ended.", "resume": "The person may sign in again.",
+	"reset-second-factor": "The second step is set up anew at the next sign-in.", "revoke": "Every session of the person has ended.",
+}
+
+// deed is something that can be done to a person.
+type deed struct {
+	question, consequence, button string
+	method, path                  string
+	reason                        bool
+}
+
+func deedOf(action, email string) (deed, bool) {
+	switch action {
+	case "suspend":
+		return deed{"Suspend " + email + "?", "Every session ends within two seconds, and sign-ins are refused until the person is resumed.", "Suspend", http.MethodPost, "/suspend", true}, true
+	case "resume":
+		return deed{"Let " + email + " sign in again?", "The suspension ends.", "Resume", http.MethodPost, "/resume", false}, true
+	case "reset-second-factor":
+		return deed{"Reset the second step of " + email + "?", "All second factors and recovery codes are removed. The next sign-in sets up new ones.", "Reset", http.MethodPost, "/reset-second-factor", false}, true
+	case "revoke":
+		return deed{"End every session of " + email + "?", "The person is signed out everywhere within two seconds, and may sign in again.", "End every session", http.MethodPost, "", false}, true
+	case "delete":
+		return deed{"Delete " + email + "?", "The person goes with sessions, profile and second factors; audit records stay. Whoever may still sign in at the identity provider is made anew then.", "Delete", http.MethodDelete, "", false}, true
+	}
+	return deed{}, false
+}
+
+var errNoSuchDeed = &refusal{http.StatusNotFound, "There is no such action."}
+
+func (v *visit) askPerson() error {
+	u, err := v.user()
+	if err != nil {
+		return err
+	}
+	action := v.r.PathValue("action")
+	d, ok := deedOf(action, u.Email)
+	if !ok {
+		return errNoSuchDeed
+	}
+	person := "/admin/people/" + url.PathEscape(u.ID)
+	return v.page("people", pages.AdminConfirm{Question: d.question, Consequence: d.consequence, Button: d.button, Action: person + "/" + action, Back: person, WithReason: d.reason})
+}
+
+func (v *visit) changePerson() error {
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+	if err := v.r.ParseForm(); err != nil {
+		return &refusal{http.StatusBadRequest, "The form did not arrive whole."}
+	}
+	u, err := v.user()
+	if err != nil {
+		return err
+	}
+	action := v.r.PathValue("action")
+	d, ok := deedOf(action, u.Email)
+	if !ok {
+		return errNoSuchDeed
+	}
+	path, body := "/users/"+url.PathEscape(u.ID)+d.path, any(nil)
+	switch {
+	case d.reason:
+		body = map[string]string{"reason": v.r.PostForm.Get("reason")}
+	case action == "revoke":
+		path, body = "/sessions/revoke", map[string]string{"user": u.ID}
+	}
+	if _, err := v.ask(d.method, path, nil, body, nil); err != nil {
+		return err
+	}
+	to := "/admin/people/" + url.PathEscape(u.ID) + "?done=" + action
+	if action == "delete" {
+		to = "/admin/people"
+	}
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	return nil
+}
+
+func (v *visit) sessions() error {
+	asked := only(v.r.URL.Query(), "idp", "cursor")
+	asked.Set("limit", "100")
+	var got management.Page[management.Session]
+	if err := v.get("/sessions", asked, &got); err != nil {
+		return err
+	}
+	page := pages.AdminSessions{Notice: map[string]string{"1": "The session has ended."}[v.r.URL.Query().Get("ended")]}
+	for _, s := range got.Items {
+		page.Items = append(page.Items, v.sessionOf(s))
+	}
+	if got.Next != "" {
+		asked.Set("cursor", got.Next)
+		asked.Del("limit")
+		page.NextURL = "/admin/sessions?" + asked.Encode()
+	}
+	return v.page("sessions", page)
+}
+
+func (v *visit) askSession() error {
+	id := v.r.PathValue("session")
+	return v.page("sessions", pages.AdminConfirm{Question: "End this session?", Consequence: fmt.Sprintf("The browser with session %s is signed out within two seconds.", id[:min(len(id), 12)]),
+		Button: "End the session", Action: "/admin/sessions/" + url.PathEscape(id) + "/revoke", Back: "/admin/sessions"})
+}
+
+func (v *visit) revokeSession() error {
+	if _, err := v.ask(http.MethodPost, "/sessions/revoke", nil, map[string]string{"session": v.r.PathValue("session")}, nil); err != nil {
+		return err
+	}
+	http.Redirect(v.w, v.r, "/admin/sessions?ended=1", http.StatusSeeOther)
+	return nil
+}
