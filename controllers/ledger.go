@@ -18,6 +18,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/render"
 )
 
@@ -28,8 +29,12 @@ type ledger struct {
 	ServiceProvider string `json:"serviceProvider"`
 	// Entries by UID.
 	Entries map[types.UID]ledgerEntry `json:"entries"`
+	// Records wait for a pod that takes them into the audit log.
+	Records []audit.Incoming `json:"records,omitempty"`
 
 	exists, dirty bool
+	// unsaved is true while records are only in memory.
+	unsaved bool
 }
 
 // ledgerEntry is one object, with those settings of it whose change has a record of its own.
@@ -128,10 +133,10 @@ func (r *Reconciler) settleLedger(ctx context.Context, s *scope) error {
 		if err := r.writeLedger(ctx, s.key, l); err != nil {
 			return fmt.Errorf("keeping what was told: %w", err)
 		}
-		l.dirty = false
+		l.dirty, l.unsaved = false, false
 	}
 	clear(s.memory.told) // everything is persisted now
-	if s.serviceProvider == nil && len(l.Entries) == 0 {
+	if s.serviceProvider == nil && len(l.Entries) == 0 && len(l.Records) == 0 {
 		r.memory.forget(s.key)
 	}
 	return nil
@@ -139,11 +144,17 @@ func (r *Reconciler) settleLedger(ctx context.Context, s *scope) error {
 
 func (r *Reconciler) writeLedger(ctx context.Context, key types.NamespacedName, l *ledger) error {
 	name := ledgerName(key)
-	if len(l.Entries) == 0 {
+	if len(l.Entries) == 0 && len(l.Records) == 0 {
 		l.exists = false
 		return client.IgnoreNotFound(r.Client.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.Options.Namespace, Name: name}}))
 	}
 	content, err := l.encode()
+	for err == nil && len(content) > maxLedgerContent && len(l.Records) > 0 {
+		given := (len(l.Records) + 3) / 4
+		ctrl.LoggerFrom(ctx).Error(nil, "audit records that no pod has taken are given up; standard output has them", "records", given)
+		l.Records = l.Records[given:]
+		content, err = l.encode()
+	}
 	if err != nil {
 		return err
 	}

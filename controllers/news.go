@@ -78,8 +78,11 @@ func (r *Reconciler) tell(ctx context.Context, s *scope, all []news) error {
 			}
 			d, _ := record.Details.(details)
 			d.Transition = n.key
-			record.Details = d
+			record.Details, record.Time = d, s.now
 			if err := r.Audit.Write(ctx, record); err != nil {
+				return err
+			}
+			if err := s.queue(n.key, record); err != nil {
 				return err
 			}
 		}

@@ -91,7 +91,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		s.later(blocked.retry)
 	}
 	if err == nil {
-		err = s.run(ctx, []step{{"writing status", r.statuses}, {"writing the ledger", r.settleLedger}})
+		err = s.run(ctx, []step{{"writing status", r.statuses}, {"delivering audit records", r.deliverRecords}, {"writing the ledger", r.settleLedger}})
 	}
 	// Whatever failed, what is being deleted and held by nothing must be able to go.
 	err = errors.Join(err, r.release(ctx, s))

@@ -55,6 +55,9 @@ type scope struct {
 	// statuses: the certificates that somebody has to replace one day
 	expiring []expiring
 
+	// ready are the pods that are ready.
+	ready []*corev1.Pod
+
 	// blocked is why a step could not be done, when a person has to mend that.
 	blocked *blockedError
 

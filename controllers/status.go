@@ -28,8 +28,8 @@ type subject struct {
 	urgent bool
 	// intent makes the apply configuration.
 	intent func() intent
-	// news are what happened to the object besides its conditions.
-	news []news
+	// news are what happened to the object besides its conditions, and happened everything that this pass tells of it.
+	news, happened []news
 }
 
 // intent is a status to apply. The API server's answer, with the new resource version, ends up in meta.
@@ -44,28 +44,64 @@ func (r *Reconciler) statuses(ctx context.Context, s *scope) error {
 	if err := r.tellChanges(ctx, s); err != nil {
 		return err
 	}
-	if err := r.writeIdentityProviders(ctx, s); err != nil {
-		return err
+	var connections, others []subject
+	for i := range s.idps {
+		if f := s.output.Finding(v1alpha1.KindIdentityProvider, s.idps[i].Name); f != nil {
+			connections = append(connections, r.identityProvider(s, &s.idps[i], f))
+		}
 	}
-	group, writers := errgroup.WithContext(ctx)
-	group.SetLimit(parallelWrites)
 	for i := range s.bindings {
 		if f := s.output.Finding(v1alpha1.KindDomainBinding, s.bindings[i].Name); f != nil {
-			r.write(group, writers, s, r.domainBinding(s, &s.bindings[i], f))
+			others = append(others, r.domainBinding(s, &s.bindings[i], f))
 		}
 	}
 	for i := range s.mappings {
 		if f := s.output.Finding(v1alpha1.KindAttributeMapping, s.mappings[i].Name); f != nil {
-			r.write(group, writers, s, r.attributeMapping(s, &s.mappings[i], f))
+			others = append(others, r.attributeMapping(s, &s.mappings[i], f))
 		}
 	}
 	if s.serviceProvider != nil {
-		r.write(group, writers, s, r.serviceProvider(s))
+		others = append(others, r.serviceProvider(s))
+	}
+	var err error
+	if connections, err = r.tellOfStatuses(ctx, s, connections); err != nil {
+		return err
+	}
+	if others, err = r.tellOfStatuses(ctx, s, others); err != nil {
+		return err
+	}
+	if err := r.keepRecords(ctx, s); err != nil {
+		return err
+	}
+	if err := r.writeIdentityProviders(ctx, s, connections); err != nil {
+		return err
+	}
+	group, writers := errgroup.WithContext(ctx)
+	group.SetLimit(parallelWrites)
+	for _, o := range others {
+		r.write(group, writers, s, o)
 	}
 	return group.Wait()
 }
 
-func (r *Reconciler) writeIdentityProviders(ctx context.Context, s *scope) error {
+// tellOfStatuses returns the statuses that differ from what is there, and tells what has happened before any is written: after a crash in between it is told
+// again, with the same key, and never not at all.
+func (r *Reconciler) tellOfStatuses(ctx context.Context, s *scope, all []subject) ([]subject, error) {
+	var changed []subject
+	for _, o := range all {
+		if apiequality.Semantic.DeepEqual(o.before, o.after) || s.putOff(o) {
+			continue
+		}
+		o.happened = append(o.news, r.transitions(o)...)
+		if err := r.tell(ctx, s, o.happened); err != nil {
+			return nil, err
+		}
+		changed = append(changed, o)
+	}
+	return changed, nil
+}
+
+func (r *Reconciler) writeIdentityProviders(ctx context.Context, s *scope, statuses []subject) error {
 	group, writers := errgroup.WithContext(ctx)
 	group.SetLimit(parallelWrites)
 	for i := range s.idps {
@@ -77,23 +113,17 @@ func (r *Reconciler) writeIdentityProviders(ctx context.Context, s *scope) error
 		if wanted := len(f.Bindings) > 0; wanted && idp.DeletionTimestamp == nil && !held(idp) {
 			group.Go(func() error { return r.hold(writers, s, idp) })
 		}
-		r.write(group, writers, s, r.identityProvider(s, idp, f))
+	}
+	for _, o := range statuses {
+		r.write(group, writers, s, o)
 	}
 	r.gauges.set(s.key, s.expiring)
 	return group.Wait()
 }
 
-// write applies a status if it differs from what is there. What has happened is told first: after a crash in between it is told again, with
-// the same key, and never not at all.
+// write applies a status.
 func (r *Reconciler) write(group *errgroup.Group, ctx context.Context, s *scope, o subject) {
-	if apiequality.Semantic.DeepEqual(o.before, o.after) || s.putOff(o) {
-		return
-	}
 	group.Go(func() error {
-		happened := append(o.news, r.transitions(o)...)
-		if err := r.tell(ctx, s, happened); err != nil {
-			return err
-		}
 		intent := o.intent()
 		err := r.Client.Status().Apply(ctx, intent.object, client.FieldOwner(ownerStatus), client.ForceOwnership)
 		if apierrors.IsNotFound(err) {
@@ -102,7 +132,7 @@ func (r *Reconciler) write(group *errgroup.Group, ctx context.Context, s *scope,
 		if err != nil {
 			return fmt.Errorf("status of %s %s: %w", o.kind, o.object.GetName(), err)
 		}
-		s.wrote(o, ptr.Deref(intent.meta.ResourceVersion, ""), happened)
+		s.wrote(o, ptr.Deref(intent.meta.ResourceVersion, ""), o.happened)
 		return nil
 	})
 }

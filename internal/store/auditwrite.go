@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -196,6 +197,14 @@ func idpKey(r audit.Record) string {
 		return d.IdP
 	case audit.MirrorFailure:
 		return d.IdP
+	case json.RawMessage:
+		// The operator's: a domain or a mapping of a connection.
+		var of struct {
+			IdentityProvider string `json:"identityProvider"`
+		}
+		if json.Unmarshal(d, &of) == nil {
+			return of.IdentityProvider
+		}
 	}
 	if r.Actor.Kind == audit.ActorIdP {
 		return r.Actor.ID

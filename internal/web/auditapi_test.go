@@ -165,3 +165,27 @@ func TestDebugShowsTheDiagnosisAndXMLOnRequestOnly(t *testing.T) {
 		t.Errorf("%s", recorded)
 	}
 }
+
+func TestTheOperatorsRecordsAreTakenOnce(t *testing.T) {
+	w := newWorld(t)
+	record := func(key, recordType string) string {
+		return `{"records":[{"key":"` + key + `","time":"2026-11-23T10:00:00Z","type":"` + recordType + `","actor":{"kind":"kubernetes","id":"alice","manager":"kubectl"},
+			"target":{"kind":"DomainBinding","namespace":"sso","name":"acme","uid":"u1","generation":3},"details":{"identityProvider":"okta","transition":"x"}}]}`
+	}
+	for i, want := range []int{1, 0, 0} {
+		var answer struct{ Added int }
+		if code := w.api("POST", "/v1/audit/records", record("0123456789abcdef", "saml_domain_bound"), &answer); code != 200 || answer.Added != want {
+			t.Errorf("time %d: %d, %d added, want %d", i+1, code, answer.Added, want)
+		}
+	}
+	var found string
+	if w.api("GET", "/v1/audit?idp=okta&type=saml_domain_bound", "", &found); strings.Count(found, "\n") != 1 || !strings.Contains(found, `"manager":"kubectl"`) || !strings.Contains(found, `"time":"2026-11-23T10:00:00.000000Z"`) {
+		t.Errorf("%s", found)
+	}
+	// Nobody signs in by a record.
+	for key, recordType := range map[string]string{"0123456789abcdeg": "user_signed_in_saml", "short": "saml_domain_bound", "0123456789abcdeh": "nonsense"} {
+		if code := w.api("POST", "/v1/audit/records", record(key, recordType), nil); code != http.StatusBadRequest {
+			t.Errorf("%s %s: %d", key, recordType, code)
+		}
+	}
+}

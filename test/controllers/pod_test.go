@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/web/source"
@@ -46,6 +47,8 @@ type pod struct {
 	changed  chan struct{}
 	// removed are the UIDs of IdentityProviders that the operator has had undone.
 	removed []string
+	// takes gets the operator's audit records. Nil: nobody does.
+	takes func([]audit.Incoming) error
 	// sees is told of every snapshot. Nil: nobody is.
 	sees func(snapshot.Snapshot)
 }
@@ -142,6 +145,10 @@ func (p *pod) answer(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
+	if r.URL.Path == "/v1/audit/records" {
+		p.record(w, r)
+		return
+	}
 	if r.Method == http.MethodPost {
 		p.mutex.Lock()
 		p.removed = append(p.removed, strings.Split(r.URL.Path, "/")[3])
@@ -168,6 +175,21 @@ func (p *pod) answer(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"revision": revision, "ready": !p.storeDown.Load()})
 		return
 	}
+}
+
+func (p *pod) record(w http.ResponseWriter, r *http.Request) {
+	var in struct{ Records []audit.Incoming }
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	if p.takes != nil {
+		if err := p.takes(in.Records); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+	}
+	_, _ = w.Write([]byte("{}"))
 }
 
 func (p *pod) setReady(t testing.TB, ready bool) {

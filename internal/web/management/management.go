@@ -110,6 +110,7 @@ func (m *Server) routes() http.Handler {
 	api("GET /audit/export", m.auditExport)
 	api("GET /audit/follow", m.auditFollow)
 	api("GET /audit/keys", m.auditKeys)
+	api("POST /audit/records", m.auditRecords)
 	api("GET /audit/heads", m.auditHeads)
 	api("GET /audit/chain", m.auditChain)
 	api("GET /debug", m.debugEntries)
