@@ -35,6 +35,9 @@ func (r *Reconciler) workload(ctx context.Context, s *scope) error {
 	if err := r.managementToken(ctx, s); err != nil {
 		return err
 	}
+	if err := r.auditKey(ctx, s); err != nil {
+		return err
+	}
 	out := render.Render(render.Input{ServiceProvider: sp, Image: r.Options.Image, OperatorNamespace: r.Options.Namespace})
 	encoded, err := json.Marshal([]any{sp.UID, out})
 	if err != nil {

@@ -62,6 +62,12 @@ type Absent struct {
 // ManagementSecretName is the Secret that holds the token of the management API.
 func ManagementSecretName(serviceProvider string) string { return serviceProvider + "-management" }
 
+// AuditSecretName is the Secret that holds the key which signs audit checkpoints, under AuditKeyFile.
+func AuditSecretName(serviceProvider string) string { return serviceProvider + "-audit" }
+
+// AuditKeyFile is the key of that Secret and the file in the pod.
+const AuditKeyFile = "key.pem"
+
 // WorkloadName is the name of the Deployment or StatefulSet, the Service, the ServiceAccount and the rest.
 func WorkloadName(serviceProvider string) string { return serviceProvider + "-sallyport" }
 
@@ -175,5 +181,6 @@ func arguments(sp *v1alpha1.ServiceProvider) []string {
 		fmt.Sprintf("--management-listen=:%d", ManagementPort),
 		fmt.Sprintf("--grpc-listen=:%d", GRPCPort),
 		"--management-token-file=/management/token",
+		"--audit-key-file=/audit/" + AuditKeyFile,
 	}, storeArguments(sp)...)
 }
