@@ -1,0 +1,61 @@
+package controllers
+
+import (
+	"path/filepath"
+	"testing"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/audit"
+)
+
+// TestTheAuditLogSaysWhoChangedIt: with the admission policy, records of changes name the user; nobody can put another's name there.
+func TestTheAuditLogSaysWhoChangedIt(t *testing.T) {
+	ns := namespace(t)
+	kubectl(t, "apply", "-k", filepath.Join(root, "config", "admission", "changed-by"))
+	t.Cleanup(func() { kubectl(t, "delete", "-k", filepath.Join(root, "config", "admission", "changed-by")) })
+	as := func(name string) client.Client {
+		t.Helper()
+		config := rest.CopyConfig(apiServer)
+		config.Impersonate = rest.ImpersonationConfig{UserName: name, Groups: []string{"system:masters"}}
+		c, err := client.New(config, client.Options{Scheme: objects})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	alice, mallory := as("alice@acme.example"), as("mallory@acme.example")
+	eventually(t, "the policy is in force", func() bool {
+		try := serviceProvider(ns)
+		err := alice.Create(t.Context(), try, client.DryRunAll)
+		return err == nil && try.Annotations[v1alpha1.AnnotationChangedBy] == "alice@acme.example"
+	})
+	o := newOperator(t, ns)
+	create(t, serviceProvider(ns))
+	_ = newPod(t, ns, "main")
+	idp := identityProvider(ns, "okta", inline(t))
+	idp.Annotations = map[string]string{v1alpha1.AnnotationChangedBy: "somebody else"}
+	if err := alice.Create(t.Context(), idp); err != nil {
+		t.Fatal(err)
+	}
+	await(t, idp, "Ready", isTrue, "Serving")
+	change := client.MergeFrom(idp.DeepCopy())
+	idp.Spec.State = v1alpha1.StateDisabled
+	idp.Annotations[v1alpha1.AnnotationChangedBy] = "alice@acme.example"
+	if err := mallory.Patch(t.Context(), idp, change); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the change to be recorded", func() bool { return o.audit.count(audit.TypeSAMLIdPDisabled, "okta") == 1 })
+	want := map[audit.Type]string{audit.TypeSAMLIdPCreated: "alice@acme.example", audit.TypeSAMLIdPDisabled: "mallory@acme.example"}
+	for _, r := range o.audit.all() {
+		if name, ok := want[r.Type]; ok && (r.Actor.ID != name || r.Actor.Manager == "" || r.Actor.Kind != audit.ActorKubernetes) {
+			t.Errorf("%s was done by %+v, want %s", r.Type, r.Actor, name)
+		}
+	}
+	// What the operator writes is not stamped.
+	if get(t, idp); idp.Annotations[v1alpha1.AnnotationChangedBy] != "mallory@acme.example" {
+		t.Errorf("stamped is %q", idp.Annotations[v1alpha1.AnnotationChangedBy])
+	}
+}
