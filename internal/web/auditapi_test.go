@@ -189,3 +189,29 @@ func TestTheOperatorsRecordsAreTakenOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestSuccessesAreInTheDebugLogUntilATime: with verbose logging they are, and not when its time has passed.
+func TestSuccessesAreInTheDebugLogUntilATime(t *testing.T) {
+	w := newWorld(t)
+	var list struct {
+		Items []struct {
+			Success, Verified bool
+			Email             string
+		}
+	}
+	for _, round := range []struct {
+		until time.Duration
+		want  int
+	}{{-time.Second, 0}, {time.Hour, 1}, {-time.Minute, 1}} {
+		w.connection("okta").VerboseUntil = time.Now().Add(round.until)
+		w.apply(w.process)
+		w.browser().signIn("alice@acme.example")
+		w.api("GET", "/v1/debug?idp=okta", "", &list)
+		if len(list.Items) != round.want {
+			t.Fatalf("verbose until %v from now: %d entries, want %d", round.until, len(list.Items), round.want)
+		}
+	}
+	if e := list.Items[0]; !e.Success || !e.Verified || e.Email != "alice@acme.example" {
+		t.Errorf("%+v", e)
+	}
+}
