@@ -22,8 +22,8 @@ type memory struct {
 	// applied is the digest of the workload that was applied; zero: apply it.
 	applied [32]byte
 	token   string
-	// auditKey is true once the key that signs the audit log is known to exist.
-	auditKey bool
+	// lastingKeys is true once the keys that outlive the ServiceProvider are known to exist.
+	lastingKeys bool
 	// present are the pods that were there when the operator started.
 	present map[podRun]bool
 	idps    map[types.UID]*idpMemory
@@ -87,7 +87,7 @@ func newMemory() *memory {
 
 // reset forgets what was of a ServiceProvider that is gone, and keeps what the audit log was told.
 func (m *memory) reset() {
-	m.sinks, m.auditKey = sinkMemory{}, false
+	m.sinks, m.lastingKeys = sinkMemory{}, false
 	m.recalled, m.published, m.served, m.applied, m.token, m.present = false, &published{}, nil, [32]byte{}, "", nil
 	m.mutex.Lock()
 	defer m.mutex.Unlock()

@@ -35,7 +35,7 @@ func (r *Reconciler) workload(ctx context.Context, s *scope) error {
 	if err := r.managementToken(ctx, s); err != nil {
 		return err
 	}
-	if err := r.auditKey(ctx, s); err != nil {
+	if err := r.keepLastingKeys(ctx, s); err != nil {
 		return err
 	}
 	out := render.Render(render.Input{ServiceProvider: sp, Image: r.Options.Image, OperatorNamespace: r.Options.Namespace})

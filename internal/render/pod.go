@@ -78,6 +78,7 @@ func container(in Input, pods v1alpha1.PodSettings) *coreac.ContainerApplyConfig
 			coreac.VolumeMount().WithName("snapshot").WithMountPath("/snapshot").WithReadOnly(true),
 			coreac.VolumeMount().WithName("management").WithMountPath("/management").WithReadOnly(true),
 			coreac.VolumeMount().WithName("audit").WithMountPath("/audit").WithReadOnly(true),
+			coreac.VolumeMount().WithName("second-factor").WithMountPath("/second-factor").WithReadOnly(true),
 			coreac.VolumeMount().WithName("tmp").WithMountPath("/tmp"))
 	if postgres(sp) != nil {
 		c.WithVolumeMounts(coreac.VolumeMount().WithName("store").WithMountPath("/store").WithReadOnly(true))
@@ -108,6 +109,8 @@ func volumes(sp *v1alpha1.ServiceProvider) []*coreac.VolumeApplyConfiguration {
 		coreac.Volume().WithName("management").WithSecret(coreac.SecretVolumeSource().WithSecretName(ManagementSecretName(sp.Name)).WithDefaultMode(0o440)),
 		coreac.Volume().WithName("audit").WithSecret(coreac.SecretVolumeSource().WithSecretName(AuditSecretName(sp.Name)).WithDefaultMode(0o440).
 			WithItems(coreac.KeyToPath().WithKey(AuditKeyFile).WithPath(AuditKeyFile))),
+		coreac.Volume().WithName("second-factor").WithSecret(coreac.SecretVolumeSource().WithSecretName(FactorSecretName(sp.Name)).WithDefaultMode(0o440).
+			WithItems(coreac.KeyToPath().WithKey(FactorKeyFile).WithPath(FactorKeyFile))),
 		coreac.Volume().WithName("tmp").WithEmptyDir(coreac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse("64Mi"))),
 	}
 	if p := postgres(sp); p != nil {

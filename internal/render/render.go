@@ -68,6 +68,12 @@ func AuditSecretName(serviceProvider string) string { return serviceProvider + "
 // AuditKeyFile is the key of that Secret and the file in the pod.
 const AuditKeyFile = "key.pem"
 
+// FactorSecretName is the Secret that holds the keys which encrypt second factors, under FactorKeyFile.
+func FactorSecretName(serviceProvider string) string { return serviceProvider + "-second-factor" }
+
+// FactorKeyFile is the key of that Secret and the file in the pod: 32 bytes in base64 a line, the newest first.
+const FactorKeyFile = "keys"
+
 // WorkloadName is the name of the Deployment or StatefulSet, the Service, the ServiceAccount and the rest.
 func WorkloadName(serviceProvider string) string { return serviceProvider + "-sallyport" }
 
@@ -182,5 +188,6 @@ func arguments(sp *v1alpha1.ServiceProvider) []string {
 		fmt.Sprintf("--grpc-listen=:%d", GRPCPort),
 		"--management-token-file=/management/token",
 		"--audit-key-file=/audit/" + AuditKeyFile,
+		"--second-factor-key-file=/second-factor/" + FactorKeyFile,
 	}, storeArguments(sp)...)
 }

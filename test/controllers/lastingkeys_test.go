@@ -1,10 +1,13 @@
 package controllers
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,8 +17,8 @@ import (
 	"sallyport.dev/sallyport/internal/render"
 )
 
-// TestPodsSignTheAuditLogWithOneKey: the key is made once, fits its public half, is what the pods are given, and outlives the operator.
-func TestPodsSignTheAuditLogWithOneKey(t *testing.T) {
+// TestThePodsKeysAreMadeOnce: the key that signs the audit log and the one that encrypts second factors are made once, are what the pods are given, and outlive the operator.
+func TestThePodsKeysAreMadeOnce(t *testing.T) {
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	create(t, serviceProvider(ns))
@@ -53,6 +56,23 @@ func TestPodsSignTheAuditLogWithOneKey(t *testing.T) {
 		public, _ = half.(ed25519.PublicKey)
 		return private, public
 	}
+	if !slices.Contains(pod.Containers[0].Args, "--second-factor-key-file=/second-factor/keys") || !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
+		return v.Secret != nil && v.Secret.SecretName == "main-second-factor" && len(v.Secret.Items) == 1
+	}) {
+		t.Errorf("the pods do not get the key of second factors: %v %v", pod.Containers[0].Args, pod.Volumes)
+	}
+	factorKey := func() []byte {
+		t.Helper()
+		var secret corev1.Secret
+		if err := k8s.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: "main-second-factor"}, &secret); err != nil {
+			t.Fatal(err)
+		}
+		return secret.Data["keys"]
+	}
+	firstFactorKey := factorKey()
+	if key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(firstFactorKey))); err != nil || len(key) != 32 {
+		t.Errorf("the key of second factors is not 32 bytes in base64: %v", err)
+	}
 	private, public := read()
 	if !private.Public().(ed25519.PublicKey).Equal(public) {
 		t.Error("the public key is another one's")
@@ -63,5 +83,8 @@ func TestPodsSignTheAuditLogWithOneKey(t *testing.T) {
 	eventually(t, "the operator to work again", func() bool { return len(served(t, ns).Connections) == 1 })
 	if again, _ := read(); !again.Equal(private) {
 		t.Error("a restarted operator made another key")
+	}
+	if !bytes.Equal(factorKey(), firstFactorKey) {
+		t.Error("a restarted operator made another key of second factors")
 	}
 }

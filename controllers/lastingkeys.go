@@ -1,0 +1,103 @@
+package controllers
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/render"
+)
+
+// lastingKey is a Secret with a key that the operator makes once. It has no owner: like what is in the store, it outlives the ServiceProvider, so that one of the same name
+// goes on with it. It is never put into status, Events or logs.
+type lastingKey struct {
+	secret, file, component, purpose string
+	make                             func() (map[string][]byte, error)
+}
+
+func lastingKeys(serviceProvider string) []lastingKey {
+	return []lastingKey{
+		{render.AuditSecretName(serviceProvider), render.AuditKeyFile, "audit-key", "signs the audit log", makeAuditKey},
+		{render.FactorSecretName(serviceProvider), render.FactorKeyFile, "second-factor-key", "encrypts second factors", makeFactorKey},
+	}
+}
+
+// keepLastingKeys makes the keys that are not there yet.
+func (r *Reconciler) keepLastingKeys(ctx context.Context, s *scope) error {
+	if s.memory.lastingKeys {
+		return nil
+	}
+	for _, key := range lastingKeys(s.key.Name) {
+		if err := r.keepLastingKey(ctx, s.key.Namespace, s.key.Name, key); err != nil {
+			return err
+		}
+	}
+	s.memory.lastingKeys = true
+	return nil
+}
+
+func (r *Reconciler) keepLastingKey(ctx context.Context, namespace, serviceProvider string, key lastingKey) error {
+	var secret corev1.Secret
+	err := r.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: key.secret}, &secret)
+	switch {
+	case client.IgnoreNotFound(err) != nil:
+		return err
+	case err == nil && len(secret.Data[key.file]) == 0:
+		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and has no %s: delete or rename it, the operator keeps the key there that %s.", key.secret, key.file, key.purpose)
+	case err == nil:
+		return nil
+	}
+	data, err := key.make()
+	if err != nil {
+		return err
+	}
+	// Create, not apply: two operators must not both believe that theirs is the key.
+	labels := map[string]string{render.LabelInstance: serviceProvider, render.LabelComponent: key.component}
+	made := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: key.secret, Labels: labels}, Type: corev1.SecretTypeOpaque, Data: data}
+	if err := r.Client.Create(ctx, made, client.FieldOwner(ownerKeys)); err != nil {
+		return fmt.Errorf("making the key that %s: %w", key.purpose, err)
+	}
+	return nil
+}
+
+// publicKeyName is the public half beside the private key: whoever verifies the audit log needs it, and nothing else.
+const publicKeyName = "public.pem"
+
+func makeAuditKey() (map[string][]byte, error) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, err
+	}
+	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	publicDER, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{
+		render.AuditKeyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER}),
+		publicKeyName:       pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}),
+	}, nil
+}
+
+// makeFactorKey makes one line of 32 random bytes. A newer key is a line above it: the old one goes on reading what it has encrypted.
+func makeFactorKey() (map[string][]byte, error) {
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	return map[string][]byte{render.FactorKeyFile: []byte(base64.StdEncoding.EncodeToString(key) + "\n")}, nil
+}
