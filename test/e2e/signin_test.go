@@ -56,7 +56,23 @@ func TestPeopleSignInThroughPods(t *testing.T) {
 	tab.WaitURL(w.SSOURL + "/signin")
 
 	w.tellsTheStory()
+	w.asksForASecondStep()
 	w.keepsQuiet(signedIn)
+}
+
+// asksForASecondStep holds that pods have what a second step needs: its key.
+func (w *world) asksForASecondStep() {
+	w.t.Helper()
+	w.must("patch", "idp", "acme", "--type=merge", "-p", `{"spec":{"provisioning":{"secondFactor":"Required"}}}`)
+	w.must("wait", "idp/acme", "--timeout=60s", "--for=jsonpath={.status.observedGeneration}="+w.must("get", "idp", "acme", "-o", "jsonpath={.metadata.generation}"))
+	w.must("wait", "idp/acme", "--timeout=60s", "--for=condition=Ready")
+	tab := w.signIn(w.AppURL+"/", "bob@acme.example", "bob")
+	tab.WaitText("Set up a second step")
+	tab.Press("form[action='/second-factor/app'] button")
+	tab.WaitText("Scan this with your app")
+	if got, err := w.get(w.AppURL+"/api", w.cookies(tab)); err != nil || got.status != http.StatusUnauthorized {
+		w.t.Errorf("before the second step the application answers %d %v", got.status, err)
+	}
 }
 
 // tellsTheStory holds what kubectl shows against what was promised.
