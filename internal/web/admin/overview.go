@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// activityHours is how far back charts go.
-	activityHours = 24
 	// failuresShown is how many refused responses the overview shows.
 	failuresShown = 5
 	// endsSoon is how long before its end a certificate is pointed out.
