@@ -152,6 +152,8 @@ type verifier struct {
 type claim struct {
 	Head
 	by string
+	// made is when the checkpoint was made that says so; zero for an end that the caller knows.
+	made time.Time
 }
 
 // recentHashes is how far back a repeated record is recognised.
@@ -171,6 +173,16 @@ type chainState struct {
 	recent   []hash
 	gaps     []gap
 	lastTime string
+	// vouched is the last record that another writer's checkpoint has named as the end, and vouchedAt when.
+	vouched   uint64
+	vouchedAt time.Time
+}
+
+// vouch notes that a checkpoint made then names the newest record as the end.
+func (s *chainState) vouch(made time.Time) {
+	if s.vouched != s.Last || made.After(s.vouchedAt) {
+		s.vouched, s.vouchedAt = s.Last, made
+	}
 }
 
 type gap struct {
@@ -188,7 +200,7 @@ func newVerifier(o VerifyOptions) *verifier {
 	}
 	v.report.Signed = len(v.keys) > 0
 	for _, h := range o.Heads {
-		v.claims[h.Writer] = append(v.claims[h.Writer], claim{h, "the end that is known from elsewhere"})
+		v.claims[h.Writer] = append(v.claims[h.Writer], claim{Head: h, by: "the end that is known from elsewhere"})
 	}
 	return v
 }
@@ -317,6 +329,8 @@ func (v *verifier) meet(s *chainState, l link) {
 		}
 		if c.Hash != l.Hash {
 			v.find(Finding{Kind: FindingReplaced, Line: v.number, Writer: s.Writer, Sequence: l.Sequence, Message: "its hash is not the one in " + c.by})
+		} else {
+			s.vouch(c.made)
 		}
 		return true
 	})
@@ -346,24 +360,29 @@ func (v *verifier) checkpoint(s *chainState, l link, at Finding) {
 		v.find(at)
 		return
 	}
+	made, _ := time.Parse(timeLayout, c.Time) // what is no time vouches for nothing
 	for _, other := range c.Others {
-		v.claim(other, fmt.Sprintf("the checkpoint of %s, record %d", l.Writer, l.Sequence))
+		v.claim(claim{other, fmt.Sprintf("the checkpoint of %s, record %d", l.Writer, l.Sequence), made})
 	}
 }
 
 // claim holds what a checkpoint says of another chain against what was seen, or keeps it for later.
-func (v *verifier) claim(h Head, by string) {
+func (v *verifier) claim(h claim) {
 	s := v.writers[h.Writer]
 	switch {
 	case s == nil || h.Sequence > s.Last:
 		claims := v.claims[h.Writer]
-		// Only the farthest end matters for truncation, and one of each sequence number for its hash.
-		if !slices.ContainsFunc(claims, func(c claim) bool { return c.Sequence == h.Sequence && c.Hash == h.Hash }) && len(claims) < 1000 {
-			v.claims[h.Writer] = append(claims, claim{h, by})
+		// Only the farthest end matters for truncation, and the newest of each sequence number for its hash.
+		if i := slices.IndexFunc(claims, func(c claim) bool { return c.Sequence == h.Sequence && c.Hash == h.Hash }); i >= 0 {
+			claims[i].made = h.made
+		} else if len(claims) < 1000 {
+			v.claims[h.Writer] = append(claims, h)
 		}
+	case h.Sequence == s.Last && h.Hash == s.hash:
+		s.vouch(h.made)
 	case h.Sequence >= s.First && s.Last-h.Sequence < recentHashes:
 		if seen := s.recent[h.Sequence%recentHashes]; seen != (hash{}) && seen != parseHash(h.Hash) {
-			v.find(Finding{Kind: FindingReplaced, Writer: h.Writer, Sequence: h.Sequence, Message: "its hash is not the one in " + by})
+			v.find(Finding{Kind: FindingReplaced, Writer: h.Writer, Sequence: h.Sequence, Message: "its hash is not the one in " + h.by})
 		}
 	}
 }
@@ -408,13 +427,18 @@ func (v *verifier) finish() *Report {
 	return &v.report
 }
 
-// end judges the end of a chain: without a checkpoint it must be young.
+// end judges the end of a chain: without a checkpoint of its own it must be young, or another writer has named it as the end when a writer that lives
+// would have sealed it. That is how a writer ends that was killed.
 func (v *verifier) end(s *chainState) {
 	if s.Unsealed == 0 || len(v.keys) == 0 || v.o.OpenEnd {
 		return
 	}
-	if at, err := time.Parse(time.RFC3339Nano, s.lastTime); err == nil && !v.o.Now.IsZero() && v.o.Now.Sub(at) < 2*CheckpointInterval {
-		return
+	if at, err := time.Parse(time.RFC3339Nano, s.lastTime); err == nil {
+		young := !v.o.Now.IsZero() && v.o.Now.Sub(at) < 2*CheckpointInterval
+		vouched := s.vouched == s.Last && s.vouchedAt.Sub(at) >= CheckpointInterval
+		if young || vouched {
+			return
+		}
 	}
 	v.find(Finding{
 		Kind: FindingTruncated, Writer: s.Writer, Sequence: s.Last,

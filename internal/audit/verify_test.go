@@ -264,6 +264,58 @@ func TestUnsealedEndMayBeYoung(t *testing.T) {
 	}
 }
 
+// TestAKilledWriterIsVouchedForByAnother: a pod that was killed leaves an end without a checkpoint for ever. Another pod that names the same end later than any
+// living writer leaves records unsealed vouches for it; one that names it too early, another end or another hash does not.
+func TestAKilledWriterIsVouchedForByAnother(t *testing.T) {
+	signer := testSigner(t)
+	killed, other := audit.Head{Writer: "killed"}, audit.Head{Writer: "other"}
+	var lines []string
+	add := func(h *audit.Head, r audit.Record, at time.Time) {
+		s, err := h.Append(r, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, string(s.Line))
+	}
+	for n := range 3 {
+		add(&killed, audit.Record{Type: audit.TypeUserSignedOut}, start.Add(time.Duration(n)*time.Second))
+	}
+	end := start.Add(2 * time.Second)
+	with := func(h audit.Head, after time.Duration) []string {
+		before, head := slices.Clone(lines), other
+		r, err := signer.Checkpoint(head, []audit.Head{h}, true, end.Add(after))
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(&head, r, end.Add(after))
+		out := lines
+		lines = before
+		return out
+	}
+	add(&other, audit.Record{Type: audit.TypeUserSignedOut}, end)
+	later := audit.VerifyOptions{Now: end.Add(time.Hour)}
+
+	vouched := with(killed, 2*time.Minute)
+	if r := verify(t, vouched, later); !r.OK() {
+		t.Errorf("vouched for: %v", r.Findings)
+	}
+	first := slices.Concat(vouched[3:], vouched[:3]) // exported by writer, the other one first
+	if r := verify(t, first, later); !r.OK() {
+		t.Errorf("vouched for before it was read: %v", r.Findings)
+	}
+	if r := verify(t, with(killed, 30*time.Second), later); r.OK() {
+		t.Error("an end was accepted that was named while more could follow")
+	}
+	if r := verify(t, slices.Delete(slices.Clone(vouched), 2, 3), later); r.OK() {
+		t.Error("the last record was cut off, and nobody noticed")
+	}
+	wrong := killed
+	wrong.Hash = strings.Repeat("0", len(wrong.Hash))
+	if r := verify(t, with(wrong, 2*time.Minute), later); r.OK() {
+		t.Error("an end of another hash was accepted")
+	}
+}
+
 func TestRemovedCheckpointsOfALongChainAreNoticed(t *testing.T) {
 	head := audit.Head{Writer: "a"}
 	var lines []string
