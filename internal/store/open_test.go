@@ -57,6 +57,40 @@ func TestOpenAgainKeepsRows(t *testing.T) {
 	})
 }
 
+// TestTheFirstSchemaIsBroughtForwardWithItsRows takes a store back to the schema of its first version, with people in it, and opens it.
+func TestTheFirstSchemaIsBroughtForwardWithItsRows(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, storeURL string) {
+		d := storetest.Open(t, storeURL, store.Options{})
+		link := store.Link{UserID: "u", IdP: store.IdPRef{UID: "idp", Name: "okta"}, Subject: "s", Raw: map[string][]string{"groups": {"dev"}}}
+		if err := d.Do(t.Context(), func(tx store.Tx) error {
+			return errors.Join(tx.CreateUser(store.User{ID: "u", Email: "alice@acme.example"}), tx.SaveLink(link))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, statement := range []string{
+			`DROP INDEX links_group_overage`, `ALTER TABLE links DROP COLUMN group_overage`, `DROP TABLE audit_keys`, `DELETE FROM goose_db_version WHERE version_id > 1`,
+		} {
+			if err := store.Exec(d, statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		_ = d.Close()
+
+		d = storetest.Open(t, storeURL, store.Options{})
+		links, err := d.Links(t.Context(), "u")
+		if err != nil || len(links) != 1 || links[0].Subject != "s" || links[0].Raw["groups"][0] != "dev" || links[0].GroupOverage {
+			t.Fatalf("%+v, %v", links, err)
+		}
+		link.GroupOverage = true
+		if err := d.Do(t.Context(), func(tx store.Tx) error { return tx.SaveLink(link) }); err != nil {
+			t.Fatal(err)
+		}
+		if links, err = d.Links(t.Context(), "u"); err != nil || !links[0].GroupOverage {
+			t.Errorf("what the new schema has is not kept: %+v, %v", links, err)
+		}
+	})
+}
+
 // TestReplicasMigrateOneAtATime starts many at once on an empty database.
 func TestReplicasMigrateOneAtATime(t *testing.T) {
 	storeURL := storetest.PostgresURL(t)
