@@ -138,7 +138,7 @@ func Start() (*Server, error) {
 
 // run starts the server. It ends with its standard input, so it cannot outlive a test that was killed.
 func (s *Server) run() (err error) {
-	script := `"$0" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c synchronous_commit=off -c max_connections=200 -c shared_buffers=128MB & P=$!; cat >/dev/null; kill -INT $P; wait $P`
+	script := `"$0" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c synchronous_commit=off -c max_connections=200 -c shared_buffers=1GB & P=$!; cat >/dev/null; kill -INT $P; wait $P`
 	server := exec.Command("/bin/sh", "-c", script, filepath.Join(s.bin, "postgres"), s.dir)
 	server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = s.as, s.dir, s.log, s.log
 	if s.stdin, err = server.StdinPipe(); err != nil {
