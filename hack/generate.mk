@@ -14,10 +14,11 @@ manifests: ## Generate the CRDs in config/crd/bases and in the chart.
 	@hack/chart-files.sh
 
 .PHONY: docs-reference
-docs-reference: ## Generate docs/reference/crds.md from the API and kubectl-sso.md from the commands.
+docs-reference: ## Generate docs/reference from the API and the commands, and the set-up steps in the guides to identity providers.
 	@mkdir -p docs/reference
 	$(TOOL) crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/tools/crd-ref-docs/config.yaml --templates-dir=hack/tools/crd-ref-docs --renderer=markdown --output-path=docs/reference/crds.md
 	go run ./hack/kubectlsso > docs/reference/kubectl-sso.md
+	go run ./hack/idpguides docs/guides/identity-providers
 
 .PHONY: lint-api
 lint-api: ## Check the API against Kubernetes' conventions with kube-api-linter; settings in hack/tools/kubeapilinter.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"sallyport.dev/sallyport/internal/offline"
+	"sallyport.dev/sallyport/internal/saml"
 )
 
 const root = "../.."
@@ -158,4 +159,14 @@ func dedent(text string) string {
 		out.WriteString(strings.TrimPrefix(line, pad))
 	}
 	return out.String()
+}
+
+// TestTroubleshootingKnowsEveryReason holds the table of refusals to the closed list.
+func TestTroubleshootingKnowsEveryReason(t *testing.T) {
+	page := pages(t)["docs/troubleshooting.md"]
+	for _, reason := range saml.Reasons() {
+		if !strings.Contains(page, "\n| `"+string(reason)+"` |") {
+			t.Errorf("docs/troubleshooting.md has no row for %s", reason)
+		}
+	}
 }

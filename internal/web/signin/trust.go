@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/web/pages"
+	"sallyport.dev/sallyport/internal/web/setup"
 	"sallyport.dev/sallyport/internal/web/site"
 )
 
@@ -52,7 +53,7 @@ func (h *Handler) trust(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	if err != nil {
 		h.Log.Warn("no metadata could be written", "idp", c.Name, "error", err)
 	}
-	product, steps := setup(c)
+	product, steps := setup.Steps(&c.Connection)
 	h.Page(w, s, http.StatusOK, pages.Trust{
 		DisplayName: c.Label(), Product: product, MetadataURL: c.MetadataURL, Metadata: string(xml), Established: c.Trust != nil, Enabled: c.Enabled,
 		Values: ourValues(c), Steps: steps, Attributes: expected(c), Profile: expectedProfile(c), Certificates: certificates(c.Keys),

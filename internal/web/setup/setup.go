@@ -1,13 +1,14 @@
-package signin
+// Package setup says what an identity provider's administrator types where, in the words of that product's console. The trust page of a connection shows
+// it with the connection's own values; the guides in docs/guides/identity-providers show it with example values.
+package setup
 
 import (
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/web/pages"
-	"sallyport.dev/sallyport/internal/web/site"
 )
 
-// setup says what to do at the identity provider, in the words of its own console.
-func setup(c *site.Connection) (product string, steps []pages.Step) {
+// Steps are what to do at the identity provider of a connection, and the product's name.
+func Steps(c *snapshot.Connection) (product string, steps []pages.Step) {
 	switch c.Type {
 	case "Okta":
 		return "Okta", oktaSteps(c)
@@ -38,19 +39,19 @@ func first(sources []snapshot.AttributeSource, otherwise string) string {
 
 type attributeNames struct{ email, firstName, lastName, groups string }
 
-func namesOf(c *site.Connection) attributeNames {
-	m := c.Connection.Mapping
+func namesOf(c *snapshot.Connection) attributeNames {
+	m := c.Mapping
 	return attributeNames{first(m.Email, "email"), first(m.FirstName, "firstName"), first(m.LastName, "lastName"), first(m.Groups.From, "groups")}
 }
 
-func withLogout(c *site.Connection, fields []pages.Field, more ...pages.Field) []pages.Field {
+func withLogout(c *snapshot.Connection, fields []pages.Field, more ...pages.Field) []pages.Field {
 	if c.Logout.Enabled {
 		return append(fields, more...)
 	}
 	return fields
 }
 
-func oktaSteps(c *site.Connection) []pages.Step {
+func oktaSteps(c *snapshot.Connection) []pages.Step {
 	n := namesOf(c)
 	return []pages.Step{
 		{Where: "In the Admin Console, open Applications > Applications > Create App Integration and choose SAML 2.0."},
@@ -68,7 +69,7 @@ func oktaSteps(c *site.Connection) []pages.Step {
 	}
 }
 
-func entraSteps(c *site.Connection) []pages.Step {
+func entraSteps(c *snapshot.Connection) []pages.Step {
 	return []pages.Step{
 		{Where: "In the Entra admin center, open Entra ID > Enterprise apps > New application > Create your own application, and choose Integrate any other application you don't find in the gallery."},
 		{Where: "Open Single sign-on > SAML. Under Basic SAML Configuration, upload the metadata below with Upload metadata file, or fill in:", Fields: withLogout(c, []pages.Field{
@@ -84,7 +85,7 @@ func entraSteps(c *site.Connection) []pages.Step {
 	}
 }
 
-func googleSteps(c *site.Connection) []pages.Step {
+func googleSteps(c *snapshot.Connection) []pages.Step {
 	n := namesOf(c)
 	return []pages.Step{
 		{Where: "In the Admin console, open Apps > Web and mobile apps > Add app > Add custom SAML app, and give it a name."},
@@ -100,7 +101,7 @@ func googleSteps(c *site.Connection) []pages.Step {
 	}
 }
 
-func adfsSteps(c *site.Connection) []pages.Step {
+func adfsSteps(c *snapshot.Connection) []pages.Step {
 	return []pages.Step{
 		{Where: "In AD FS Management, open Relying Party Trusts > Add Relying Party Trust and choose Claims aware."},
 		{Where: "Choose Import data about the relying party published online or on a local network:", Fields: []pages.Field{value("Federation metadata address (host name or URL)", c.MetadataURL)}},
@@ -118,7 +119,7 @@ func adfsSteps(c *site.Connection) []pages.Step {
 	}
 }
 
-func keycloakSteps(c *site.Connection) []pages.Step {
+func keycloakSteps(c *snapshot.Connection) []pages.Step {
 	n := namesOf(c)
 	return []pages.Step{
 		{Where: "In the realm's admin console, open Clients > Import client and choose the metadata below as resource file. Or choose Create client:", Fields: []pages.Field{
@@ -139,7 +140,7 @@ func keycloakSteps(c *site.Connection) []pages.Step {
 	}
 }
 
-func genericSteps(c *site.Connection) []pages.Step {
+func genericSteps(c *snapshot.Connection) []pages.Step {
 	return []pages.Step{
 		{Where: "Register a SAML 2.0 service provider from the metadata address above. Or fill in:", Fields: withLogout(c, []pages.Field{
 			value("Entity ID, audience or identifier", c.EntityID), value("ACS URL, reply URL, recipient and destination", c.ACSURL),
