@@ -62,7 +62,7 @@ func oktaSteps(c *snapshot.Connection) []pages.Step {
 		{Where: "Under Show Advanced Settings:", Fields: withLogout(c, []pages.Field{
 			choice("Response", "Signed"), choice("Assertion Signature", "Signed"), choice("Signature Algorithm", "RSA-SHA256"), choice("Digest Algorithm", "SHA256"),
 			choice("Assertion Encryption", "Unencrypted, or Encrypted with the certificate below as Encryption Certificate"),
-		}, choice("Enable Single Logout", "checked, with the certificate below as Signature Certificate"), value("Single Logout URL", c.SLOURL), value("SP Issuer", c.EntityID))},
+		}, choice("Allow application to initiate Single Logout", "checked, with the certificate below as Signature Certificate"), value("Single Logout URL", c.SLOURL), value("SP Issuer", c.EntityID))},
 		{Where: "Under Attribute Statements:", Fields: []pages.Field{value(n.email, "user.email"), value(n.firstName, "user.firstName"), value(n.lastName, "user.lastName")}},
 		{Where: "Under Group Attribute Statements:", Fields: []pages.Field{value(n.groups, "Matches regex .*")}},
 		{Where: "On the Sign On tab, copy the Metadata URL and give it to the person who sent you here. Then assign people under Assignments."},
