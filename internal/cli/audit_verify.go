@@ -92,7 +92,7 @@ func (a *app) auditVerify() *cobra.Command {
 	c := &cobra.Command{
 		Use: "verify [FILE|- ...]", Short: "Find any change, removal, insertion, reorder or truncation of records",
 		Long: `Recompute the hash chains and check the signed checkpoints: in the store, or, with files, in what was exported or delivered to a sink.
-Files are held against FILE.proof, which ` + "`kubectl sso audit export --file`" + ` writes, or against --proof; without either, the keys come from the
+Files are held against FILE.proof, which ` + "`kubectl sso audit export --file FILE`" + ` writes, or against --proof; without either, the keys come from the
 ServiceProvider, and a chain that was cut off at its end is found only where a checkpoint of another names its end.
 
 Exit code: 0 no gap and no change, 1 something was found, with its place.`,
