@@ -148,8 +148,56 @@ func TestProfileValues(t *testing.T) {
 			t.Errorf("%s: the error %q must name the attribute and keep the value to itself", c.attribute, err)
 		}
 	}
+}
+
+// TestEachStandardAttribute: the 14, each read under its API name and its OID by every preset, kept up to its longest value and dropped, with its name noted,
+// beyond, and when it is not what it should be. A sign-in never fails for it.
+func TestEachStandardAttribute(t *testing.T) {
 	if len(identity.StandardAttributes) != 14 {
 		t.Errorf("%d standard attributes", len(identity.StandardAttributes))
+	}
+	phone, text := "+"+strings.Repeat("1", 49), strings.Repeat("x", 255)
+	for _, a := range []struct{ name, oid, longest, bad string }{
+		{"phoneWork", "2.5.4.20", phone, "none"}, {"phoneMobile", "0.9.2342.19200300.100.1.41", phone, "none"},
+		{"displayName", "2.16.840.1.113730.3.1.241", text, "a\x00b"}, {"jobTitle", "2.5.4.12", text, "a\x00b"}, {"department", "2.5.4.11", text, "a\x00b"},
+		{"organization", "2.5.4.10", text, "a\x00b"}, {"employeeId", "2.16.840.1.113730.3.1.3", text, "a\x00b"}, {"streetAddress", "2.5.4.9", text, "a\x00b"},
+		{"city", "2.5.4.7", text, "a\x00b"}, {"state", "2.5.4.8", text, "a\x00b"}, {"postalCode", "2.5.4.17", strings.Repeat("1", 20), "?"}, {"country", "2.5.4.6", "FR", "ZZ"},
+		{"preferredLanguage", "2.16.840.1.113730.3.1.39", "de-Latn-DE-1996-u-co-phonebk-x-1234", "?"}, {"description", "2.5.4.13", strings.Repeat("x", 2000), "a\x00b"},
+	} {
+		for _, idpType := range []string{"Okta", "EntraID", "GoogleWorkspace", "ADFS", "Keycloak", "Generic"} {
+			m := compile(t, identity.Preset(idpType))
+			for _, c := range []struct {
+				wire, value   string
+				kept, dropped bool
+			}{
+				{a.name, a.longest, true, false}, {"urn:oid:" + a.oid, a.longest, true, false}, {a.name, a.longest + "1", false, true}, {a.name, a.bad, false, true},
+				{strings.ToUpper(a.name), a.longest, false, false}, {a.name, " ", false, false},
+			} {
+				p, rejection := m.Map(identity.Input{NameID: identity.NameID{Value: "alice@example.com", Format: identity.FormatEmailAddress}, Attributes: map[string][]string{c.wire: {c.value}}})
+				got, kept := p.Profile[a.name]
+				if rejection != nil || kept != c.kept || slices.Contains(p.Dropped, a.name) != c.dropped || kept && got != a.longest {
+					t.Errorf("%s, %s = %q: got %q, dropped %v, %v", idpType, c.wire, c.value, got, p.Dropped, rejection)
+				}
+			}
+		}
+	}
+}
+
+// TestAnEmptyListTakesNothing: a part without a source is read under no name and is not missed; the address alone may still be the NameID.
+func TestAnEmptyListTakesNothing(t *testing.T) {
+	m := compile(t, snapshot.Mapping{})
+	p, rejection := m.Map(identity.Input{
+		NameID:     identity.NameID{Value: "alice@example.com", Format: identity.FormatEmailAddress},
+		Attributes: map[string][]string{"email": {"bob@example.com"}, "firstName": {"Bob"}, "lastName": {"Builder"}, "groups": {"admins"}, "department": {"ML"}},
+	})
+	if rejection != nil || p.Email.String() != "alice@example.com" || !p.EmailFromNameID || p.FirstName+p.LastName != "" || len(p.Groups)+len(p.Profile)+len(p.Missing) > 0 {
+		t.Errorf("%+v, %v", p, rejection)
+	}
+	if want := []string{"department", "email", "firstName", "groups", "lastName"}; !slices.Equal(p.Unmapped, want) {
+		t.Errorf("unmapped are %v", p.Unmapped)
+	}
+	if _, rejection = m.Map(identity.Input{Attributes: map[string][]string{"email": {"bob@example.com"}}}); rejection == nil || rejection.Reason != identity.ReasonMissingEmail {
+		t.Errorf("an address came from nowhere: %v", rejection)
 	}
 }
 
