@@ -84,7 +84,7 @@ func HotQueries(d *DB) map[string]HotQuery {
 	_, err = t.SecondFactors(u.ID)
 	must("factors", err)
 	must("evict", t.EvictUser(u.ID))
-	for _, m := range []SessionMatch{{TokenHash: make([]byte, 32)}, {UserID: u.ID}, {IdPUID: "idp", NameID: &NameID{Value: "n3"}}, {SessionPrefix: "0011223344"}} {
+	for _, m := range []SessionMatch{{TokenHash: make([]byte, 32)}, {UserID: u.ID}, {IdPUID: "idp", NameID: &NameID{Value: "s3"}}, {SessionPrefix: "0011223344"}} {
 		_, err = t.EndSessions(m)
 		must("end", err)
 	}
@@ -96,9 +96,9 @@ func HotQueries(d *DB) map[string]HotQuery {
 	add := func(name, query string, args ...any) { out[name] = HotQuery{query, args} }
 	add("SessionByHash", d.sessionSelect()+` WHERE s.token_hash = $1 AND s.expires_at > $2`, make([]byte, 32), 1)
 	add("AuditChain", `SELECT line FROM audit_records WHERE writer = $1 AND sequence > $2 ORDER BY sequence LIMIT 100`, "w", 4000)
-	add("Audit by actor", `SELECT line FROM audit_records WHERE actor = $1 AND actor <> '' ORDER BY id LIMIT 100`, "a5")
+	add("Audit by actor", `SELECT line FROM audit_records WHERE actor = $1 AND actor <> '' ORDER BY id LIMIT 100`, "user5@example.com")
 	add("Audit by request", `SELECT line FROM audit_records WHERE request = $1 AND request <> '' ORDER BY id LIMIT 100`, "r5")
-	add("Audit since", `SELECT line FROM audit_records WHERE id >= $1 ORDER BY id LIMIT 100`, "f")
+	add("Audit since", `SELECT line FROM audit_records WHERE id >= $1 ORDER BY id LIMIT 100`, "01900000-0000-7000-8000-000000001380")
 	add("debug entry", `SELECT document, xml FROM debug_entries WHERE id = $1 OR reference = $1 ORDER BY id DESC LIMIT 1`, "r5")
 	add("evictions", `SELECT id, at, hash FROM evictions WHERE at > $1`, 4990)
 	return out

@@ -47,6 +47,9 @@ func (d *DB) migrate(ctx context.Context) error {
 	return nil
 }
 
+// postgresOnly marks a statement of a migration that SQLite has nothing like.
+const postgresOnly = "/* PostgreSQL */"
+
 // steps reads the embedded files, named 00001_what.sql, in PostgreSQL's or SQLite's words.
 func (d *DB) steps() (steps []*goose.Migration, newest int64, err error) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
@@ -66,7 +69,7 @@ func (d *DB) steps() (steps []*goose.Migration, newest int64, err error) {
 		ddl := strings.ReplaceAll(string(text), " BLOB", " "+d.dialect.blob)
 		steps = append(steps, goose.NewGoMigration(version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 			for statement := range strings.SplitSeq(ddl, ";\n") {
-				if strings.TrimSpace(statement) == "" {
+				if strings.TrimSpace(statement) == "" || !d.dialect.notify && strings.Contains(statement, postgresOnly) {
 					continue
 				}
 				if _, err := tx.ExecContext(ctx, statement); err != nil {

@@ -60,6 +60,10 @@ func TestOpenAgainKeepsRows(t *testing.T) {
 // TestTheFirstSchemaIsBroughtForwardWithItsRows takes a store back to the schema of its first version, with people in it, and opens it.
 func TestTheFirstSchemaIsBroughtForwardWithItsRows(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, storeURL string) {
+		freshURL, postgres := storetest.SQLiteURL(t), strings.HasPrefix(storeURL, "postgres")
+		if postgres {
+			freshURL = storetest.PostgresURL(t)
+		}
 		d := storetest.Open(t, storeURL, store.Options{})
 		link := store.Link{UserID: "u", IdP: store.IdPRef{UID: "idp", Name: "okta"}, Subject: "s", Raw: map[string][]string{"groups": {"dev"}}}
 		if err := d.Do(t.Context(), func(tx store.Tx) error {
@@ -67,9 +71,14 @@ func TestTheFirstSchemaIsBroughtForwardWithItsRows(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		for _, statement := range []string{
-			`DROP INDEX links_group_overage`, `ALTER TABLE links DROP COLUMN group_overage`, `DROP TABLE audit_keys`, `DELETE FROM goose_db_version WHERE version_id > 1`,
-		} {
+		back := []string{
+			`DROP INDEX links_group_overage`, `ALTER TABLE links DROP COLUMN group_overage`, `DROP TABLE audit_keys`, `DROP INDEX users_of_idp`,
+			`CREATE INDEX users_idp ON users (idp_uid, email)`, `CREATE INDEX memberships_group ON memberships (group_id)`, `DELETE FROM goose_db_version WHERE version_id > 1`,
+		}
+		if postgres {
+			back = append(back, `ALTER TABLE users RESET (fillfactor)`, `ALTER TABLE links RESET (fillfactor)`)
+		}
+		for _, statement := range back {
 			if err := store.Exec(d, statement); err != nil {
 				t.Fatalf("%s: %v", statement, err)
 			}
@@ -88,7 +97,33 @@ func TestTheFirstSchemaIsBroughtForwardWithItsRows(t *testing.T) {
 		if links, err = d.Links(t.Context(), "u"); err != nil || !links[0].GroupOverage {
 			t.Errorf("what the new schema has is not kept: %+v, %v", links, err)
 		}
+		if forward, anew := schemaOf(t, d, postgres), schemaOf(t, storetest.Open(t, freshURL, store.Options{}), postgres); forward != anew {
+			t.Errorf("brought forward it has\n%s\nand made anew\n%s", forward, anew)
+		}
 	})
+}
+
+// schemaOf lists the indexes, and on PostgreSQL the options of the tables.
+func schemaOf(t *testing.T, d *store.DB, postgres bool) string {
+	t.Helper()
+	query := `SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1`
+	if postgres {
+		query = `SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' UNION ALL SELECT relname || ' ' || CAST(reloptions AS TEXT) FROM pg_class WHERE reloptions IS NOT NULL AND relkind = 'r' ORDER BY 1`
+	}
+	rows, err := store.Write(d).Query(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var lines []string
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // TestReplicasMigrateOneAtATime starts many at once on an empty database.

@@ -59,32 +59,47 @@ func explain(t *testing.T, d *store.DB, postgres bool, query store.HotQuery) str
 	return out.String()
 }
 
-// fill makes n users with a link, a group, a session and an audit record each; with tables named, it fills these alone.
+// groupsOfCrowd is how many groups the users of fill share; crowdGroups are those of the i-th.
+const groupsOfCrowd = 5000
+
+func crowdGroups(i int64) (names []string) {
+	for k := range int64(3) {
+		names = append(names, fmt.Sprintf("group%d", 1+(7*i+k)%groupsOfCrowd))
+	}
+	return names
+}
+
+// fill makes n users as sign-ins leave them, each with a link, three groups, a profile, a session and an audit record; with tables named, it fills these alone.
+// Identifiers are in the order of time, as the store makes them, so that new rows come to lie where they would.
 func fill(t testing.TB, d *store.DB, postgres bool, n int, tables ...string) {
 	t.Helper()
-	series, hash := fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) `, n), `randomblob(32)`
-	concat := func(parts ...string) string { return strings.Join(parts, " || ") }
-	uuid := `lower(hex(randomblob(4))) || '-' || lower(hex(randomblob(2))) || '-7000-8000-' || lower(hex(randomblob(6)))`
+	hash, id := `randomblob(32)`, `printf('01900000-0000-7000-8000-%012x', i)`
 	if postgres {
-		hash, uuid = `sha256(CAST(CAST(i AS TEXT) AS BYTEA))`, `CAST(gen_random_uuid() AS TEXT)`
+		hash, id = `sha256(CAST(CAST(i AS TEXT) AS BYTEA))`, `'01900000-0000-7000-8000-' || lpad(to_hex(i), 12, '0')`
 	}
-	i := `CAST(i AS TEXT)`
+	words := strings.NewReplacer("{id}", id, "{hash}", hash, "{i}", "CAST(i AS TEXT)")
+	// rows is a row for each i up to most; "k" in from has three for each.
+	rows := func(most int, from, columns string) string {
+		return fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d), k(k) AS (SELECT 0 UNION ALL SELECT 1 UNION ALL SELECT 2) SELECT %s FROM %s`,
+			most, words.Replace(columns), from)
+	}
 	statements := []string{
-		`INSERT INTO users (id, email, first_name, last_name, idp_uid, idp_name, created_at, updated_at, last_sign_in_at, last_sign_in_ip, suspended_at, suspend_reason) ` + series +
-			`SELECT ` + concat(`'u'`, i) + `, ` + concat(`'user'`, i, `'@example.com'`) + `, '', '', 'idp', 'idp', 1, 1, 1, '', 0, '' FROM n`,
-		`INSERT INTO links (user_id, idp_uid, idp_name, subject, attributes, raw, created_at, recorded_at) ` + series + `SELECT ` + concat(`'u'`, i) + `, 'idp', 'idp', ` + concat(`'s'`, i) + `, '{}', '{}', 1, 1 FROM n`,
-		`INSERT INTO groups_of_idps (id, idp_uid, idp_name, name, discovered_at, invalidated_at) ` + series + `SELECT ` + concat(`'g'`, i) + `, 'idp', 'idp', ` + concat(`'group'`, i) + `, 1, 0 FROM n`,
-		`INSERT INTO memberships (user_id, group_id, claimed, ruled) ` + series + `SELECT ` + concat(`'u'`, i) + `, ` + concat(`'g'`, i) + `, true, false FROM n`,
-		`INSERT INTO profiles (user_id, document) ` + series + `SELECT ` + concat(`'u'`, i) + `, '{}' FROM n`,
-		`INSERT INTO sessions (token_hash, user_id, idp_uid, idp_name, name_id, session_index, email_domain, created_at, last_seen_at, expires_at, idle_timeout, second_factor_pending, document) ` + series +
-			`SELECT ` + hash + `, ` + concat(`'u'`, i) + `, 'idp', 'idp', ` + concat(`'n'`, i) + `, '', 'example.com', i, i, 9999999999999999, 0, false, '{}' FROM n`,
-		`INSERT INTO pending_requests (handle_hash, idp_uid, expires_at, document) ` + series + `SELECT ` + hash + `, 'idp', i, '{}' FROM n`,
-		`INSERT INTO seen_assertions (idp_uid, assertion_hash, until) ` + series + `SELECT 'idp', ` + hash + `, i FROM n`,
-		`INSERT INTO evictions (id, at, hash) ` + series + `SELECT ` + uuid + `, i, ` + hash + ` FROM n`,
-		`INSERT INTO second_factors (id, user_id, kind, label, secret, confirmed, counter, created_at, last_used_at) ` + series + `SELECT ` + uuid + `, ` + concat(`'u'`, i) + `, 'totp', '', ` + hash + `, true, 0, 1, 1 FROM n`,
-		`INSERT INTO debug_entries (id, reference, at, idp_uid, idp_name, error_type, document, xml) ` + series + `SELECT ` + uuid + `, ` + concat(`'r'`, i) + `, i, 'idp', 'idp', 'expired', '{}', ` + hash + ` FROM n`,
-		`INSERT INTO audit_records (id, writer, sequence, at, type, outcome, actor, idp, request, line) ` + series +
-			`SELECT ` + uuid + `, 'w', i, i, 'user_signed_in_saml', 'success', ` + concat(`'a'`, i) + `, 'idp', ` + concat(`'r'`, i) + `, '{}' FROM n`,
+		`INSERT INTO users (id, email, first_name, last_name, idp_uid, idp_name, created_at, updated_at, last_sign_in_at, last_sign_in_ip, suspended_at, suspend_reason) ` +
+			rows(n, `n`, `{id}, 'user' || {i} || '@example.com', 'Alice', 'Liddell', 'idp', 'idp', 1, 1, 1, '203.0.113.7', 0, ''`),
+		`INSERT INTO links (user_id, idp_uid, idp_name, subject, attributes, raw, created_at, recorded_at) ` +
+			rows(n, `n`, `{id}, 'idp', 'idp', 's' || {i}, '{"department":"ML"}', '{"department":["ML"],"firstName":["Alice"],"lastName":["Liddell"]}', 1, 1`),
+		`INSERT INTO groups_of_idps (id, idp_uid, idp_name, name, discovered_at, invalidated_at) ` + rows(groupsOfCrowd, `n`, `'g' || {i}, 'idp', 'idp', 'group' || {i}, 1, 0`),
+		`INSERT INTO memberships (user_id, group_id, claimed, ruled) ` + rows(n, `n, k`, fmt.Sprintf(`{id}, 'g' || CAST(1 + (7 * i + k) %% %d AS TEXT), true, false`, groupsOfCrowd)),
+		`INSERT INTO profiles (user_id, document) ` + rows(n, `n`, `{id}, '{"department":{"value":"ML","source":"idp","idpUID":"idp","updatedAt":"2026-01-01T00:00:00Z"}}'`),
+		`INSERT INTO sessions (token_hash, user_id, idp_uid, idp_name, name_id, session_index, email_domain, created_at, last_seen_at, expires_at, idle_timeout, second_factor_pending, document) ` +
+			rows(n, `n`, `{hash}, {id}, 'idp', 'idp', 's' || {i}, '', 'example.com', i, i, 9999999999999999, 0, false, '{}'`),
+		`INSERT INTO pending_requests (handle_hash, idp_uid, expires_at, document) ` + rows(n, `n`, `{hash}, 'idp', i, '{}'`),
+		`INSERT INTO seen_assertions (idp_uid, assertion_hash, until) ` + rows(n, `n`, `'idp', {hash}, i`),
+		`INSERT INTO evictions (id, at, hash) ` + rows(n, `n`, `{id}, i, {hash}`),
+		`INSERT INTO second_factors (id, user_id, kind, label, secret, confirmed, counter, created_at, last_used_at) ` + rows(n, `n`, `{id}, {id}, 'totp', '', {hash}, true, 0, 1, 1`),
+		`INSERT INTO debug_entries (id, reference, at, idp_uid, idp_name, error_type, document, xml) ` + rows(n, `n`, `{id}, 'r' || {i}, i, 'idp', 'idp', 'expired', '{}', {hash}`),
+		`INSERT INTO audit_records (id, writer, sequence, at, type, outcome, actor, idp, request, line) ` +
+			rows(n, `n`, `{id}, 'w', i, i, 'user_signed_in_saml', 'success', 'user' || {i} || '@example.com', 'idp', 'r' || {i}, '{}'`),
 		`INSERT INTO audit_writers (writer, sequence, hash, sealed_sequence, sealed_at, first_sequence) VALUES ('w', 5000, '', 0, 1, 1)`,
 		`ANALYZE`,
 	}

@@ -1,7 +1,8 @@
 // Package store keeps what the service provider must not forget: sign-ins in flight, the replay guard, people and their groups, sessions, second factors,
 // the audit chain and the debug log. One implementation runs on SQLite (one replica) and PostgreSQL (any number); its tests run on both.
 //
-// Times are kept in microseconds. Identifiers of users are UUIDs. Tokens and handles are kept as their SHA-256 only.
+// Times are kept in microseconds. Identifiers of users are UUIDs in the order of time (RFC 9562 5.7), so that new rows come to lie side by side. Tokens and
+// handles are kept as their SHA-256 only.
 package store
 
 import (

@@ -140,7 +140,7 @@ func (w *work) create() error {
 	}
 	w.matched, w.created = MatchedCreated, true
 	w.user = store.User{
-		ID: uuid.NewString(), Email: w.person.Email.String(), FirstName: w.person.FirstName, LastName: w.person.LastName,
+		ID: uuid.Must(uuid.NewV7()).String(), Email: w.person.Email.String(), FirstName: w.person.FirstName, LastName: w.person.LastName,
 		IdP: w.in.Connection.IdP, CreatedAt: w.now, UpdatedAt: w.now, LastSignInAt: w.now, LastSignInIP: w.in.Client.IP,
 	}
 	return w.tx.CreateUser(w.user)
@@ -268,13 +268,12 @@ func (w *work) openSession() error {
 		SecondFactorPending: w.in.Connection.Provisioning.RequireSecondFactor, ReturnURL: w.in.ReturnURL,
 		IP: w.in.Client.IP, UserAgent: w.in.Client.UserAgent, EmailDomain: emailDomain(w.user.Email), User: w.user,
 	}
-	if err := w.tx.CreateSession(w.session); err != nil {
-		return err
+	if w.stale && !w.created {
+		if err := w.tx.EvictUser(w.user.ID); err != nil {
+			return err
+		}
 	}
-	if w.stale {
-		return w.tx.EvictUser(w.user.ID)
-	}
-	return nil
+	return w.tx.CreateSession(w.session)
 }
 
 // defaultLifetime holds when a ServiceProvider says nothing.
