@@ -45,6 +45,10 @@ func findDirs() (dirs, error) {
 		cache = filepath.Join(base, "sallyport")
 	}
 	home := filepath.Join(dir, ".cluster")
+	// The kernel lists mounts by their real paths: what is below a link would be looked for in vain when everything is undone.
+	if real, err := filepath.EvalSymlinks(home); err == nil {
+		home = real
+	}
 	return dirs{
 		root:  dir,
 		home:  home,
