@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
@@ -31,6 +32,7 @@ type flags struct {
 	namespaces, resolvers             list
 	leaderElect, showVersion          bool
 	allowPrivate, allowLoopback       bool
+	logLevel                          slog.Level
 }
 
 // list is a flag of values with commas between them, or given several times.
@@ -59,6 +61,7 @@ func main() {
 	flag.BoolVar(&f.allowLoopback, "allow-loopback-metadata", false, "let metadata be fetched from this machine: for tests and demonstrations")
 	flag.Var(&f.namespaces, "namespaces", "namespaces to work in, with commas between them; all if there are none")
 	flag.Var(&f.resolvers, "dns-resolver", "DNS servers for domain verification, host or host:port, with commas between them; those of /etc/resolv.conf if there are none")
+	flag.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	flag.BoolVar(&f.showVersion, "version", false, "print the version and exit")
 	flag.Parse()
 	if f.showVersion {
@@ -66,7 +69,7 @@ func main() {
 		return
 	}
 	// Audit records go to standard output, one JSON object a line; everything else to standard error.
-	ctrl.SetLogger(logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil)))
+	ctrl.SetLogger(logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: f.logLevel})))
 	if err := run(f); err != nil {
 		ctrl.Log.Error(err, "the operator stopped")
 		os.Exit(1)
@@ -106,6 +109,7 @@ func run(f flags) error {
 	if err != nil {
 		return err
 	}
+	metrics.Registry.MustRegister(buildInfo())
 	reconciler := &controllers.Reconciler{
 		Client:    manager.GetClient(),
 		Live:      manager.GetAPIReader(),
@@ -127,6 +131,14 @@ func run(f flags) error {
 		}
 	}
 	return manager.Start(ctrl.SetupSignalHandler())
+}
+
+// buildInfo is the metric that says which build runs, as the service provider's does.
+func buildInfo() prometheus.Collector {
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sso_build_info", Help: "1 for the build that runs.",
+		ConstLabels: prometheus.Labels{"version": version.Version, "commit": version.Commit}})
+	build.Set(1)
+	return build
 }
 
 // writerName names this process in the audit log. A process starts a hash chain of its own.

@@ -76,7 +76,7 @@ func NewCommand(forward cluster.Forwarder) *cobra.Command {
 	root := &cobra.Command{
 		Use:     "kubectl-sso",
 		Short:   "Single sign-on for Kubernetes: look at it, check it, change it",
-		Version: version.Version,
+		Version: version.String(),
 		// An error has one line; the help is one flag away.
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -75,6 +75,7 @@ func TestNoCheckFails(t *testing.T) {
 			w.rolledOut("main-sallyport")
 		})
 	})
+	t.Run("the chart is upgraded, uninstalled and installed again", func(t *testing.T) { w.in(t).survivesHelm(t, cookies) })
 	w.keepsQuiet(cookies)
 }
 

@@ -48,7 +48,7 @@ func prepare(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	return ground.Step("Operator", func() (string, error) { return "", ground.DeployOperator(ctx, images.product) })
+	return ground.Step("Operator, by Helm", func() (string, error) { return "", installChart(ctx) })
 }
 
 // simpleSAMLphpImage is Debian's package with its PHP, which reads the system's time zones.
