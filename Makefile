@@ -9,7 +9,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMG        ?= sallyport.dev/sallyport:dev
 LDFLAGS    := -s -w -X sallyport.dev/sallyport/internal/version.Version=$(VERSION) -X sallyport.dev/sallyport/internal/version.Commit=$(COMMIT)
-GO_BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+GO_BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 export KUBEBUILDER_ASSETS := $(ROOT)/.cluster/assets
 
 ##@ General
@@ -24,6 +24,7 @@ build: ## Build bin/operator, bin/serviceprovider and bin/kubectl-sso.
 	$(GO_BUILD) -o $(BIN)/ ./cmd/operator ./cmd/serviceprovider ./cmd/kubectl-sso
 
 include hack/generate.mk
+include hack/supply.mk
 include hack/cluster/cluster.mk
 -include hack/demo/demo.mk
 include hack/test.mk

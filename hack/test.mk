@@ -15,6 +15,7 @@ proxies: ## Build Caddy and Traefik once; no Debian package brings them.
 .PHONY: test
 test: test-deps assets proxies build ## Everything that needs no cluster node: unit, golden, real API server, stores, IdPs, browser, proxies.
 	go test -timeout 20m ./...
+	cd hack/tools && go test ./sbom
 
 .PHONY: e2e
 e2e: ## The product as pods on a real node; leaves nothing behind.

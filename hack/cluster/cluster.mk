@@ -25,7 +25,3 @@ cluster-down: $(CLUSTER_TOOL) ## Stop it and leave nothing behind.
 .PHONY: cluster-verify
 cluster-verify: $(CLUSTER_TOOL) ## Prove the node on this machine: start, use, stop, compare the machine before and after.
 	@$(CLUSTER_TOOL) verify
-
-.PHONY: image
-image: ## Build the one container image into .cluster/images/sallyport.tar.
-	@go run ./hack/image -o $(IMAGE_TAR) -ref $(IMG) -ldflags '$(LDFLAGS)'

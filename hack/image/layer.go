@@ -24,52 +24,17 @@ import (
 // epoch is the time of everything in the image, so that the same content has the same digest.
 var epoch = time.Unix(0, 0).UTC()
 
-// write makes the image and its archive, and returns the image's digest.
-func write(c content, o options) (digest string, err error) {
+// archive writes the image to a file for docker load, ctr images import and kind load, and returns its digest.
+func archive(image v1.Image, o options) (digest string, err error) {
 	ref, err := name.NewTag(o.ref)
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(o.output), 0o755); err != nil {
-		return "", err
-	}
-	layerFile, err := os.CreateTemp(filepath.Dir(o.output), ".layer-")
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(layerFile.Name())
-	if err := errors.Join(writeTar(layerFile, c), layerFile.Close()); err != nil {
-		return "", err
-	}
-	// Fast rather than small: these archives are loaded on the machine that made them.
-	layer, err := tarball.LayerFromFile(layerFile.Name(), tarball.WithCompressionLevel(gzip.BestSpeed), tarball.WithCompressedCaching)
-	if err != nil {
-		return "", err
-	}
-	image, err := mutate.Append(empty.Image, mutate.Addendum{
-		Layer:   layer,
-		History: v1.History{Created: v1.Time{Time: epoch}, CreatedBy: "hack/image"},
-	})
-	if err != nil {
-		return "", err
-	}
-	conf, err := image.ConfigFile()
-	if err != nil {
-		return "", err
-	}
-	conf = conf.DeepCopy()
-	conf.OS, conf.Architecture, conf.Created = "linux", o.arch, v1.Time{Time: epoch}
-	conf.Config = v1.Config{
-		Entrypoint: strings.Fields(o.entrypoint),
-		User:       o.user,
-		WorkingDir: o.workdir,
-		Env:        append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/"}, o.env...),
-	}
-	if image, err = mutate.ConfigFile(image, conf); err != nil {
-		return "", err
-	}
 	hash, err := image.Digest()
 	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(o.output), 0o755); err != nil {
 		return "", err
 	}
 	// Under another name first: nobody may load half an archive.
@@ -78,6 +43,43 @@ func write(c content, o options) (digest string, err error) {
 		return "", errors.Join(err, os.Remove(unfinished))
 	}
 	return hash.String(), os.Rename(unfinished, o.output)
+}
+
+// newImage makes an image of one layer, which is kept in the folder work until the image is written.
+func newImage(c content, o options, arch, work string) (v1.Image, error) {
+	layerFile, err := os.CreateTemp(work, "layer-")
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(writeTar(layerFile, c), layerFile.Close()); err != nil {
+		return nil, err
+	}
+	// Fast rather than small: most of these archives are loaded on the machine that made them.
+	layer, err := tarball.LayerFromFile(layerFile.Name(), tarball.WithCompressionLevel(gzip.BestSpeed), tarball.WithCompressedCaching)
+	if err != nil {
+		return nil, err
+	}
+	image, err := mutate.Append(empty.Image, mutate.Addendum{
+		Layer:   layer,
+		History: v1.History{Created: v1.Time{Time: epoch}, CreatedBy: "hack/image"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	conf, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	conf = conf.DeepCopy()
+	conf.OS, conf.Architecture, conf.Created = "linux", arch, v1.Time{Time: epoch}
+	conf.Config = v1.Config{
+		Entrypoint: strings.Fields(o.entrypoint),
+		User:       o.user,
+		WorkingDir: o.workdir,
+		Env:        append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/"}, o.env...),
+		Labels:     o.labels.pairs(),
+	}
+	return mutate.ConfigFile(image, conf)
 }
 
 func writeTar(w io.Writer, c content) error {

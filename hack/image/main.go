@@ -28,7 +28,9 @@ type options struct {
 	user       string
 	workdir    string
 	env        list
+	labels     list
 	arch       string
+	layout     string
 	ldflags    string
 	withLibs   bool
 }
@@ -39,6 +41,19 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, ",") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
+// pairs are the values NAME=VALUE by name; nil for none.
+func (l *list) pairs() map[string]string {
+	var all map[string]string
+	for _, one := range *l {
+		if all == nil {
+			all = map[string]string{}
+		}
+		name, value, _ := strings.Cut(one, "=")
+		all[name] = value
+	}
+	return all
+}
+
 func main() {
 	var o options
 	flag.StringVar(&o.output, "o", ".cluster/images/sallyport.tar", "archive to write, for docker load, ctr images import and kind load image-archive")
@@ -47,34 +62,54 @@ func main() {
 	flag.StringVar(&o.user, "user", "65532:65532", "who it runs as")
 	flag.StringVar(&o.workdir, "workdir", "/", "where it starts")
 	flag.Var(&o.env, "env", "NAME=VALUE, may be repeated")
-	flag.StringVar(&o.arch, "arch", runtime.GOARCH, "architecture")
+	flag.Var(&o.labels, "label", "label of the image, NAME=VALUE, may be repeated")
+	flag.StringVar(&o.arch, "arch", runtime.GOARCH, "architecture; several, with commas between them, with -layout")
+	flag.StringVar(&o.layout, "layout", "", "write an OCI image layout with Sallyport for every architecture to this folder instead, for skopeo copy --all oci:FOLDER and crane push --index")
 	flag.StringVar(&o.ldflags, "ldflags", "-s -w", "linker flags for Sallyport's own programs")
 	flag.BoolVar(&o.withLibs, "with-libs", false, "add the shared libraries of every dynamic program and module")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	digest, err := run(ctx, o, flag.Args())
+	do, output := run, o.output
+	if o.layout != "" {
+		do, output = runLayout, o.layout
+	}
+	digest, err := do(ctx, o, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("%s %s %s\n", o.output, o.ref, digest)
+	fmt.Printf("%s %s %s\n", output, o.ref, digest)
 }
 
+// run writes one image, of the sources or else of Sallyport, and returns its digest.
 func run(ctx context.Context, o options, sources []string) (digest string, err error) {
+	work, err := os.MkdirTemp("", "sallyport-image-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(work)
 	if len(sources) == 0 {
-		out, err := os.MkdirTemp("", "sallyport-image-")
-		if err != nil {
-			return "", err
-		}
-		defer os.RemoveAll(out)
-		if sources, err = buildPrograms(ctx, out, o.arch, o.ldflags); err != nil {
+		if sources, err = buildPrograms(ctx, work, o.arch, o.ldflags); err != nil {
 			return "", err
 		}
 	}
-	content := content{}
-	if err := content.addBase(); err != nil {
+	c, err := collect(ctx, sources, o.withLibs)
+	if err != nil {
 		return "", err
+	}
+	image, err := newImage(c, o, o.arch, work)
+	if err != nil {
+		return "", err
+	}
+	return archive(image, o)
+}
+
+// collect gathers what is in the image.
+func collect(ctx context.Context, sources []string, withLibs bool) (content, error) {
+	c := content{}
+	if err := c.addBase(); err != nil {
+		return nil, err
 	}
 	for _, source := range sources {
 		from, to, found := strings.Cut(source, "=")
@@ -82,16 +117,16 @@ func run(ctx context.Context, o options, sources []string) (digest string, err e
 			to = from
 		}
 		if !filepath.IsAbs(to) {
-			return "", fmt.Errorf("%s: the path in the image must begin with /", source)
+			return nil, fmt.Errorf("%s: the path in the image must begin with /", source)
 		}
-		if err := content.add(from, to); err != nil {
-			return "", err
-		}
-	}
-	if o.withLibs {
-		if err := content.addLibraries(ctx); err != nil {
-			return "", err
+		if err := c.add(from, to); err != nil {
+			return nil, err
 		}
 	}
-	return write(content, o)
+	if withLibs {
+		if err := c.addLibraries(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
