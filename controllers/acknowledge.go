@@ -95,13 +95,26 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 	if s.programmed.serving > 0 {
 		s.programmed.ready -= silent
 	}
-	if s.programmed.all = s.programmed.ready > 0 && s.programmed.serving == s.programmed.ready; s.programmed.all {
+	s.programmed.all = s.programmed.ready > 0 && s.programmed.serving == s.programmed.ready
+	r.spread(s)
+	if s.programmed.all {
 		if m.served = m.published.served; m.waitsToBeServed() {
 			// The next pass notes since when a key is served: its overlap is counted from then.
 			s.later(settle)
 		}
 	}
 	return nil
+}
+
+// spread measures how long a change took to reach every pod. Where no pod is ready, there is none that it could reach.
+func (r *Reconciler) spread(s *scope) {
+	m := s.memory
+	if s.programmed.all && !m.spreading.IsZero() {
+		r.gauges.propagated(s.key, r.Clock.Now().Sub(m.spreading))
+	}
+	if s.programmed.all || s.programmed.ready == 0 {
+		m.spreading = time.Time{}
+	}
 }
 
 // waitsToBeServed tells whether there is a key of which it is not noted yet that every pod serves it, although they do.

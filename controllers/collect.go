@@ -106,6 +106,9 @@ func (r *Reconciler) letGo(s *scope) {
 		if !there.Has(uid) {
 			delete(s.memory.idps, uid)
 			delete(s.memory.finalizers, uid)
+			if owner, known := r.memory.ownerOf(string(uid)); known {
+				r.gauges.forgetIdP(owner)
+			}
 			r.memory.forgetOwner(uid)
 			r.refresher.Forget(string(uid))
 		}

@@ -27,8 +27,22 @@ func copySecretName(idp string) string { return "sallyport-metadata-" + idp }
 // metadataChanged is called after every fetch.
 func (r *Reconciler) metadataChanged(uid string) {
 	if owner, ok := r.memory.ownerOf(uid); ok {
+		if state, known := r.refresher.State(uid); known {
+			r.gauges.refreshed(owner, refreshResult(state))
+		}
 		r.notify(owner.serviceProvider)
 	}
+}
+
+// refreshResult says how the last fetch ended.
+func refreshResult(state trust.State) string {
+	switch {
+	case state.Failure != nil:
+		return "failed"
+	case state.LastChanged.Equal(state.LastFetched):
+		return "changed"
+	}
+	return "unchanged"
 }
 
 // fetched returns what is known of metadata that comes from a URL. It is fetched in the background: however long a server takes, it

@@ -19,6 +19,8 @@ type memory struct {
 	// published is what the pods can read, and served the last snapshot that every ready pod has acknowledged. Nil: nothing, or not known.
 	published *published
 	served    *served
+	// spreading is when the operator heard of the change that not every pod has acknowledged yet; zero: there is none.
+	spreading time.Time
 	// applied is the digest of the workload that was applied; zero: apply it.
 	applied [32]byte
 	token   string
@@ -89,6 +91,7 @@ func newMemory() *memory {
 func (m *memory) reset() {
 	m.sinks, m.lastingKeys = sinkMemory{}, false
 	m.recalled, m.published, m.served, m.applied, m.token, m.present = false, &published{}, nil, [32]byte{}, "", nil
+	m.spreading = time.Time{}
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	clear(m.versions)

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,6 +118,8 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) error {
 			return err
 		}
 		s.publishedNow = true
+		m.spreading = earliest(m.spreading, cmp.Or(s.heard, s.now))
+		s.heard = time.Time{}
 	}
 	for file := range m.published.files {
 		if _, used := s.encoded.Files[file]; used {

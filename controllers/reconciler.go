@@ -61,6 +61,7 @@ type Reconciler struct {
 	memory    memories
 	alarms    *alarms
 	gauges    *gauges
+	arrivals  arrivals
 	acks      *acknowledgements
 	counting  *counting
 	removals  *removals
@@ -72,7 +73,7 @@ type Reconciler struct {
 
 // Reconcile makes one pass over the ServiceProvider of that name and everything that refers to it, whether it exists or not.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	s := &scope{key: request.NamespacedName, now: r.Clock.Now(), memory: r.memory.of(request.NamespacedName)}
+	s := &scope{key: request.NamespacedName, now: r.Clock.Now(), memory: r.memory.of(request.NamespacedName), heard: r.arrivals.take(request.NamespacedName)}
 	err := s.run(ctx, []step{
 		{"reading the objects", r.collect},
 		{"reading what an earlier run has left", r.recall},
@@ -97,6 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	err = errors.Join(err, r.release(ctx, s))
 	r.alarms.set(request.NamespacedName, s.alarm)
 	if err != nil {
+		r.arrivals.note(s.key, s.heard)
 		return reconcile.Result{}, err
 	}
 	return reconcile.Result{RequeueAfter: s.requeueAfter}, nil

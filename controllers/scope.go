@@ -19,6 +19,8 @@ type scope struct {
 	key    types.NamespacedName
 	now    time.Time // one time for the whole pass
 	memory *memory
+	// heard is when the operator heard of what this pass looks at; zero: nothing has changed, or another pass has taken it up.
+	heard time.Time
 
 	// collect. The objects are the cache's own: they are read and never changed.
 	serviceProvider *v1alpha1.ServiceProvider // nil: there is none of that name

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -63,6 +64,7 @@ func (r *Reconciler) statuses(ctx context.Context, s *scope) error {
 	if s.serviceProvider != nil {
 		others = append(others, r.serviceProvider(s))
 	}
+	r.gauges.set(s, append(slices.Clone(connections), others...))
 	var err error
 	if connections, err = r.tellOfStatuses(ctx, s, connections); err != nil {
 		return err
@@ -117,7 +119,6 @@ func (r *Reconciler) writeIdentityProviders(ctx context.Context, s *scope, statu
 	for _, o := range statuses {
 		r.write(group, writers, s, o)
 	}
-	r.gauges.set(s.key, s.expiring)
 	return group.Wait()
 }
 

@@ -146,6 +146,7 @@ func (r *Reconciler) settled(to handler.MapFunc) handler.EventHandler {
 	enqueue := func(ctx context.Context, q queue, objects ...client.Object) {
 		for _, object := range objects {
 			for _, request := range to(ctx, object) {
+				r.arrivals.note(request.NamespacedName, r.Clock.Now())
 				q.AddAfter(request, settle)
 			}
 		}

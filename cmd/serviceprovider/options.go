@@ -19,6 +19,7 @@ type options struct {
 	snapshotDir, snapshotSecret, namespace string
 	store, storeURLFile                    string
 	listen, managementListen, grpcListen   string
+	metricsListen                          string
 	tokenFile, tlsCert, tlsKey             string
 	auditWriter, auditKeyFile              string
 	factorKeyFile                          string
@@ -39,6 +40,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.StringVar(&o.storeURLFile, "store-url-file", "", "file that holds the store's URL; it is read again for new connections, so that a password can be rotated")
 	f.StringVar(&o.listen, "listen", ":8080", "address of the public port")
 	f.StringVar(&o.managementListen, "management-listen", "127.0.0.1:8081", "address of the management port: probes, metrics and /v1/")
+	f.StringVar(&o.metricsListen, "metrics-listen", "", "address of a port that answers /metrics and nothing else, for a scraper that must not reach the management port (default: not served)")
 	f.StringVar(&o.grpcListen, "grpc-listen", "", "address of Envoy's ext_authz over gRPC (default: not served)")
 	f.StringVar(&o.tokenFile, "management-token-file", "", "file that holds the bearer token of the management API (default: the API refuses everything)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate chain as PEM, to serve https directly (default: http, behind a proxy that ends TLS)")

@@ -37,7 +37,7 @@ const (
 )
 
 // addresses are where the listeners ended up, for tests that listen on port 0.
-type addresses struct{ public, management, grpc string }
+type addresses struct{ public, management, metrics, grpc string }
 
 // run serves until ctx ends, then drains. started, where it is set, is called when the listeners are open.
 func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, started func(addresses)) error {
@@ -190,10 +190,10 @@ func inCluster(o *options, log *slog.Logger) (*source.Secrets, error) {
 // listeners are the open ports.
 type listeners struct {
 	addresses
-	public, management         *http.Server
-	publicPort, managementPort net.Listener
-	grpc                       *grpc.Server
-	grpcPort                   net.Listener
+	public, management, metrics             *http.Server
+	publicPort, managementPort, metricsPort net.Listener
+	grpc                                    *grpc.Server
+	grpcPort                                net.Listener
 }
 
 func listen(o *options, log *slog.Logger, server *web.Server) (*listeners, error) {
@@ -222,6 +222,13 @@ func listen(o *options, log *slog.Logger, server *web.Server) (*listeners, error
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errorLog, TLSConfig: certificate}
 	l.management = &http.Server{Handler: server.Management(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errorLog}
+	if o.metricsListen != "" {
+		if l.metricsPort, err = net.Listen("tcp", o.metricsListen); err != nil {
+			return nil, errors.Join(fmt.Errorf("--metrics-listen: %w", err), l.publicPort.Close(), l.managementPort.Close())
+		}
+		l.addresses.metrics = l.metricsPort.Addr().String()
+		l.metrics = &http.Server{Handler: server.Metrics(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, MaxHeaderBytes: maxHeaderBytes, ErrorLog: errorLog}
+	}
 	if o.grpcListen == "" {
 		return l, nil
 	}
@@ -239,9 +246,12 @@ func listen(o *options, log *slog.Logger, server *web.Server) (*listeners, error
 
 // serve runs until ctx ends or a listener fails. Then readiness fails first, everything is served on for drain, and what still runs gets timeout to end.
 func (l *listeners) serve(ctx context.Context, beginDrain func(), drain, timeout time.Duration) error {
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- l.public.Serve(l.publicPort) }()
 	go func() { failed <- l.management.Serve(l.managementPort) }()
+	if l.metrics != nil {
+		go func() { failed <- l.metrics.Serve(l.metricsPort) }()
+	}
 	if l.grpc != nil {
 		go func() { failed <- l.grpc.Serve(l.grpcPort) }()
 	}
@@ -266,6 +276,10 @@ func (l *listeners) serve(ctx context.Context, beginDrain func(), drain, timeout
 			l.grpc.Stop()
 		}
 	}
+	err = errors.Join(err, l.public.Shutdown(last))
+	if l.metrics != nil {
+		err = errors.Join(err, l.metrics.Shutdown(last))
+	}
 	// The management port goes last: probes are answered to the end.
-	return errors.Join(err, l.public.Shutdown(last), l.management.Shutdown(last))
+	return errors.Join(err, l.management.Shutdown(last))
 }

@@ -37,7 +37,8 @@ func networkPolicy(in Input) *networkingac.NetworkPolicyApplyConfiguration {
 			WithPolicyTypes(networkingv1.PolicyTypeIngress).
 			WithIngress(
 				networkingac.NetworkPolicyIngressRule().WithPorts(
-					networkingac.NetworkPolicyPort().WithPort(intstr.FromString("http")), networkingac.NetworkPolicyPort().WithPort(intstr.FromString("grpc"))),
+					networkingac.NetworkPolicyPort().WithPort(intstr.FromString("http")), networkingac.NetworkPolicyPort().WithPort(intstr.FromString("grpc")),
+					networkingac.NetworkPolicyPort().WithPort(intstr.FromString("metrics"))),
 				networkingac.NetworkPolicyIngressRule().WithPorts(networkingac.NetworkPolicyPort().WithPort(intstr.FromString("management"))).WithFrom(operator)))
 }
 

@@ -67,7 +67,8 @@ func container(in Input, pods v1alpha1.PodSettings) *coreac.ContainerApplyConfig
 		WithPorts(
 			coreac.ContainerPort().WithName("http").WithContainerPort(PublicPort).WithProtocol(corev1.ProtocolTCP),
 			coreac.ContainerPort().WithName("grpc").WithContainerPort(GRPCPort).WithProtocol(corev1.ProtocolTCP),
-			coreac.ContainerPort().WithName("management").WithContainerPort(ManagementPort).WithProtocol(corev1.ProtocolTCP)).
+			coreac.ContainerPort().WithName("management").WithContainerPort(ManagementPort).WithProtocol(corev1.ProtocolTCP),
+			coreac.ContainerPort().WithName("metrics").WithContainerPort(MetricsPort).WithProtocol(corev1.ProtocolTCP)).
 		WithStartupProbe(probe("/healthz").WithPeriodSeconds(1).WithFailureThreshold(60)).
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(20).WithTimeoutSeconds(5).WithFailureThreshold(3)).
 		WithReadinessProbe(probe("/readyz?exclude=store").WithPeriodSeconds(1).WithTimeoutSeconds(2).WithFailureThreshold(2)).

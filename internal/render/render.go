@@ -17,6 +17,8 @@ import (
 const (
 	PublicPort     = 8080
 	ManagementPort = 8081
+	// MetricsPort answers /metrics and nothing else: a scraper needs no way to the management port.
+	MetricsPort = 8082
 	// GRPCPort answers Envoy's ext_authz over gRPC.
 	GRPCPort = 9001
 )
@@ -185,6 +187,7 @@ func arguments(sp *v1alpha1.ServiceProvider) []string {
 		"--namespace=" + sp.Namespace,
 		fmt.Sprintf("--listen=:%d", PublicPort),
 		fmt.Sprintf("--management-listen=:%d", ManagementPort),
+		fmt.Sprintf("--metrics-listen=:%d", MetricsPort),
 		fmt.Sprintf("--grpc-listen=:%d", GRPCPort),
 		"--management-token-file=/management/token",
 		"--audit-key-file=/audit/" + AuditKeyFile,

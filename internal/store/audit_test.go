@@ -298,9 +298,12 @@ func TestSinksGetEverythingInOrderAtLeastOnce(t *testing.T) {
 		if err := errors.Join(e.db.RegisterSink(ctx, "webhook"), e.db.RegisterSink(ctx, "webhook")); err != nil {
 			e.Fatal(err)
 		}
-		e.write(25, audit.TypeUserSignedInSAML)
+		began := e.clock.Now()
+		e.write(1, audit.TypeUserSignedInSAML)
+		e.clock.Step(time.Minute)
+		e.write(24, audit.TypeUserSignedInSAML)
 		waiting, err := e.db.Outbox(ctx, "webhook")
-		same(e.T, "outbox", []any{waiting, err}, []any{25, nil})
+		same(e.T, "outbox", []any{waiting.Records, waiting.Oldest.Sub(began).Truncate(time.Second), err}, []any{25, time.Duration(0), nil})
 		got := map[string][]uint64{}
 		fail := true
 		send := func(_ context.Context, lines []store.AuditLine) error {
@@ -319,7 +322,7 @@ func TestSinksGetEverythingInOrderAtLeastOnce(t *testing.T) {
 			if _, err := e.db.Deliver(ctx, "webhook", 4, send); err != nil && err.Error() != "503" {
 				e.Fatal(err)
 			}
-			if n, _ := e.db.Outbox(ctx, "webhook"); n == 0 {
+			if waiting, _ := e.db.Outbox(ctx, "webhook"); waiting == (store.Backlog{}) {
 				break
 			}
 		}

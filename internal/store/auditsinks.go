@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -168,10 +169,36 @@ func (d *DB) Deliver(ctx context.Context, sink string, limit int, send func(ctx 
 	return sent, nil
 }
 
-// Outbox is how many records wait for a sink.
-func (d *DB) Outbox(ctx context.Context, sink string) (int, error) {
-	var n int64
+// Backlog is what waits for a sink: how many records, and since when the oldest has; zero when none does.
+type Backlog struct {
+	Records int
+	Oldest  time.Time
+}
+
+// Outbox is what waits for a sink.
+func (d *DB) Outbox(ctx context.Context, sink string) (Backlog, error) {
+	var b Backlog
 	err := d.read.QueryRowContext(ctx, `SELECT COALESCE(SUM(w.sequence - COALESCE(c.sequence, 0)), 0) FROM audit_writers w
-		LEFT JOIN audit_cursors c ON c.sink = $1 AND c.writer = w.writer WHERE w.sequence > COALESCE(c.sequence, 0)`, sink).Scan(&n)
-	return int(n), err
+		LEFT JOIN audit_cursors c ON c.sink = $1 AND c.writer = w.writer WHERE w.sequence > COALESCE(c.sequence, 0)`, sink).Scan(&b.Records)
+	if err != nil || b.Records == 0 {
+		return b, err
+	}
+	waiting, err := d.backlogs(ctx, sink)
+	if err != nil {
+		return b, err
+	}
+	for _, w := range waiting {
+		var at int64
+		err := d.read.QueryRowContext(ctx, `SELECT at FROM audit_records WHERE writer = $1 AND sequence > $2 ORDER BY sequence LIMIT 1`, w.writer, int64(w.after)).Scan(&at)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return b, fmt.Errorf("store: %w", err)
+		}
+		if since := fromMicros(at); b.Oldest.IsZero() || since.Before(b.Oldest) {
+			b.Oldest = since
+		}
+	}
+	return b, nil
 }

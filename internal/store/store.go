@@ -102,8 +102,8 @@ type AuditLog interface {
 	Sinks(ctx context.Context) ([]string, error)
 	// DeadLetter passes over the next record of a writer for a sink, and records that in the same transaction.
 	DeadLetter(ctx context.Context, sink string, l AuditLine, reason string) error
-	// Outbox is how many records wait for a sink.
-	Outbox(ctx context.Context, sink string) (int, error)
+	// Outbox is what waits for a sink.
+	Outbox(ctx context.Context, sink string) (Backlog, error)
 }
 
 // DebugLog keeps responses for diagnosis.

@@ -90,12 +90,14 @@ func New(ctx context.Context, o Options) (*Server, error) {
 			return nil, err
 		}
 	}
+	m := metrics.New()
+	o.Store = m.Store(o.Store)
 	o.Sessions.Clock = o.Clock
 	sessions, err := session.NewManager(o.Store, o.Sessions)
 	if err != nil {
 		return nil, err
 	}
-	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: metrics.New(), Refusals: refusals.New(o.Clock.Now())}
+	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: m, Refusals: refusals.New(o.Clock.Now())}
 	env.Metrics.SessionCache(sessions.CacheStats)
 	s := &Server{
 		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, enforce: make(chan struct{}, 1),
@@ -176,6 +178,10 @@ func countConnections(m *metrics.Metrics, in snapshot.Snapshot, broken int) {
 		}
 	}
 	states["usable"] -= float64(broken)
+	for _, c := range in.Connections {
+		// From 0, so that the first sign-in is an increase.
+		m.SignIns.WithLabelValues(c.Name, "success", "")
+	}
 	for state, n := range states {
 		m.Connections.WithLabelValues(state).Set(max(0, n))
 	}
@@ -184,6 +190,13 @@ func countConnections(m *metrics.Metrics, in snapshot.Snapshot, broken int) {
 // Public is the handler of the public port, Management that of the other.
 func (s *Server) Public() http.Handler     { return s.public }
 func (s *Server) Management() http.Handler { return s.management.Handler() }
+
+// Metrics answers GET /metrics and nothing else, on a port that needs no token and has nothing else to protect.
+func (s *Server) Metrics() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.env.Metrics.Handler())
+	return mux
+}
 
 // Gate is for ext_authz over gRPC.
 func (s *Server) Gate() *authz.Gate { return s.gate }

@@ -174,7 +174,7 @@ func TestTheKindsAreKeptWhenTheReleaseGoes(t *testing.T) {
 func TestValuesReachTheObjects(t *testing.T) {
 	all := template(t, "--set", "image.repository=registry.example.com/sallyport,image.digest=sha256:"+strings.Repeat("ab", 32),
 		"--set", "operator.replicas=2,operator.allowPrivateMetadata=true", "--set", "operator.namespaces={sso,apps}", "--set", "operator.dnsResolvers={192.0.2.53}",
-		"--set", "admission.identityProviderInUse=Warn", "--set", "serviceMonitor.enabled=true")
+		"--set", "admission.identityProviderInUse=Warn", "--set", "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true", "--set", "prometheusRule.runbooks=https://runbooks.example.com/sso")
 	deployment, err := json.Marshal(all["Deployment/sallyport-operator"])
 	if err != nil {
 		t.Fatal(err)
@@ -191,6 +191,7 @@ func TestValuesReachTheObjects(t *testing.T) {
 	if all["ServiceMonitor/sallyport-operator"] == nil || all["Service/sallyport-operator-metrics"] == nil {
 		t.Error("no ServiceMonitor, or nothing for it to ask")
 	}
+	observability(t, all)
 	for name, object := range all {
 		if object.GetKind() == "ValidatingAdmissionPolicyBinding" && strings.Contains(name, "identity-provider-in-use") {
 			if actions, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "validationActions"); !slices.Equal(actions, []string{"Warn", "Audit"}) {
@@ -215,6 +216,40 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 	} {
 		if said := refuses(t, "--set", set); !strings.Contains(said, named) {
 			t.Errorf("%s: the refusal does not name %s:\n%s", set, named, said)
+		}
+	}
+}
+
+// observability holds what the chart brings for Prometheus and Grafana to the files that config/ has.
+func observability(t *testing.T, all map[string]*unstructured.Unstructured) {
+	t.Helper()
+	monitor := all["PodMonitor/sallyport-service-providers"]
+	if monitor == nil {
+		t.Fatal("nothing scrapes the pods of service providers")
+	}
+	if names, _, _ := unstructured.NestedStringSlice(monitor.Object, "spec", "namespaceSelector", "matchNames"); !slices.Equal(names, []string{"sso", "apps"}) {
+		t.Errorf("pods are scraped in the namespaces %v", names)
+	}
+	content, err := os.ReadFile(filepath.Join(root, "config", "prometheus", "prometheus-rule.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := strings.ReplaceAll(string(content), "https://sallyport.dev/docs/runbooks", "https://runbooks.example.com/sso")
+	want := objects(t, []byte(moved))["PrometheusRule/sallyport"]
+	if got := all["PrometheusRule/sallyport"]; got == nil || plain(t, got) != plain(t, want) {
+		t.Errorf("the alerts of the chart are not those of config/: %v", got)
+	}
+	for _, name := range []string{"sign-in", "operator"} {
+		board, err := os.ReadFile(filepath.Join(root, "config", "grafana", name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := all["ConfigMap/sallyport-dashboard-"+name]
+		if got == nil || got.GetLabels()["grafana_dashboard"] != "1" {
+			t.Fatalf("the dashboard %s has no ConfigMap with the sidecar's label", name)
+		}
+		if text, _, _ := unstructured.NestedString(got.Object, "data", name+".json"); strings.TrimSpace(text) != strings.TrimSpace(string(board)) {
+			t.Errorf("the dashboard %s is not that of config/", name)
 		}
 	}
 }

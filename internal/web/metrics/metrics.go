@@ -8,12 +8,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"sallyport.dev/sallyport/internal/metric"
 	"sallyport.dev/sallyport/internal/version"
 )
 
 // Metrics are the service provider's instruments.
 type Metrics struct {
-	registry *prometheus.Registry
+	registry  *prometheus.Registry
+	catalogue metric.Catalogue
 
 	// SignIns counts finished sign-ins by IdP, outcome (success, failure) and reason (the debug log's closed list, empty on success).
 	SignIns *prometheus.CounterVec
@@ -37,53 +39,97 @@ type Metrics struct {
 	StoreUp prometheus.Gauge
 	// StoreErrors counts operations that failed because the store did not answer, by operation.
 	StoreErrors *prometheus.CounterVec
+	// StoreOperations is the time of an operation of the store, whatever came of it, by operation: see Store.
+	StoreOperations *prometheus.HistogramVec
 	// ManagementDenied counts management requests without a valid token.
 	ManagementDenied prometheus.Counter
 	// AuditPending is how many records wait for a sink.
 	AuditPending *prometheus.GaugeVec
+	// AuditOldest is the age of the oldest of them when it was last looked at, in seconds; 0 when none waits.
+	AuditOldest *prometheus.GaugeVec
 	// AuditDelivered and AuditFailures count records and failed batches by sink; AuditDeadLetters the records that a sink refused for good.
 	AuditDelivered, AuditFailures, AuditDeadLetters *prometheus.CounterVec
 	// Denials counts denied accesses that were not recorded one by one because too many came at once.
 	DenialsDropped prometheus.Counter
 }
 
+// verificationBuckets, requestBuckets and storeBuckets are upper bounds in seconds.
+var (
+	verificationBuckets = []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, 1}
+	requestBuckets      = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
+	storeBuckets        = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
+)
+
 // New registers everything in a registry of its own.
 func New() *Metrics {
-	m := &Metrics{
-		registry:         prometheus.NewRegistry(),
-		SignIns:          counters("sso_sign_ins_total", "Finished sign-ins.", "idp", "outcome", "reason"),
-		Logouts:          counters("sso_logouts_total", "SAML logout messages that were accepted or refused.", "idp", "direction", "outcome"),
-		Checks:           counters("sso_checks_total", "Forward-auth checks.", "endpoint", "result"),
-		SnapshotErrors:   counter("sso_snapshot_errors_total", "Snapshots that could not be served."),
-		Connections:      gauges("sso_connections", "Connections in the snapshot.", "state"),
-		Snapshot:         gauges("sso_snapshot_info", "1 for the revision that is served.", "revision"),
-		SnapshotLoaded:   gauge("sso_snapshot_loaded_timestamp_seconds", "When the snapshot was taken into service."),
-		StoreUp:          gauge("sso_store_up", "1 when the store answered the last ping."),
-		StoreErrors:      counters("sso_store_errors_total", "Operations that failed because the store did not answer.", "operation"),
-		ManagementDenied: counter("sso_management_denied_total", "Management requests without a valid token."),
-		AuditPending:     gauges("sso_audit_pending_records", "Audit records that wait for a sink.", "sink"),
-		AuditDelivered:   counters("sso_audit_delivered_records_total", "Audit records that a sink has taken.", "sink"),
-		AuditFailures:    counters("sso_audit_delivery_failures_total", "Batches of audit records that a sink did not take.", "sink"),
-		AuditDeadLetters: counters("sso_audit_dead_letters_total", "Audit records that a sink refused again and again, and that were passed over.", "sink"),
-		DenialsDropped:   counter("sso_access_denials_unrecorded_total", "Denied accesses that were counted but not recorded, because too many came at once."),
-		Verification: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sso_response_verification_seconds",
-			Help: "Time from the body of a SAML response to the verdict, without the store.", Buckets: []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, 1}}),
-		Requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sso_http_request_seconds", Help: "Time of answers on the public port, without forward-auth checks.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}}, []string{"route", "status"}),
-	}
-	build := gauges("sso_build_info", "1 for the build that runs.", "version", "commit")
+	m := &Metrics{registry: prometheus.NewRegistry()}
+	c := &m.catalogue
+	m.SignIns = c.Counters("sso_sign_ins_total", "Finished sign-ins by outcome (success, failure); reason is one of the debug log's closed list, and empty on success.", "idp", "outcome", "reason")
+	m.Logouts = c.Counters("sso_logouts_total", "SAML logout messages that were accepted or refused.", "idp", "direction", "outcome")
+	m.Checks = c.Counters("sso_checks_total", "Forward-auth checks.", "endpoint", "result")
+	m.Verification = c.Histogram("sso_response_verification_seconds", "Time from the body of a SAML response to the verdict, without the store.", verificationBuckets)
+	m.Requests = c.Histograms("sso_http_request_seconds", "Time of answers on the public port, without forward-auth checks.", requestBuckets, "route", "status")
+	m.Snapshot = c.Gauges("sso_snapshot_info", "1 for the revision that is served.", "revision")
+	m.SnapshotLoaded = c.Gauge("sso_snapshot_loaded_timestamp_seconds", "When the snapshot was taken into service.")
+	m.SnapshotErrors = c.Counter("sso_snapshot_errors_total", "Snapshots that could not be served.")
+	m.Connections = c.Gauges("sso_connections", "Connections in the snapshot.", "state")
+	m.StoreUp = c.Gauge("sso_store_up", "1 when the store answered the last ping.")
+	m.StoreOperations = c.Histograms("sso_store_operation_seconds", "Time of an operation of the store, with its failures. transaction is what signs somebody in.", storeBuckets, "operation")
+	m.StoreErrors = c.Counters("sso_store_errors_total", "Operations that failed because the store did not answer.", "operation")
+	m.ManagementDenied = c.Counter("sso_management_denied_total", "Management requests without a valid token.")
+	m.AuditPending = c.Gauges("sso_audit_pending_records", "Audit records that wait for a sink.", "sink")
+	m.AuditOldest = c.Gauges("sso_audit_oldest_pending_seconds", "Age of the oldest audit record that waits for a sink, looked at once a minute at least; 0 when none waits.", "sink")
+	m.AuditDelivered = c.Counters("sso_audit_delivered_records_total", "Audit records that a sink has taken.", "sink")
+	m.AuditFailures = c.Counters("sso_audit_delivery_failures_total", "Batches of audit records that a sink did not take.", "sink")
+	m.AuditDeadLetters = c.Counters("sso_audit_dead_letters_total", "Audit records that a sink refused again and again, and that were passed over.", "sink")
+	m.DenialsDropped = c.Counter("sso_access_denials_unrecorded_total", "Denied accesses that were counted but not recorded, because too many came at once.")
+	build := c.Gauges("sso_build_info", "1 for the build that runs.", "version", "commit")
 	build.WithLabelValues(version.Version, version.Commit).Set(1)
-	m.registry.MustRegister(m.SignIns, m.Logouts, m.Checks, m.Verification, m.Requests, m.SnapshotErrors, m.Connections, m.Snapshot, m.SnapshotLoaded, m.StoreUp, m.StoreErrors,
-		m.ManagementDenied, m.AuditPending, m.AuditDelivered, m.AuditFailures, m.AuditDeadLetters, m.DenialsDropped, build,
+	m.registry.MustRegister(m.SignIns, m.Logouts, m.Checks, m.Verification, m.Requests, m.SnapshotErrors, m.Connections, m.Snapshot, m.SnapshotLoaded, m.StoreUp, m.StoreOperations, m.StoreErrors,
+		m.ManagementDenied, m.AuditPending, m.AuditOldest, m.AuditDelivered, m.AuditFailures, m.AuditDeadLetters, m.DenialsDropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
+// Definitions are those of everything but the runtime's own, for the documentation.
+func (m *Metrics) Definitions() []metric.Definition { return m.catalogue.Definitions() }
+
+// Sink makes the counters of a sink known at 0, so that the first failure is an increase.
+func (m *Metrics) Sink(name string) {
+	for _, c := range []*prometheus.CounterVec{m.AuditDelivered, m.AuditFailures, m.AuditDeadLetters} {
+		c.WithLabelValues(name)
+	}
+}
+
+// ForgetSink removes a sink's gauges and counters.
+func (m *Metrics) ForgetSink(name string) {
+	m.AuditPending.DeleteLabelValues(name)
+	m.AuditOldest.DeleteLabelValues(name)
+	for _, c := range []*prometheus.CounterVec{m.AuditDelivered, m.AuditFailures, m.AuditDeadLetters} {
+		c.DeleteLabelValues(name)
+	}
+}
+
 // SessionCache adds gauges that are read when they are scraped.
 func (m *Metrics) SessionCache(stats func() (sessions int, bytes uint64)) {
-	m.registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sso_session_cache_sessions", Help: "Sessions in the cache."}, func() float64 { n, _ := stats(); return float64(n) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sso_session_cache_bytes", Help: "Estimated bytes of the session cache."}, func() float64 { _, b := stats(); return float64(b) }))
+	m.registry.MustRegister(&sessionCache{stats: stats,
+		sessions: m.catalogue.GaugeDesc("sso_session_cache_sessions", "Sessions in the cache."), bytes: m.catalogue.GaugeDesc("sso_session_cache_bytes", "Estimated bytes of the session cache.")})
+}
+
+type sessionCache struct {
+	stats           func() (sessions int, bytes uint64)
+	sessions, bytes *prometheus.Desc
+}
+
+func (c *sessionCache) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- c.sessions
+	descriptions <- c.bytes
+}
+
+func (c *sessionCache) Collect(metrics chan<- prometheus.Metric) {
+	sessions, bytes := c.stats()
+	metrics <- prometheus.MustNewConstMetric(c.sessions, prometheus.GaugeValue, float64(sessions))
+	metrics <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(bytes))
 }
 
 // Handler serves the metrics in the Prometheus text format.
@@ -93,19 +139,3 @@ func (m *Metrics) Handler() http.Handler {
 
 // Gatherer is for tests.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
-
-func counters(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-}
-
-func counter(name, help string) prometheus.Counter {
-	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-}
-
-func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
-	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-}
-
-func gauge(name, help string) prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-}

@@ -155,7 +155,7 @@ func (b *Outbox) forget(ctx context.Context, wanted map[string]snapshot.AuditSin
 			return err
 		}
 		label := strings.TrimPrefix(name, prefix)
-		b.o.Metrics.AuditPending.DeleteLabelValues(label)
+		b.o.Metrics.ForgetSink(label)
 		b.o.Log.Info("an audit sink was removed", "sink", label)
 	}
 	return nil

@@ -193,8 +193,8 @@ func TestAnOutageOfTheSinkLosesNothing(t *testing.T) {
 		waitFor(t, "everything to arrive", func() bool { return r.missing(heads(t, db)) == "" })
 		t.Log("the sink was away for", c.Since(began))
 		waiting, err := db.Outbox(t.Context(), "spec/siem")
-		if err != nil || waiting != 0 {
-			t.Errorf("%d wait, %v", waiting, err)
+		if err != nil || waiting != (store.Backlog{}) {
+			t.Errorf("%v waits, %v", waiting, err)
 		}
 	})
 }

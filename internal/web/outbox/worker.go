@@ -42,6 +42,7 @@ type worker struct {
 }
 
 func (w *worker) run(ctx context.Context) {
+	w.Metrics.Sink(w.label)
 	registered := false
 	for ctx.Err() == nil {
 		if !registered {
@@ -124,7 +125,14 @@ func (w *worker) count(ctx context.Context) {
 		return
 	}
 	w.counted = now
-	if n, err := w.Store.Outbox(ctx, w.name); err == nil {
-		w.Metrics.AuditPending.WithLabelValues(w.label).Set(float64(n))
+	waiting, err := w.Store.Outbox(ctx, w.name)
+	if err != nil {
+		return
 	}
+	age := time.Duration(0)
+	if !waiting.Oldest.IsZero() {
+		age = max(0, now.Sub(waiting.Oldest))
+	}
+	w.Metrics.AuditPending.WithLabelValues(w.label).Set(float64(waiting.Records))
+	w.Metrics.AuditOldest.WithLabelValues(w.label).Set(age.Seconds())
 }
