@@ -9,15 +9,16 @@ generate: ## Generate deep copies and apply configurations of the API.
 	$(TOOL) controller-gen object applyconfiguration paths=./api/v1alpha1
 
 .PHONY: manifests
-manifests: ## Generate the CRDs in config/crd/bases and in the chart.
+manifests: ## Generate the CRDs in config/crd/bases and in the chart, and the alerts as an object.
 	$(TOOL) controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
 	@hack/chart-files.sh
 
 .PHONY: docs-reference
-docs-reference: ## Generate docs/reference from the API and the commands, and the set-up steps in the guides to identity providers.
+docs-reference: ## Generate docs/reference from the API and the commands, docs/metrics.md from the programs, and the set-up steps in the guides to identity providers.
 	@mkdir -p docs/reference
 	$(TOOL) crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/tools/crd-ref-docs/config.yaml --templates-dir=hack/tools/crd-ref-docs --renderer=markdown --output-path=docs/reference/crds.md
 	go run ./hack/kubectlsso > docs/reference/kubectl-sso.md
+	go run ./hack/metrics > docs/metrics.md
 	go run ./hack/idpguides docs/guides/identity-providers
 
 .PHONY: lint-api

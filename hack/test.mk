@@ -34,7 +34,7 @@ lint: lint-api ## gofmt, go vet, staticcheck, kube-api-linter.
 
 .PHONY: verify
 verify: generate manifests docs-reference ## Fail when generated files are not up to date.
-	@if [ -n "$$(git status --porcelain -- api config/crd charts docs/reference docs/guides/identity-providers)" ]; then git status --short -- api config/crd charts docs/reference docs/guides/identity-providers; echo "generated files are not up to date: run 'make generate manifests docs-reference' and commit" >&2; exit 1; fi
+	@if [ -n "$$(git status --porcelain -- api config/crd config/prometheus charts docs/reference docs/metrics.md docs/guides/identity-providers)" ]; then git status --short -- api config/crd config/prometheus charts docs/reference docs/metrics.md docs/guides/identity-providers; echo "generated files are not up to date: run 'make generate manifests docs-reference' and commit" >&2; exit 1; fi
 
 .PHONY: bench
 bench: assets build ## Ratios against peers and limits; tables, and .bench/results.json. BENCH='-only NAME' for one table.

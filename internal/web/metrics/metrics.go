@@ -60,6 +60,9 @@ var (
 	storeBuckets        = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
 )
 
+// storeOperations are those that StoreErrors counts while somebody waits for a sign-in, a check or its record.
+var storeOperations = []string{"pending", "signin", "session", "second factor", "audit", "debug", "handover"}
+
 // New registers everything in a registry of its own.
 func New() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
@@ -76,6 +79,9 @@ func New() *Metrics {
 	m.StoreUp = c.Gauge("sso_store_up", "1 when the store answered the last ping.")
 	m.StoreOperations = c.Histograms("sso_store_operation_seconds", "Time of an operation of the store, with its failures. transaction is what signs somebody in.", storeBuckets, "operation")
 	m.StoreErrors = c.Counters("sso_store_errors_total", "Operations that failed because the store did not answer.", "operation")
+	for _, operation := range storeOperations {
+		m.StoreErrors.WithLabelValues(operation) // from 0, so that the first failure is an increase
+	}
 	m.ManagementDenied = c.Counter("sso_management_denied_total", "Management requests without a valid token.")
 	m.AuditPending = c.Gauges("sso_audit_pending_records", "Audit records that wait for a sink.", "sink")
 	m.AuditOldest = c.Gauges("sso_audit_oldest_pending_seconds", "Age of the oldest audit record that waits for a sink, looked at once a minute at least; 0 when none waits.", "sink")
