@@ -1,8 +1,6 @@
 package session
 
 import (
-	"time"
-
 	"sallyport.dev/sallyport/internal/store"
 )
 
@@ -17,7 +15,7 @@ func SetLost(m *Manager, lost bool) {
 
 // Put caches a session as a read of the store does, and returns the weight that it is given.
 func Put(m *Manager, in store.Session) uint32 {
-	s := prepare(in, time.Now())
+	s := prepare(in)
 	m.cache.Set(s.Key, s)
 	return s.weight()
 }

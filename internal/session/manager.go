@@ -107,7 +107,7 @@ func (m *Manager) CheckFor(cookieValue, host string) (*Session, error) {
 		return nil, ErrNone
 	}
 	s, err := m.check(key)
-	if err == nil && s.Audience != host {
+	if err == nil && s.common.Value().audience != host {
 		return nil, ErrNone
 	}
 	return s, err
@@ -119,7 +119,7 @@ func (m *Manager) check(key Key) (*Session, error) {
 	if !ok {
 		return m.miss(key, now)
 	}
-	if now >= s.ExpiresAt.UnixMicro() {
+	if now >= s.expiresAt {
 		m.cache.Invalidate(key)
 		return nil, ErrNone
 	}
@@ -127,12 +127,12 @@ func (m *Manager) check(key Key) (*Session, error) {
 		return nil, ErrUnavailable
 	}
 	seen := s.lastSeen.Load()
-	if s.IdleTimeout > 0 && now-seen >= s.IdleTimeout.Microseconds() {
+	if idle := s.common.Value().idleTimeout; idle > 0 && now-seen >= idle.Microseconds() {
 		// Another replica may have seen it: the store knows.
 		m.cache.Invalidate(key)
 		return m.miss(key, now)
 	}
-	if s.SecondFactorPending && now-s.CreatedAt.UnixMicro() >= pendingLifetime.Microseconds() {
+	if s.SecondFactorPending && now-s.createdAt >= pendingLifetime.Microseconds() {
 		return nil, ErrNone
 	}
 	if now-seen >= m.o.TouchEvery.Microseconds() && s.lastSeen.CompareAndSwap(seen, now) {
@@ -182,8 +182,8 @@ func (m *Manager) load(ctx context.Context, key Key) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := prepare(in, m.o.Clock.Now())
-	if !m.alive(s, s.verified) {
+	s := prepare(in)
+	if in.User.Suspended() || !m.alive(s, m.o.Clock.Now().UnixMicro()) {
 		return nil, otter.ErrNotFound
 	}
 	return s, nil
@@ -191,13 +191,14 @@ func (m *Manager) load(ctx context.Context, key Key) (*Session, error) {
 
 // alive judges a session that was just read: LastSeenAt in the store may lag by touchSlack.
 func (m *Manager) alive(s *Session, now int64) bool {
-	if now >= s.ExpiresAt.UnixMicro() || s.User.Suspended() {
+	if now >= s.expiresAt {
 		return false
 	}
-	if s.SecondFactorPending && now-s.CreatedAt.UnixMicro() >= pendingLifetime.Microseconds() {
+	if s.SecondFactorPending && now-s.createdAt >= pendingLifetime.Microseconds() {
 		return false
 	}
-	return s.IdleTimeout == 0 || now-s.lastSeen.Load() < (s.IdleTimeout+touchSlack).Microseconds()
+	idle := s.common.Value().idleTimeout
+	return idle == 0 || now-s.lastSeen.Load() < (idle+touchSlack).Microseconds()
 }
 
 // Forget drops one session from the cache; the store's stream does it for changes made there.

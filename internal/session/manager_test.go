@@ -315,7 +315,7 @@ func TestChangedGroupsShow(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s := f.expect(token, nil); !s.InAnyGroup([]string{"ops"}) || s.InAnyGroup([]string{"dev"}) {
-			t.Errorf("groups %v", s.Groups)
+			t.Errorf("groups %v", s.Groups())
 		}
 	})
 }

@@ -4,6 +4,9 @@ package session
 
 import (
 	"errors"
+	"iter"
+	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,29 +23,58 @@ var (
 	ErrUnavailable = errors.New("the session store does not answer")
 )
 
-// Session is a signed-in browser. It is shared between requests and never changes: treat everything in it as read-only.
+// Session is a signed-in browser: what a check needs of it, and no more, since every one in the cache costs memory. It is shared between requests and never
+// changes: treat everything in it as read-only.
 type Session struct {
-	store.Session
-	Key Key
+	Key    Key
+	UserID string
+	// SecondFactorPending means that the session does not count yet.
+	SecondFactorPending bool
 	// email, name and groups are the values of the identity headers, as net/http wants them.
 	email, name, groups [1]string
+	common              unique.Handle[common]
 
-	// lastSeen and verified are Unix microseconds: of the last request, and of the last read from the store.
-	lastSeen atomic.Int64
-	verified int64
+	// Unix microseconds. lastSeen is of the last request.
+	createdAt, expiresAt int64
+	lastSeen             atomic.Int64
 }
 
-// InAnyGroup says whether the user is in one of the groups. Names are compared exactly.
-func (s *Session) InAnyGroup(groups []string) bool {
-	for _, want := range groups {
-		for _, have := range s.Groups {
-			if have == want {
-				return true
-			}
+// common is what many sessions have alike, and share.
+type common struct {
+	idp                   store.IdPRef
+	emailDomain, audience string
+	idleTimeout           time.Duration
+}
+
+// Email is the user's address, Name their full name, "" when it is not known.
+func (s *Session) Email() string { return s.email[0] }
+func (s *Session) Name() string  { return s.name[0] }
+
+// IdP is the one that the user signed in through, EmailDomain the domain of the address that it vouched for.
+func (s *Session) IdP() store.IdPRef   { return s.common.Value().idp }
+func (s *Session) EmailDomain() string { return s.common.Value().emailDomain }
+
+// Groups are the user's, sorted. The list is made for the caller: InGroup asks without one.
+func (s *Session) Groups() []string {
+	var all []string
+	for item := range items(s.groups[0]) {
+		all = append(all, groupName(item))
+	}
+	return all
+}
+
+// InGroup says whether the user is in a group. Names are compared exactly.
+func (s *Session) InGroup(group string) bool {
+	for item := range items(s.groups[0]) {
+		if groupName(item) == group {
+			return true
 		}
 	}
 	return false
 }
+
+// InAnyGroup says whether the user is in one of the groups.
+func (s *Session) InAnyGroup(groups []string) bool { return slices.ContainsFunc(groups, s.InGroup) }
 
 // pendingLifetime is how long a session may wait for its second step.
 const pendingLifetime = 15 * time.Minute
@@ -50,28 +82,22 @@ const pendingLifetime = 15 * time.Minute
 // touchSlack is how far LastSeenAt in the store may lag behind the truth: the interval between touches plus the flush of another replica.
 const touchSlack = 90 * time.Second
 
-func prepare(in store.Session, now time.Time) *Session {
-	s := &Session{Session: in, Key: Key(in.TokenHash), verified: now.UnixMicro()}
+func prepare(in store.Session) *Session {
+	s := &Session{
+		Key: Key(in.TokenHash), SecondFactorPending: in.SecondFactorPending, createdAt: in.CreatedAt.UnixMicro(), expiresAt: in.ExpiresAt.UnixMicro(),
+		common: unique.Make(common{in.IdP, in.EmailDomain, in.Audience, in.IdleTimeout}),
+	}
 	s.lastSeen.Store(in.LastSeenAt.UnixMicro())
-	s.share()
-	s.email[0], s.name[0], s.groups[0] = headerValue(s.User.Email), headerValue(s.User.Name()), GroupsHeader(s.Groups)
+	email, name, groups := headerValue(in.User.Email), headerValue(in.User.Name()), GroupsHeader(in.Groups)
+	// One piece of memory for all of a session's own texts.
+	text := in.UserID + email + name + groups
+	for _, part := range []struct {
+		to     *string
+		length int
+	}{{&s.UserID, len(in.UserID)}, {&s.email[0], len(email)}, {&s.name[0], len(name)}, {&s.groups[0], len(groups)}} {
+		*part.to, text = text[:part.length], text[part.length:]
+	}
 	return s
-}
-
-// share gives up copies of what the session or others hold too: many people come from one IdP, and are in the same groups.
-func (s *Session) share() {
-	s.TokenHash = s.Key[:]
-	s.User.ID = s.UserID
-	if at := len(s.User.Email) - len(s.EmailDomain); at > 0 && s.User.Email[at:] == s.EmailDomain {
-		s.EmailDomain = s.User.Email[at:]
-	}
-	for _, text := range []*string{&s.IdP.UID, &s.IdP.Name, &s.User.IdP.UID, &s.User.IdP.Name, &s.NameID.Format, &s.NameID.NameQualifier, &s.NameID.SPNameQualifier,
-		&s.AuthnContext, &s.UserAgent} {
-		*text = unique.Make(*text).Value()
-	}
-	for i, group := range s.Groups {
-		s.Groups[i] = unique.Make(group).Value()
-	}
 }
 
 // Identify writes the identity headers, Remote-* and X-Auth-Request-*: canonical names, values free of control characters. Empty values are present and
@@ -85,6 +111,30 @@ func (s *Session) Identify(h map[string][]string) {
 	h["X-Auth-Request-Email"] = s.email[:]
 	h["X-Auth-Request-Groups"] = s.groups[:]
 	h["X-Auth-Request-Preferred-Username"] = s.email[:]
+}
+
+// items are those of the groups' header.
+func items(header string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for header != "" {
+			item, rest, _ := strings.Cut(header, ",")
+			if header = rest; !yield(item) {
+				return
+			}
+		}
+	}
+}
+
+// groupName undoes what GroupsHeader encodes. It allocates only where something is encoded.
+func groupName(item string) string {
+	if strings.IndexByte(item, '%') < 0 {
+		return item
+	}
+	name, err := url.PathUnescape(item)
+	if err != nil {
+		return item
+	}
+	return name
 }
 
 // GroupsHeader joins groups with commas. A comma, a percent sign or a control character in a name is percent-encoded, so that no name can pose as two.
@@ -117,12 +167,10 @@ func headerValue(s string) string {
 	}, s))
 }
 
-// weight estimates the bytes that a cached session holds, with the cache's own bookkeeping. What sessions share is not counted.
+// overhead estimates the bytes that the cache takes for a session beside its texts: the session, the cache's node, and their share of the hash table.
+const overhead = 260
+
+// weight estimates the bytes that a cached session holds. What sessions share is not counted.
 func (s *Session) weight() uint32 {
-	n := 900 + len(s.UserID) + len(s.NameID.Value) + len(s.SessionIndex) + len(s.ReturnURL) + len(s.IP) + len(s.User.Email) + len(s.User.Name()) +
-		len(s.Audience) + len(s.Parent) + len(s.User.SuspendReason)
-	for _, g := range s.Groups {
-		n += 16 + len(g)
-	}
-	return uint32(n)
+	return uint32(overhead + len(s.UserID) + len(s.email[0]) + len(s.name[0]) + len(s.groups[0]))
 }

@@ -88,8 +88,9 @@ func (r *Rule) matchesHost(full, host string) bool {
 }
 
 // Admits says whether somebody who is signed in may pass. Where groups or users are named, one of them must fit; where IdPs are named, the person
-// must come from one of them, so that no other IdP can name its people into a group. A rule that names nothing admits nobody.
-func (r *Rule) Admits(groups []string, identityProvider, email string) bool {
+// must come from one of them, so that no other IdP can name its people into a group. A rule that names nothing admits nobody. inGroup tells of a group
+// whether the person is in it.
+func (r *Rule) Admits(inGroup func(string) bool, identityProvider, email string) bool {
 	if r.Public || r.SignedIn {
 		return true
 	}
@@ -99,7 +100,7 @@ func (r *Rule) Admits(groups []string, identityProvider, email string) bool {
 	if len(r.groups) == 0 && len(r.users) == 0 {
 		return len(r.identityProviders) > 0
 	}
-	return slices.Contains(r.users, email) || slices.ContainsFunc(r.groups, func(group string) bool { return slices.Contains(groups, group) })
+	return slices.Contains(r.users, email) || slices.ContainsFunc(r.groups, inGroup)
 }
 
 // below says whether a path is the prefix or lies under it: /admin covers /admin and /admin/x, not /administrator.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"sallyport.dev/sallyport/internal/snapshot"
@@ -17,6 +18,8 @@ type Person struct {
 	Email, IdentityProvider string
 	Groups                  []string
 }
+
+func (p *Person) in(group string) bool { return slices.Contains(p.Groups, group) }
 
 // Outcome is what the proxy is told.
 type Outcome string
@@ -75,7 +78,7 @@ func (r *Rule) decide(person *Person) Decision {
 		return Decision{Allowed, r.Index, name + " matches first and lets everybody pass."}
 	case person == nil:
 		return Decision{SignIn, r.Index, name + " matches first and wants somebody who is signed in."}
-	case r.Admits(person.Groups, person.IdentityProvider, person.Email):
+	case r.Admits(person.in, person.IdentityProvider, person.Email):
 		return Decision{Allowed, r.Index, name + " matches first and lets " + person.Email + " pass."}
 	default:
 		return Decision{Denied, r.Index, name + " matches first and does not let " + person.Email + " pass: it wants " + r.audience() + "."}

@@ -100,7 +100,7 @@ func (h *Handler) page(ctx context.Context, s *site.Site, current *session.Sessi
 	}
 	page := pages.Account{
 		DisplayName: cmp.Or(user.Name(), user.Email), Email: user.Email, FirstName: user.FirstName, LastName: user.LastName,
-		Profile: profileValues(s, profile), Groups: current.Groups, SecondFactorURL: h.secondFactor,
+		Profile: profileValues(s, profile), Groups: current.Groups(), SecondFactorURL: h.secondFactor,
 	}
 	for _, one := range sessions {
 		page.Sessions = append(page.Sessions, sessionOf(s, one, current.Key))
@@ -226,7 +226,7 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	}
 	who := serve.ClientOf(s, r)
 	ended, err := h.people.Revoke(r.Context(), match, "user", provision.Caller{
-		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.User.Email, IP: who.IP, UserAgent: who.UserAgent},
+		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.Email(), IP: who.IP, UserAgent: who.UserAgent},
 		Request: serve.NewReference(),
 	})
 	if err != nil {

@@ -89,17 +89,17 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, s *site.Site) *v
 	}
 	who := serve.ClientOf(s, r)
 	by := provision.Caller{
-		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.User.Email, IP: who.IP, UserAgent: who.UserAgent},
+		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.Email(), IP: who.IP, UserAgent: who.UserAgent},
 		Request: serve.NewReference(),
 	}
 	settings := s.Snapshot.ServiceProvider
-	if !current.InAnyGroup(settings.AdminGroups) || !slices.Contains(settings.AdminIdentityProviders, s.NameOf(current.IdP)) {
+	if !current.InAnyGroup(settings.AdminGroups) || !slices.Contains(settings.AdminIdentityProviders, s.NameOf(current.IdP())) {
 		h.denied(r, by)
 		h.Page(w, s, http.StatusForbidden, pages.Message{Heading: "This is for administrators", Sentence: "You are signed in, but you are not one of this service's administrators.",
 			Reference: by.Request, Action: &pages.Link{URL: "/account", Label: "Your account"}})
 		return nil
 	}
-	return &visit{Handler: h, w: w, r: r, s: s, by: by, mail: current.User.Email}
+	return &visit{Handler: h, w: w, r: r, s: s, by: by, mail: current.Email()}
 }
 
 // denied records who was turned away, at most one a second.

@@ -71,7 +71,7 @@ func (d *denials) write(current *session.Session, host, reference string, client
 	defer cancel()
 	err := d.env.Store.WriteAudit(ctx, audit.Record{
 		Type: audit.TypeUserAccessDenied, Outcome: audit.OutcomeDenied, Reason: "access_rule", Session: current.Key.Hex(), Request: reference,
-		Actor:  audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.User.Email, IP: client.IP, UserAgent: client.UserAgent},
+		Actor:  audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.Email(), IP: client.IP, UserAgent: client.UserAgent},
 		Target: audit.Target{Kind: "Host", Name: host},
 	})
 	if err != nil {

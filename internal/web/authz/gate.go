@@ -86,7 +86,7 @@ func (g *Gate) decide(s *site.Site, q *question) (verdict, *session.Session) {
 	default:
 		return unauthenticated, nil
 	}
-	if idp := s.NameOf(current.IdP); !q.require.met(current, idp) || rule != nil && !rule.Admits(current.Groups, idp, current.User.Email) {
+	if idp := s.NameOf(current.IdP()); !q.require.met(current, idp) || rule != nil && !rule.Admits(current.InGroup, idp, current.Email()) {
 		return forbidden, current
 	}
 	return allowed, current

@@ -175,7 +175,7 @@ func NoAccess(s *site.Site, current *session.Session, reference string) pages.Me
 		Other:     &pages.Link{URL: s.Snapshot.ServiceProvider.URL + "/account", Label: "Your account"},
 	}
 	if current != nil {
-		m.Sentence = "You are signed in as " + current.User.Email + ", and this address is not among those who may enter."
+		m.Sentence = "You are signed in as " + current.Email() + ", and this address is not among those who may enter."
 	}
 	return m
 }

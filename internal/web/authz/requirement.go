@@ -52,7 +52,7 @@ func parseRequirement(query string) (requirement, error) {
 }
 
 func (r *requirement) met(current *session.Session, idp string) bool {
-	return (!r.hasGroups || inList(r.groups, func(group string) bool { return hasGroup(current, group) })) &&
+	return (!r.hasGroups || inList(r.groups, current.InGroup)) &&
 		(!r.hasIdPs || inList(r.idps, func(name string) bool { return name == idp }))
 }
 
@@ -62,15 +62,6 @@ func inList(list string, fits func(item string) bool) bool {
 		var item string
 		item, list, _ = strings.Cut(list, ",")
 		if item = strings.TrimSpace(item); item != "" && fits(item) {
-			return true
-		}
-	}
-	return false
-}
-
-func hasGroup(current *session.Session, group string) bool {
-	for _, have := range current.Groups {
-		if have == group {
 			return true
 		}
 	}

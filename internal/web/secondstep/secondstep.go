@@ -91,7 +91,7 @@ func (h *Handler) visit(w http.ResponseWriter, r *http.Request, s *site.Site) *v
 	}
 	who := serve.ClientOf(s, r)
 	return &visit{h: h, w: w, r: r, s: s, current: current, service: service, by: secondfactor.By{
-		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.User.Email, IP: who.IP, UserAgent: who.UserAgent},
+		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.Email(), IP: who.IP, UserAgent: who.UserAgent},
 		Request: serve.NewReference(),
 	}}
 }
@@ -107,7 +107,7 @@ func (v *visit) page(status int, fault, notice string) {
 		v.h.StoreFailed(v.w, v.s, "second factor", err)
 		return
 	}
-	page := pages.SecondStep{Email: v.current.User.Email, Fault: fault, Notice: notice, RecoveryCodes: codes}
+	page := pages.SecondStep{Email: v.current.Email(), Fault: fault, Notice: notice, RecoveryCodes: codes}
 	switch {
 	case v.current.SecondFactorPending && len(factors) > 0:
 		page.Verify = true
@@ -162,7 +162,7 @@ func (v *visit) failed(err error, wrong string) bool {
 		v.w.Header().Set("Retry-After", "30")
 		v.page(http.StatusTooManyRequests, "Too many attempts. Try again after "+throttled.Until.UTC().Format("15:04:05")+" UTC.", "")
 	case errors.Is(err, secondfactor.ErrWrong):
-		v.h.Metrics.SignIns.WithLabelValues(v.s.NameOf(v.current.IdP), "failure", string(saml.ReasonSecondFactorFailed)).Inc()
+		v.h.Metrics.SignIns.WithLabelValues(v.s.NameOf(v.current.IdP()), "failure", string(saml.ReasonSecondFactorFailed)).Inc()
 		v.page(http.StatusUnprocessableEntity, wrong, "")
 	case errors.Is(err, secondfactor.ErrNotEnrolled):
 		v.page(http.StatusUnprocessableEntity, "That is not set up for your account.", "")

@@ -27,7 +27,7 @@ func (e *Env) SignedIn(s *site.Site, cookies []string) (*session.Session, error)
 			left--
 			candidate, err := e.Sessions.Check(value)
 			switch {
-			case err == nil && s.Admits(candidate.IdP.UID, candidate.EmailDomain):
+			case err == nil && s.Admits(candidate.IdP().UID, candidate.EmailDomain()):
 				return candidate, nil
 			case errors.Is(err, session.ErrUnavailable):
 				failure = err
@@ -50,7 +50,7 @@ func (e *Env) SignedInAt(s *site.Site, cookies []string, host string) (*session.
 			}
 			// The name has the prefix __Host-: browsers take it from this host alone, so there is one.
 			current, err := e.Sessions.CheckFor(value, host)
-			if err == nil && !s.Admits(current.IdP.UID, current.EmailDomain) {
+			if err == nil && !s.Admits(current.IdP().UID, current.EmailDomain()) {
 				return nil, session.ErrNone
 			}
 			return current, err

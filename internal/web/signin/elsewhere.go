@@ -98,7 +98,7 @@ func (h *Handler) handOver(w http.ResponseWriter, r *http.Request, s *site.Site,
 	}
 	code, now := newSecret(), h.Clock.Now()
 	err = h.Store.SavePending(r.Context(), store.Pending{
-		HandleHash: hash(code), BrowserHash: state, IdPUID: current.IdP.UID, Session: current.Key.Hex(), ReturnURL: placeAgain(s, to), IssuedAt: now, ExpiresAt: now.Add(codeLifetime),
+		HandleHash: hash(code), BrowserHash: state, IdPUID: current.IdP().UID, Session: current.Key.Hex(), ReturnURL: placeAgain(s, to), IssuedAt: now, ExpiresAt: now.Add(codeLifetime),
 	})
 	if err != nil {
 		h.StoreFailed(w, s, "handover", err)
@@ -195,7 +195,7 @@ func (h *Handler) signOutElsewhere(ctx context.Context, s *site.Site, parent *se
 	if !s.HandsOver {
 		return
 	}
-	by := provision.Caller{Actor: audit.Actor{Kind: audit.ActorUser, ID: parent.UserID, Email: parent.User.Email, IP: who.IP, UserAgent: who.UserAgent}, Request: serve.NewReference()}
+	by := provision.Caller{Actor: audit.Actor{Kind: audit.ActorUser, ID: parent.UserID, Email: parent.Email(), IP: who.IP, UserAgent: who.UserAgent}, Request: serve.NewReference()}
 	for cursor := ""; ; {
 		sessions, next, err := h.Store.Sessions(ctx, store.SessionQuery{UserID: parent.UserID, Cursor: cursor})
 		for _, child := range sessions {

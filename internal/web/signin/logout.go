@@ -32,7 +32,7 @@ const (
 func (h *Handler) confirmSignOut(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	page := pages.SignOut{Return: r.URL.Query().Get("rd")}
 	if current, err := h.SignedIn(s, r.Header["Cookie"]); err == nil {
-		page.Email = current.User.Email
+		page.Email = current.Email()
 	}
 	h.Page(w, s, http.StatusOK, page)
 }
@@ -58,7 +58,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request, s *site.Site) 
 	}
 	who := serve.ClientOf(s, r)
 	ended, err := h.people.SignOut(r.Context(), current.Key, provision.Caller{
-		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.User.Email, IP: who.IP, UserAgent: who.UserAgent},
+		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.Email(), IP: who.IP, UserAgent: who.UserAgent},
 		Request: serve.NewReference(),
 	})
 	h.Sessions.Forget(current.Key)
