@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/internal/render"
+	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
@@ -120,15 +121,19 @@ func (r *Reconciler) spread(s *scope) {
 // waitsToBeServed tells whether there is a key of which it is not noted yet that every pod serves it, although they do.
 func (m *memory) waitsToBeServed() bool {
 	for _, c := range m.served.snapshot.Connections {
-		known := m.idps[types.UID(c.UID)]
-		if known == nil || !slices.ContainsFunc(known.keys.Keys, func(k trust.SPKeyState) bool { return k.Served.IsZero() }) {
-			continue
-		}
-		if _, news := known.keys.MarkServed(c.Keys, time.Unix(0, 0)); news {
+		if known := m.idps[types.UID(c.UID)]; known != nil && known.waits(c.Keys) {
 			return true
 		}
 	}
-	return false
+	return m.header.waits(m.served.headerKeys())
+}
+
+func (known *keptKeys) waits(served []snapshot.SPKey) bool {
+	if !slices.ContainsFunc(known.keys.Keys, func(k trust.SPKeyState) bool { return k.Served.IsZero() }) {
+		return false
+	}
+	_, news := known.keys.MarkServed(served, time.Unix(0, 0))
+	return news
 }
 
 // readySince returns since when a pod is ready to serve.

@@ -160,6 +160,9 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) error {
 			if file, ok := snapshotFile(s.key.Name, secret.Name); ok {
 				files[file] = secret.Data[file]
 			}
+			if secret.Name == render.HeaderSecretName(s.key.Name) {
+				m.header.mendKeys(secret, true)
+			}
 			m.wrote(secret.Name, &secret.ResourceVersion)
 			continue
 		}
@@ -254,8 +257,12 @@ func (r *Reconciler) mend(ctx context.Context, s *scope) error {
 			}
 			continue
 		}
-		if name == render.ManagementSecretName(s.key.Name) {
+		switch name {
+		case render.ManagementSecretName(s.key.Name):
 			m.token = ""
+			continue
+		case render.HeaderSecretName(s.key.Name):
+			m.header.mendKeys(&secret, err == nil)
 			continue
 		}
 		for i := range s.idps {
@@ -272,16 +279,4 @@ func (r *Reconciler) mend(ctx context.Context, s *scope) error {
 		}
 	}
 	return nil
-}
-
-// mendKeys takes keys that somebody has put into the Secret, if they can be used; otherwise those that are in service are written again.
-func (known *idpMemory) mendKeys(secret *corev1.Secret, exists bool) {
-	set, err := trust.KeySetFromData(secret.Data)
-	if usable := exists && err == nil && len(set.Keys) > 0; usable {
-		known.keys, known.keysProblem = set, ""
-		return
-	}
-	known.keysProblem = ""
-	known.keysLost = len(known.keys.Keys) > 0
-	known.keysGone = !exists
 }

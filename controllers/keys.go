@@ -36,39 +36,24 @@ func (r *Reconciler) keys(ctx context.Context, s *scope, idp *v1alpha1.IdentityP
 	if problem := known.examined.pairProblem; problem != nil {
 		return nil, blocked(problem.reason, time.Minute, "%s", problem.message)
 	}
-	set := known.keys
-	if served, ok := s.memory.served.connection(idp); ok {
-		if marked, news := set.MarkServed(served.Keys, s.now); news {
-			set = marked
-		}
+	var served []snapshot.SPKey
+	if connection, ok := s.memory.served.connection(idp); ok {
+		served = connection.Keys
 	}
-	plan := trust.PlanKeys(set, policyOf(idp), trust.KeyWish{Rotation: idp.Annotations[v1alpha1.AnnotationRotateKeys], Provided: known.examined.pair}, s.now)
-	next, err := plan.Apply(func() (snapshot.SPKey, error) {
-		key := r.keyPool.take()
-		if key == nil {
-			return snapshot.SPKey{}, errNoKeyYet
-		}
-		return trust.CertifySPKey(key, s.now, compile.EntityID(s.serviceProvider.Spec.URL, idp.Name), policyOf(idp).Lifetime, nil)
-	})
-	switch {
-	case errors.Is(err, errNoKeyYet):
+	err := known.advance(s, served, policyOf(idp), trust.KeyWish{Rotation: idp.Annotations[v1alpha1.AnnotationRotateKeys], Provided: known.examined.pair},
+		func() (snapshot.SPKey, error) {
+			key := r.keyPool.take()
+			if key == nil {
+				return snapshot.SPKey{}, errNoKeyYet
+			}
+			return trust.CertifySPKey(key, s.now, compile.EntityID(s.serviceProvider.Spec.URL, idp.Name), policyOf(idp).Lifetime, nil)
+		},
+		func(set trust.KeySet, first bool) error { return r.writeKeys(ctx, s, idp, set, first) })
+	if errors.Is(err, errNoKeyYet) {
 		s.later(300 * time.Millisecond)
-		return set.SPKeys(), nil
-	case err != nil:
-		return nil, err
+		err = nil
 	}
-	if known.keysLost || !sameSet(next, known.keys) {
-		if err := r.writeKeys(ctx, s, idp, next, known.keysGone || len(known.keys.Keys) == 0); err != nil {
-			return nil, fmt.Errorf("writing Secret %s: %w", keysSecretName(idp.Name), err)
-		}
-		known.keys, known.keysLost, known.keysGone = next, false, false
-	}
-	if plan.Step != trust.KeyStepNone {
-		s.later(time.Second) // there may be a further step
-	} else {
-		s.laterAt(plan.Next)
-	}
-	return next.SPKeys(), nil
+	return known.keys.SPKeys(), err
 }
 
 // examinePair reads the key pair that the user has brought.
@@ -99,19 +84,6 @@ func policyOf(idp *v1alpha1.IdentityProvider) trust.KeyPolicy {
 		RotationWindow: keys.RotationWindow.Or(v1alpha1.DefaultRotationWindow),
 		Overlap:        keys.Overlap.Or(v1alpha1.DefaultKeyOverlap),
 	}
-}
-
-func sameSet(a, b trust.KeySet) bool {
-	if a.Rotation != b.Rotation || len(a.Keys) != len(b.Keys) {
-		return false
-	}
-	for i := range a.Keys {
-		x, y := a.Keys[i], b.Keys[i]
-		if x.Phase != y.Phase || !x.Since.Equal(y.Since) || !x.Served.Equal(y.Served) || string(x.Certificate) != string(y.Certificate) {
-			return false
-		}
-	}
-	return true
 }
 
 // writeKeys writes the Secret. The first one is created and never applied: keys that are there already, whoever made them, are not lost.

@@ -29,6 +29,7 @@ type memory struct {
 	// present are the pods that were there when the operator started.
 	present map[podRun]bool
 	idps    map[types.UID]*idpMemory
+	header  keptKeys
 	ledger  *ledger
 	sinks   sinkMemory
 	// written are statuses that the cache may not show yet.
@@ -49,11 +50,8 @@ type memory struct {
 
 // idpMemory is what is known of one IdentityProvider.
 type idpMemory struct {
-	keys trust.KeySet
-	// keysLost is true when the Secret of the keys has to be written again, keysGone when it does not exist; keysProblem is why its content cannot be used.
-	keysLost, keysGone bool
-	keysProblem        string
-	examined           *examined
+	keptKeys
+	examined *examined
 	// restored is true when the Secret of the good copy exists, saved is when the copy in it changed, refreshed the last value of the
 	// refresh annotation that was taken up, and unsaved is true while the Secret is behind.
 	restored  bool
@@ -67,6 +65,14 @@ type idpMemory struct {
 	recalledAt time.Time
 	// parting is since when it is being deleted and held by nothing but its sessions.
 	parting time.Time
+}
+
+// keptKeys are keys and the state of the Secret that keeps them.
+type keptKeys struct {
+	keys trust.KeySet
+	// keysLost is true when the Secret of the keys has to be written again, keysGone when it does not exist; keysProblem is why its content cannot be used.
+	keysLost, keysGone bool
+	keysProblem        string
 }
 
 // writtenStatus is a status that was written, and the version of the object that has it.
@@ -89,7 +95,7 @@ func newMemory() *memory {
 
 // reset forgets what was of a ServiceProvider that is gone, and keeps what the audit log was told.
 func (m *memory) reset() {
-	m.sinks, m.lastingKeys = sinkMemory{}, false
+	m.sinks, m.lastingKeys, m.header = sinkMemory{}, false, keptKeys{}
 	m.recalled, m.published, m.served, m.applied, m.token, m.present = false, &published{}, nil, [32]byte{}, "", nil
 	m.spreading = time.Time{}
 	m.mutex.Lock()

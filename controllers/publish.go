@@ -49,6 +49,14 @@ func (s *served) connection(idp *v1alpha1.IdentityProvider) (*snapshot.Connectio
 	return &s.snapshot.Connections[n], true
 }
 
+// headerKeys are those of the signed header, none where there is no such header.
+func (s *served) headerKeys() []snapshot.SPKey {
+	if s == nil || s.snapshot == nil || s.snapshot.ServiceProvider.SignedHeader == nil {
+		return nil
+	}
+	return s.snapshot.ServiceProvider.SignedHeader.Keys
+}
+
 // hasConnection tells whether there is a connection of the IdentityProvider of that UID.
 func (s *served) hasConnection(uid types.UID) bool {
 	return s != nil && s.snapshot != nil && slices.ContainsFunc(s.snapshot.Connections, func(c snapshot.Connection) bool { return c.UID == string(uid) })
@@ -76,7 +84,7 @@ type published struct {
 func (r *Reconciler) compile(_ context.Context, s *scope) error {
 	before := s.memory.published
 	in := compile.Input{Name: s.key.Name, ServiceProvider: s.serviceProvider, IdentityProviders: s.idps, DomainBindings: s.bindings,
-		AttributeMappings: s.mappings, Resolved: s.resolved, Verified: s.verified, Sinks: s.memory.sinks.resolved}
+		AttributeMappings: s.mappings, Resolved: s.resolved, Verified: s.verified, Sinks: s.memory.sinks.resolved, HeaderKeys: s.headerKeys}
 	if before.encoded != nil {
 		in.Previous = before.snapshot
 	}

@@ -60,6 +60,9 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	if err := r.resolveSinks(ctx, s); err != nil {
 		return err
 	}
+	if err := r.resolveHeaderKeys(ctx, s); err != nil {
+		return fmt.Errorf("keys of the signed header: %w", err)
+	}
 	for i := range s.idps {
 		idp := &s.idps[i]
 		if !s.ownsIdP(idp) {

@@ -32,6 +32,8 @@ type scope struct {
 	// resolve
 	resolved map[string]compile.Resolved
 	trust    map[string]*trustState
+	// headerKeys are those of the signed header, where it is wanted
+	headerKeys []snapshot.SPKey
 
 	// verify
 	verified map[string]compile.Verification

@@ -71,5 +71,6 @@ const (
 	DefaultCertificateLifetime = 26280 * time.Hour
 	DefaultRotationWindow      = 2160 * time.Hour
 	DefaultKeyOverlap          = 720 * time.Hour
+	DefaultHeaderKeyLifetime   = 2160 * time.Hour
 	DefaultSQLiteSize          = "1Gi"
 )

@@ -4,7 +4,7 @@ package v1alpha1
 const (
 	// AnnotationRefresh fetches the metadata of an IdentityProvider now; any new value counts.
 	AnnotationRefresh = "sso.sallyport.dev/refresh"
-	// AnnotationRotateKeys starts a rotation of an IdentityProvider's SP key now; any new value counts.
+	// AnnotationRotateKeys starts a rotation now, of an IdentityProvider's SP key or of the key of a ServiceProvider's signed header; any new value counts.
 	AnnotationRotateKeys = "sso.sallyport.dev/rotate-keys"
 	// AnnotationAllowDelete lets the deletion of an IdentityProvider with domain bindings past the admission policy.
 	// The finalizer still holds the object until its last binding is gone.

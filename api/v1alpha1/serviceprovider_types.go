@@ -87,6 +87,10 @@ type ServiceProviderSpec struct {
 	// +optional
 	Access *AccessSettings `json:"access,omitempty"`
 
+	// signedHeader tells applications who sends a request in a form that they can verify, besides the plain identity headers. Left out: there is none.
+	// +optional
+	SignedHeader *SignedHeaderSettings `json:"signedHeader,omitempty"`
+
 	// admins may open the admin view in the browser. Left out: nobody.
 	// +optional
 	Admins *AdminSettings `json:"admins,omitempty"`

@@ -147,3 +147,26 @@ func TestMetadataIsFetchedWithItsOwnCA(t *testing.T) {
 		t.Errorf("%+v", s.Connections[0].Trust)
 	}
 }
+
+func TestRenderingAgainKeepsTheSignedHeadersKey(t *testing.T) {
+	dir := t.TempDir()
+	content, err := os.ReadFile(samples + "/serviceprovider.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := strings.Replace(string(content), "spec:\n", "spec:\n  signedHeader: {}\n", 1)
+	var keys [2][]snapshot.SPKey
+	for i := range keys {
+		if got := sso(t, manifest, "render", "-o", dir, "-"); got.code != exitClean {
+			t.Fatalf("%+v", got)
+		}
+		s, _ := read(t, dir)
+		if s.ServiceProvider.SignedHeader == nil {
+			t.Fatal("no signed header")
+		}
+		keys[i] = s.ServiceProvider.SignedHeader.Keys
+	}
+	if len(keys[0]) != 1 || keys[0][0].Phase != snapshot.KeyCurrent || !bytes.Equal(keys[0][0].PrivateKey, keys[1][0].PrivateKey) {
+		t.Errorf("%d keys, and then %d", len(keys[0]), len(keys[1]))
+	}
+}

@@ -34,6 +34,9 @@ type Input struct {
 	// Sinks is what the references of the audit sinks lead to, by name. A sink that is not in it is left out.
 	Sinks map[string]ResolvedSink
 
+	// HeaderKeys are the keys of the signed header. None: it is left out, whatever the spec says.
+	HeaderKeys []snapshot.SPKey
+
 	// Previous is what was served before: where an object is no longer good, its last good form is taken from here. Nil: nothing was.
 	Previous *snapshot.Snapshot
 }

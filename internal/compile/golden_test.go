@@ -74,7 +74,7 @@ func load(t *testing.T, file string) Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := Input{Name: "main", Resolved: map[string]Resolved{}, Verified: map[string]Verification{}}
+	in := Input{Name: "main", Resolved: map[string]Resolved{}, Verified: map[string]Verification{}, HeaderKeys: resolved("the signed header", "none").Keys}
 	for _, document := range bytes.Split(content, []byte("\n---\n")) {
 		take(t, &in, document)
 	}

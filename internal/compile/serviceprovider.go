@@ -29,7 +29,15 @@ func (p *pass) serviceProvider() *snapshot.ServiceProvider {
 	f.accept()
 	settings := settingsOf(sp)
 	settings.AuditSinks = p.sinks(f, sp)
+	if WantsSignedHeader(sp) && len(p.in.HeaderKeys) > 0 {
+		settings.SignedHeader = &snapshot.SignedHeader{Keys: p.in.HeaderKeys}
+	}
 	return &settings
+}
+
+// WantsSignedHeader tells whether the applications of a ServiceProvider get the signed header.
+func WantsSignedHeader(sp *v1alpha1.ServiceProvider) bool {
+	return sp.Spec.SignedHeader != nil && sp.Spec.SignedHeader.State != v1alpha1.StateDisabled
 }
 
 // serviceProviderProblem says what the schema cannot: empty when all is well.

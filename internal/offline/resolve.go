@@ -93,6 +93,19 @@ func (r Resolver) keys(sp *v1alpha1.ServiceProvider, idp *v1alpha1.IdentityProvi
 	return []snapshot.SPKey{key}, nil
 }
 
+// headerKeys are those of the last time, or a new one, where the signed header is wanted.
+func (r Resolver) headerKeys(sp *v1alpha1.ServiceProvider, previous *snapshot.Snapshot) ([]snapshot.SPKey, error) {
+	if !r.MakeKeys || !compile.WantsSignedHeader(sp) {
+		return nil, nil
+	}
+	if previous != nil && previous.ServiceProvider.SignedHeader != nil {
+		return previous.ServiceProvider.SignedHeader.Keys, nil
+	}
+	key, err := trust.NewHeaderKey(r.now(), sp.Spec.URL, v1alpha1.DefaultHeaderKeyLifetime)
+	key.Phase = snapshot.KeyCurrent
+	return []snapshot.SPKey{key}, err
+}
+
 // ownPair is the key pair that the user has brought. Nothing was published before, so it signs at once.
 func ownPair(name string, found *references) ([]snapshot.SPKey, error) {
 	const field = "spec.saml.keys.secretRef"

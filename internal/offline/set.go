@@ -273,6 +273,10 @@ func (s *space) compile(ctx context.Context, namespace, name string, sp *v1alpha
 		}
 	}
 	if sp != nil {
+		var err error
+		if in.HeaderKeys, err = o.Resolver.headerKeys(sp, o.Previous); err != nil {
+			return nil, nil, err
+		}
 		resolved, notes := sinks(sp, s.references)
 		in.Sinks = resolved
 		if d, ok := s.documents[objectID{v1alpha1.KindServiceProvider, namespace, sp.Name}]; ok {

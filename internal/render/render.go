@@ -76,6 +76,9 @@ func FactorSecretName(serviceProvider string) string { return serviceProvider + 
 // FactorKeyFile is the key of that Secret and the file in the pod: 32 bytes in base64 a line, the newest first.
 const FactorKeyFile = "keys"
 
+// HeaderSecretName is the Secret that keeps the keys of the signed header. The pods get them with the snapshot.
+func HeaderSecretName(serviceProvider string) string { return serviceProvider + "-signed-header" }
+
 // WorkloadName is the name of the Deployment or StatefulSet, the Service, the ServiceAccount and the rest.
 func WorkloadName(serviceProvider string) string { return serviceProvider + "-sallyport" }
 

@@ -79,7 +79,7 @@ type AdvertisedAttribute struct {
 type KeyPhase string
 
 const (
-	// KeyNext is published in the SP metadata and signs nothing yet.
+	// KeyNext is published and signs nothing yet.
 	KeyNext KeyPhase = "Next"
 	// KeyCurrent signs and decrypts.
 	KeyCurrent KeyPhase = "Current"
@@ -87,7 +87,7 @@ const (
 	KeyPrevious KeyPhase = "Previous"
 )
 
-// SPKey is one key pair of a connection.
+// SPKey is one key pair of a connection, or of the signed header.
 type SPKey struct {
 	Phase KeyPhase `json:"phase"`
 	// Certificate is DER.

@@ -37,6 +37,13 @@ type ServiceProvider struct {
 	// AdminGroups may open the admin view in the browser, where one of AdminIdentityProviders (names) vouches for them. Empty: nobody may.
 	AdminGroups            []string `json:"adminGroups,omitempty"`
 	AdminIdentityProviders []string `json:"adminIdentityProviders,omitempty"`
+	// SignedHeader is nil when there is none.
+	SignedHeader *SignedHeader `json:"signedHeader,omitempty"`
+}
+
+// SignedHeader has the keys that tell applications who sends a request: ECDSA P-256 keys, of which the current one signs and all are published.
+type SignedHeader struct {
+	Keys []SPKey `json:"keys"`
 }
 
 // Session bounds every session that the service provider opens.

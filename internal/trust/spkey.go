@@ -3,6 +3,8 @@ package trust
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -50,8 +52,17 @@ func NewRSAKey(random io.Reader) (*rsa.PrivateKey, error) {
 	return key, nil
 }
 
+// NewHeaderKey makes an ECDSA P-256 key for the signed header of the service provider at a URL. Its certificate, which nobody is shown, says how old it may become.
+func NewHeaderKey(now time.Time, url string, lifetime time.Duration) (snapshot.SPKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return snapshot.SPKey{}, fmt.Errorf("make an ECDSA key: %w", err)
+	}
+	return CertifySPKey(key, now, url, lifetime, nil)
+}
+
 // CertifySPKey is NewSPKey with a key that was made before and that nothing else has used.
-func CertifySPKey(key *rsa.PrivateKey, now time.Time, entityID string, lifetime time.Duration, random io.Reader) (snapshot.SPKey, error) {
+func CertifySPKey(key crypto.Signer, now time.Time, entityID string, lifetime time.Duration, random io.Reader) (snapshot.SPKey, error) {
 	if lifetime <= 0 {
 		return snapshot.SPKey{}, errors.New("the lifetime of a certificate must be positive")
 	}
@@ -63,14 +74,17 @@ func CertifySPKey(key *rsa.PrivateKey, now time.Time, entityID string, lifetime 
 		return snapshot.SPKey{}, fmt.Errorf("make a serial number: %w", err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial.Add(serial, big.NewInt(1)),
-		Subject:      pkix.Name{CommonName: commonName(entityID)},
-		NotBefore:    now.Add(-backdated).UTC(),
-		NotAfter:     now.Add(lifetime).UTC(),
-		// Session keys of encrypted assertions are wrapped with the same key, so it is for both.
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		SerialNumber:          serial.Add(serial, big.NewInt(1)),
+		Subject:               pkix.Name{CommonName: commonName(entityID)},
+		NotBefore:             now.Add(-backdated).UTC(),
+		NotAfter:              now.Add(lifetime).UTC(),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
 		BasicConstraintsValid: true,
-		SignatureAlgorithm:    x509.SHA256WithRSA,
+	}
+	if _, isRSA := key.(*rsa.PrivateKey); isRSA {
+		// Session keys of encrypted assertions are wrapped with the same key, so it is for both.
+		template.KeyUsage |= x509.KeyUsageKeyEncipherment
+		template.SignatureAlgorithm = x509.SHA256WithRSA
 	}
 	if u, err := url.Parse(entityID); err == nil && u.Scheme != "" {
 		template.URIs = []*url.URL{u}

@@ -22,6 +22,7 @@ import (
 	"sallyport.dev/sallyport/internal/web/account"
 	"sallyport.dev/sallyport/internal/web/admin"
 	"sallyport.dev/sallyport/internal/web/authz"
+	"sallyport.dev/sallyport/internal/web/jwt"
 	"sallyport.dev/sallyport/internal/web/management"
 	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/outbox"
@@ -236,6 +237,13 @@ func (s *Server) routes(maxBody int64) http.Handler {
 	admin.New(s.env, s.management).Routes(handle)
 	handle("/", s.notFound)
 	mux.Handle("GET /assets/", pages.Assets())
+	handle("GET "+jwt.KeysPath, func(w http.ResponseWriter, r *http.Request, current *site.Site) {
+		if current.Signer == nil {
+			s.notFound(w, r, current)
+			return
+		}
+		current.Signer.ServeKeys(w, r)
+	})
 	inner := s.measured(s.sameOrigin(mux))
 	nginx, forward := s.gate.Nginx(), s.gate.Forward()
 	envoy, envoyWith := s.gate.Envoy(envoyPrefix, false), s.gate.Envoy(envoyWithPrefix, true)

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -201,11 +202,16 @@ func refresh(t *testing.T, idp *v1alpha1.IdentityProvider, value string) {
 }
 
 // annotate does what `kubectl annotate --overwrite` does.
-func annotate(t *testing.T, idp *v1alpha1.IdentityProvider, name, value string) {
+func annotate(t *testing.T, object client.Object, name, value string) {
 	t.Helper()
-	before := idp.DeepCopy()
-	metav1.SetMetaDataAnnotation(&idp.ObjectMeta, name, value)
-	if err := k8s.Patch(t.Context(), idp, client.MergeFrom(before)); err != nil {
+	before := object.DeepCopyObject().(client.Object)
+	annotations := maps.Clone(object.GetAnnotations())
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[name] = value
+	object.SetAnnotations(annotations)
+	if err := k8s.Patch(t.Context(), object, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -6,6 +6,15 @@ import (
 	"strings"
 )
 
+func signedHeaderCases() []testCase {
+	const sp, path = "ServiceProvider", "spec.signedHeader"
+	return slices.Concat(
+		accept(sp, path, `{}`, `{state: Enabled}`, `{state: Disabled}`, `{keyLifetime: 24h}`, `{keyLifetime: 26280h}`),
+		refuse("Unsupported value", sp, path, `{state: "On"}`),
+		refuse("keyLifetime must be between 24h and 26280h: write hours, minutes and seconds, such as 2160h", sp, path, `{keyLifetime: 23h59m}`, `{keyLifetime: 26281h}`, `{keyLifetime: "90 days"}`),
+	)
+}
+
 func accessCases() []testCase {
 	const sp, rules = "ServiceProvider", "spec.access.rules"
 	const either = "either allow (Public or SignedIn), or at least one of groups, users and identityProviders"

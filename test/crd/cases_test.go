@@ -30,7 +30,7 @@ func refuse(message, kind, path string, values ...string) []testCase {
 }
 
 func cases() []testCase {
-	return slices.Concat(names(), serviceProviderCases(), accessCases(), auditSinkCases(), storeCases(), identityProviderCases(), metadataCases(), httpsURLCases(),
+	return slices.Concat(names(), serviceProviderCases(), accessCases(), signedHeaderCases(), auditSinkCases(), storeCases(), identityProviderCases(), metadataCases(), httpsURLCases(),
 		keyCases(), domainBindingCases(), attributeMappingCases(), bounds())
 }
 

@@ -12,7 +12,7 @@ const forged = "ceo@victim.example"
 // identityNames are the headers that applications believe, in the form that frameworks reduce names to.
 var identityNames = map[string]bool{
 	"remote-user": true, "remote-email": true, "remote-name": true, "remote-groups": true,
-	"x-auth-request-user": true, "x-auth-request-email": true, "x-auth-request-groups": true, "x-auth-request-preferred-username": true,
+	"x-auth-request-user": true, "x-auth-request-email": true, "x-auth-request-groups": true, "x-auth-request-preferred-username": true, "x-auth-request-jwt": true,
 }
 
 // spellings are names that some server between here and an application could take for an identity header.
@@ -20,6 +20,7 @@ var spellings = []string{
 	"Remote-User", "remote-user", "REMOTE-USER", "rEmOtE-uSeR", "Remote_User", "REMOTE_USER", "remote_user", "Remote.User", "Remote~User", "Remote!User", "Remote+User",
 	"Remote-Groups", "remote_groups", "Remote-Email", "Remote-Name", "X-Auth-Request-User", "x_auth_request_user", "X-Auth_Request-User", "X_Auth-Request_User",
 	"x-auth-request-groups", "X.Auth.Request.Groups", "X-Auth-Request-Email", "X-Auth-Request-Preferred-Username", "X_Auth_Request_Preferred_Username",
+	"X-Auth-Request-Jwt", "x_auth_request_jwt", "X-Auth_Request-JWT", "X.Auth.Request.Jwt",
 }
 
 // tricks are header lines for HTTP/1.1, as they go over the wire.
@@ -67,6 +68,9 @@ func judge(t *testing.T, what, head, user string) {
 		count[reduced]++
 		if strings.Contains(value, "victim") || count[reduced] > 1 {
 			t.Errorf("%s: the application got %q", what, line)
+		}
+		if (reduced == "x-auth-request-jwt") && (strings.TrimSpace(value) != "") != (user != "") {
+			t.Errorf("%s: the signed header is %q for %q", what, value, user)
 		}
 		if reduced == "remote-user" && strings.TrimSpace(value) != user {
 			t.Errorf("%s: Remote-User is %q, not %q", what, value, user)

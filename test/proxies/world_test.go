@@ -20,6 +20,7 @@ import (
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/trust"
 	"sallyport.dev/sallyport/internal/web"
 )
 
@@ -41,6 +42,7 @@ type world struct {
 	grpc        string
 	application *application
 	pair        edge.Pair
+	signed      *snapshot.SignedHeader
 }
 
 var shared = sync.OnceValues(newWorld)
@@ -76,6 +78,12 @@ func newWorld() (*world, error) {
 	if w.application, err = newApplication(); err != nil {
 		return nil, err
 	}
+	key, err := trust.NewHeaderKey(now, ssoURL, time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	key.Phase = snapshot.KeyCurrent
+	w.signed = &snapshot.SignedHeader{Keys: []snapshot.SPKey{key}}
 	return w, w.serve()
 }
 
@@ -97,7 +105,7 @@ func (w *world) serve() error {
 		ServiceProvider: snapshot.ServiceProvider{
 			Namespace: "sso", Name: "main", URL: ssoURL, AllowedHosts: []string{"*.example.com", "*.example.org"}, TrustedProxies: []string{"127.0.0.0/8"},
 			Session:  snapshot.Session{Lifetime: time.Hour, IdleTimeout: time.Hour, CookieDomain: "example.com", SameSite: "Lax"},
-			DebugLog: snapshot.DebugLog{Retention: time.Hour, MaxEntries: 100},
+			DebugLog: snapshot.DebugLog{Retention: time.Hour, MaxEntries: 100}, SignedHeader: w.signed,
 			Access: &snapshot.Access{Rules: []snapshot.AccessRule{
 				{Hosts: []string{appHost}, PathPrefixes: []string{"/public"}, Allow: "Public"},
 				{Hosts: []string{appHost}, PathPrefixes: []string{"/admin"}, Allow: "Matching", Groups: []string{"ops"}},

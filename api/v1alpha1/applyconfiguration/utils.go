@@ -146,6 +146,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ServiceProviderStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SessionSettings"):
 		return &apiv1alpha1.SessionSettingsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SignedHeaderSettings"):
+		return &apiv1alpha1.SignedHeaderSettingsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SQLiteStore"):
 		return &apiv1alpha1.SQLiteStoreApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Store"):

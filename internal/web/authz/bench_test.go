@@ -24,14 +24,21 @@ import (
 // gate is a gate over a real store with one session, and the cookie of that session.
 func gate(tb testing.TB, groups int) (*authz.Gate, string) {
 	tb.Helper()
+	g, _, cookie := gateAt(tb, groups, clock.RealClock{}, nil)
+	return g, cookie
+}
+
+// gateAt is gate at a time, with or without a signed header.
+func gateAt(tb testing.TB, groups int, at clock.WithTicker, signed *snapshot.SignedHeader) (*authz.Gate, *serve.Env, string) {
+	tb.Helper()
 	ctx := context.Background()
-	db, err := store.Open(ctx, "sqlite://"+filepath.Join(tb.TempDir(), "db"), store.Options{})
+	db, err := store.Open(ctx, "sqlite://"+filepath.Join(tb.TempDir(), "db"), store.Options{Clock: at})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { db.Close() }) //nolint:errcheck
 	token, key := session.NewToken()
-	idp, now := store.IdPRef{UID: "0194d2c8-0000-7000-8000-000000000001", Name: "okta"}, time.Now()
+	idp, now := store.IdPRef{UID: "0194d2c8-0000-7000-8000-000000000001", Name: "okta"}, at.Now()
 	names := make([]string, groups)
 	for i := range names {
 		names[i] = "group-" + strconv.Itoa(i)
@@ -49,21 +56,22 @@ func gate(tb testing.TB, groups int) (*authz.Gate, string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	sessions, err := session.NewManager(db, session.Options{Clock: clock.RealClock{}})
+	sessions, err := session.NewManager(db, session.Options{Clock: at})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	served, _, err := site.Compile(snapshot.Snapshot{
-		ServiceProvider: snapshot.ServiceProvider{Name: "main", URL: "https://sso.example.com", Session: snapshot.Session{CookieDomain: "example.com"}},
-		Connections:     []snapshot.Connection{{Name: "okta", UID: idp.UID, Enabled: true}},
-		Domains:         []snapshot.Domain{{Domain: "acme.example", Connection: "okta"}},
+		ServiceProvider: snapshot.ServiceProvider{Name: "main", URL: "https://sso.example.com", Session: snapshot.Session{CookieDomain: "example.com"},
+			TrustedProxies: []string{"10.0.0.0/8"}, SignedHeader: signed},
+		Connections: []snapshot.Connection{{Name: "okta", UID: idp.UID, Enabled: true}},
+		Domains:     []snapshot.Domain{{Domain: "acme.example", Connection: "okta"}},
 	}, "r")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	env := &serve.Env{Sites: &site.Holder{}, Store: db, Sessions: sessions, Clock: clock.RealClock{}, Log: slog.New(slog.DiscardHandler), Metrics: metrics.New()}
+	env := &serve.Env{Sites: &site.Holder{}, Store: db, Sessions: sessions, Clock: at, Log: slog.New(slog.DiscardHandler), Metrics: metrics.New()}
 	env.Sites.Swap(served)
-	return authz.NewGate(env), served.Cookie.Name + "=" + token
+	return authz.NewGate(env), env, served.Cookie.Name + "=" + token
 }
 
 // sink is a ResponseWriter that costs nothing, so that what is measured is ours.
@@ -79,6 +87,7 @@ func (s *sink) WriteHeader(status int)      { s.status = status }
 func request(path, cookie string) *http.Request {
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header["Cookie"] = []string{"theme=dark; _ga=GA1.1.1234; " + cookie + "; other=x"}
+	r.Header["X-Original-Url"], r.Header["X-Original-Method"] = []string{"https://app.example.com/x"}, []string{"GET"}
 	r.RemoteAddr = "10.0.0.1:1234"
 	return r
 }

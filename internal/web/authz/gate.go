@@ -49,11 +49,12 @@ type question struct {
 type Gate struct {
 	env     *serve.Env
 	denials *denials
+	tokens  *tokens
 }
 
 // NewGate makes the gate. Close waits for the records of denied accesses that are being written.
 func NewGate(env *serve.Env) *Gate {
-	return &Gate{env: env, denials: newDenials(env)}
+	return &Gate{env: env, denials: newDenials(env), tokens: newTokens(env)}
 }
 
 // Close waits until every denial is recorded.
@@ -93,7 +94,8 @@ func (g *Gate) decide(s *site.Site, q *question) (verdict, *session.Session) {
 }
 
 // identify writes who it is. Every header is written, empty where nothing is known, so that a proxy overwrites what the client sent.
-func identify(h http.Header, current *session.Session) {
+func (g *Gate) identify(h http.Header, s *site.Site, q *question, current *session.Session) {
+	g.tokens.sign(h, s, q, current)
 	if current == nil {
 		for _, name := range headerNames {
 			h[name] = noValue

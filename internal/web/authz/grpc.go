@@ -61,7 +61,7 @@ func (e *extAuthz) Check(_ context.Context, in *authv3.CheckRequest) (out *authv
 	e.count[v].Inc()
 	switch v {
 	case allowed, anonymous:
-		return granted(current), nil
+		return e.granted(s, &q, current), nil
 	case unauthenticated:
 		if location := signInURL(s, &q); location != "" {
 			return denied(typev3.StatusCode_Found, []string{"Location", location, "Cache-Control", "no-store"}, ""), nil
@@ -115,11 +115,11 @@ func extensions(settings map[string]string) (requirement, error) {
 	return r, nil
 }
 
-func granted(current *session.Session) *authv3.CheckResponse {
-	h := make(http.Header, len(headerNames))
-	identify(h, current)
+func (e *extAuthz) granted(s *site.Site, q *question, current *session.Session) *authv3.CheckResponse {
+	h := make(http.Header, len(headerNames)+1)
+	e.gate.identify(h, s, q, current)
 	ok := &authv3.OkHttpResponse{}
-	for _, name := range headerNames {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		// An empty value removes the client's own copy.
 		if h[name][0] == "" {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, strings.ToLower(name))

@@ -40,7 +40,7 @@ func (g *Gate) Nginx() http.Handler {
 		v, current := misconfigured, (*session.Session)(nil)
 		var err error
 		if q.require, err = parseRequirement(r.URL.RawQuery); err == nil {
-			if s.Access != nil || s.HandsOver {
+			if s.Access != nil || s.HandsOver || s.Signer != nil {
 				q.original, q.known = s.Proxies.XOriginal(r)
 			}
 			// nginx hands on the client's own X-Original-Method unless it is told not to: too little to let a preflight pass.
@@ -50,7 +50,7 @@ func (g *Gate) Nginx() http.Handler {
 		count[v].Inc()
 		switch v {
 		case allowed, anonymous:
-			identify(w.Header(), current)
+			g.identify(w.Header(), s, &q, current)
 			w.WriteHeader(http.StatusOK)
 		case unauthenticated:
 			w.WriteHeader(http.StatusUnauthorized)
@@ -125,7 +125,7 @@ func (g *Gate) answer(w http.ResponseWriter, r *http.Request, s *site.Site, q *q
 	count[v].Inc()
 	switch v {
 	case allowed, anonymous:
-		identify(w.Header(), current)
+		g.identify(w.Header(), s, q, current)
 		w.WriteHeader(http.StatusOK)
 	case unauthenticated:
 		if location := signInURL(s, q); location != "" {

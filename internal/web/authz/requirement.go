@@ -22,6 +22,10 @@ var errRequirement = errors.New("the check's address has a parameter that is not
 var errUnknownOriginal = errors.New("the service provider has access rules, and the proxy does not say which request it asks about: send X-Original-URL and X-Original-Method " +
 	"(nginx) or X-Forwarded-Method, -Proto, -Host and -Uri, from an address among proxies.trusted")
 
+// errUnknownHost says the same where there is a signed header.
+var errUnknownHost = errors.New("a token is for one application, and the proxy does not say which host it asks about: send X-Original-URL and X-Original-Method " +
+	"(nginx) or X-Forwarded-Method, -Proto, -Host and -Uri, from an address among proxies.trusted")
+
 // parseRequirement reads the query. What it does not understand is an error, since a misspelt restriction must not become none.
 // It allocates only where something is percent-encoded.
 func parseRequirement(query string) (requirement, error) {

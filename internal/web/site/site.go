@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/access"
+	"sallyport.dev/sallyport/internal/web/jwt"
 	"sallyport.dev/sallyport/internal/web/proxy"
 	"sallyport.dev/sallyport/internal/web/returnurl"
 )
@@ -33,6 +34,8 @@ type Site struct {
 	HandsOver bool
 	// Access is nil where every signed-in person may enter every host.
 	Access *access.Access
+	// Signer is nil where there is no signed header.
+	Signer *jwt.Signer
 
 	byName  map[string]*Connection
 	byUID   map[string]*Connection
@@ -90,8 +93,12 @@ func Compile(s snapshot.Snapshot, revision string) (*Site, []Broken, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	signer, err := signerOf(s.ServiceProvider)
+	if err != nil {
+		return nil, nil, err
+	}
 	site := &Site{
-		Access:   rules,
+		Access: rules, Signer: signer,
 		Snapshot: s, Revision: revision, Host: base.Host, Returns: returns, Proxies: proxies, Cookie: cookie(s.ServiceProvider),
 		Domains: identity.NewDomainTable(s.Domains, s.Connections),
 		byName:  make(map[string]*Connection, len(s.Connections)), byUID: make(map[string]*Connection, len(s.Connections)),
@@ -133,6 +140,17 @@ func prepare(c snapshot.Connection) (*Connection, error) {
 		return nil, fmt.Errorf("mapping: %w", err)
 	}
 	return &Connection{Connection: c, UID: UIDOf(c), SAML: protocol, Mapping: mapping}, nil
+}
+
+func signerOf(sp snapshot.ServiceProvider) (*jwt.Signer, error) {
+	if sp.SignedHeader == nil {
+		return nil, nil //nolint:nilnil // nil is no signed header
+	}
+	signer, err := jwt.New(sp.URL, sp.SignedHeader.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("signedHeader: %w", err)
+	}
+	return signer, nil
 }
 
 // cookie names the session's cookie so that browsers refuse it from anybody else: __Host- where it stays on this host, __Secure- where the

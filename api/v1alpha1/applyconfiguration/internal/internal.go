@@ -1245,6 +1245,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.SessionSettings
       default: {}
+    - name: signedHeader
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.SignedHeaderSettings
     - name: store
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.Store
@@ -1310,6 +1313,17 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.Duration
       default: 12h
+- name: dev.sallyport.sallyport.api.v1alpha1.SignedHeaderSettings
+  map:
+    fields:
+    - name: keyLifetime
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.Duration
+      default: 2160h
+    - name: state
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.State
+      default: Enabled
 - name: dev.sallyport.sallyport.api.v1alpha1.State
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.Store

@@ -22,6 +22,8 @@ type ServiceProviderSpecApplyConfiguration struct {
 	// access says who may enter which host and path. Left out: everybody who is signed in may enter every host that asks; the proxy may still
 	// ask for groups and IdPs.
 	Access *AccessSettingsApplyConfiguration `json:"access,omitempty"`
+	// signedHeader tells applications who sends a request in a form that they can verify, besides the plain identity headers. Left out: there is none.
+	SignedHeader *SignedHeaderSettingsApplyConfiguration `json:"signedHeader,omitempty"`
 	// admins may open the admin view in the browser. Left out: nobody.
 	Admins *AdminSettingsApplyConfiguration `json:"admins,omitempty"`
 	// profileAttributes are the attributes of the canonical profile. Standard names: phoneWork, phoneMobile, displayName, jobTitle,
@@ -91,6 +93,14 @@ func (b *ServiceProviderSpecApplyConfiguration) WithRedirects(value *RedirectSet
 // If called multiple times, the Access field is set to the value of the last call.
 func (b *ServiceProviderSpecApplyConfiguration) WithAccess(value *AccessSettingsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
 	b.Access = value
+	return b
+}
+
+// WithSignedHeader sets the SignedHeader field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SignedHeader field is set to the value of the last call.
+func (b *ServiceProviderSpecApplyConfiguration) WithSignedHeader(value *SignedHeaderSettingsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
+	b.SignedHeader = value
 	return b
 }
 
