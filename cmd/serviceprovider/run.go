@@ -152,10 +152,15 @@ func writeLines(w io.Writer, lines []store.AuditLine) error {
 func follow(ctx context.Context, o *options, log *slog.Logger, server *web.Server, running *sync.WaitGroup) error {
 	overtaken := func() bool { return false }
 	var directory *source.Directory
+	// A mounted copy lags behind the API server; files without one are all there is.
+	fromFiles := server.ApplyLatest
+	if o.snapshotSecret != "" {
+		fromFiles = server.Apply
+	}
 	if o.snapshotDir != "" {
 		directory = source.NewDirectory(o.snapshotDir, clock.RealClock{}, log)
 		// A failure is logged there, and the directory is looked at again.
-		_ = directory.Load(server.Apply)
+		_ = directory.Load(fromFiles)
 	}
 	if o.snapshotSecret != "" {
 		secrets, err := inCluster(o, log)
@@ -163,10 +168,10 @@ func follow(ctx context.Context, o *options, log *slog.Logger, server *web.Serve
 			return err
 		}
 		overtaken = secrets.Live
-		running.Go(func() { secrets.Follow(ctx, server.Apply) })
+		running.Go(func() { secrets.Follow(ctx, server.ApplyLatest) })
 	}
 	if directory != nil {
-		running.Go(func() { directory.Follow(ctx, server.Apply, overtaken) })
+		running.Go(func() { directory.Follow(ctx, fromFiles, overtaken) })
 	}
 	return nil
 }

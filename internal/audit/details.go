@@ -81,7 +81,7 @@ type GroupChange struct {
 
 // Revocation is the details of session_revoked, user_signed_out and user_suspended.
 type Revocation struct {
-	// Cause is user, admin, suspended, idp_disabled, idp_deleted, rebind, slo, rotated or expired.
+	// Cause is user, admin, suspended, idp_disabled, idp_deleted, rebind (the domain is bound to another IdP now), unbind (it is bound to none that is served), slo, rotated or expired.
 	Cause    string `json:"cause"`
 	IdP      string `json:"idp,omitempty"`
 	Sessions int    `json:"sessions"`

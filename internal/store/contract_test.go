@@ -354,6 +354,13 @@ func testSessions(e *env) {
 		e.Fatal(err)
 	}
 	same(e.T, "domains", domains, []store.SessionDomain{{IdPUID: "uid-okta", Domain: "example.com"}})
+	e.session(u.ID, 98, func(s *store.Session) { s.IdP = store.IdPRef{} }) // of nobody
+	e.do(func(tx store.Tx) error { return tx.SaveLink(store.Link{UserID: u.ID, IdP: adfs, CreatedAt: start, RecordedAt: start}) })
+	idps, err := e.db.IdPs(e.Context())
+	if err != nil {
+		e.Fatal(err)
+	}
+	same(e.T, "IdPs", idps, []store.IdPRef{adfs, okta})
 	e.clock.Step(time.Hour)
 	if _, err := e.db.SessionByHash(e.Context(), hash(1)); !errors.Is(err, store.ErrNotFound) {
 		e.Errorf("an expired session: %v", err)

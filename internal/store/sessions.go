@@ -1,11 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,6 +122,40 @@ func (d *DB) SessionDomains(ctx context.Context) ([]SessionDomain, error) {
 		out = append(out, s)
 	}
 	return out, rows.Err()
+}
+
+// IdPs goes from one IdP to the next along the indexes, so that its cost grows with the IdPs and not with the people.
+func (d *DB) IdPs(ctx context.Context) ([]IdPRef, error) {
+	names := map[string]string{}
+	for _, from := range []string{"sessions WHERE idp_uid %s", "links WHERE idp_uid %s", "groups_of_idps WHERE invalidated_at = 0 AND idp_uid %s"} {
+		first, next, name := fmt.Sprintf(from, "> ''"), fmt.Sprintf(from, "> uid"), fmt.Sprintf(from, "= uid")
+		rows, err := d.read.QueryContext(ctx, `WITH RECURSIVE uids (uid) AS (SELECT min(idp_uid) FROM `+first+` UNION ALL SELECT (SELECT min(idp_uid) FROM `+next+`) FROM uids WHERE uid IS NOT NULL)
+			SELECT uid, (SELECT idp_name FROM `+name+` LIMIT 1) FROM uids WHERE uid IS NOT NULL`)
+		if err != nil {
+			return nil, err
+		}
+		if err := addNames(rows, names); err != nil {
+			return nil, err
+		}
+	}
+	var idps []IdPRef
+	for _, uid := range slices.Sorted(maps.Keys(names)) {
+		idps = append(idps, IdPRef{UID: uid, Name: names[uid]})
+	}
+	return idps, nil
+}
+
+func addNames(rows *sql.Rows, names map[string]string) error {
+	defer rows.Close()
+	for rows.Next() {
+		var uid string
+		var name sql.NullString // gone between the two looks at it
+		if err := rows.Scan(&uid, &name); err != nil {
+			return err
+		}
+		names[uid] = cmp.Or(name.String, names[uid])
+	}
+	return rows.Err()
 }
 
 func parseSessionCursor(cursor string) (at int64, hash []byte, err error) {

@@ -44,6 +44,8 @@ type Store interface {
 	Sessions(ctx context.Context, q SessionQuery) ([]Session, string, error)
 	// SessionDomains are the pairs of IdP and e-mail domain that have sessions now.
 	SessionDomains(ctx context.Context) ([]SessionDomain, error)
+	// IdPs are those that sessions, links of users or valid groups are of, each with a name that it was known by.
+	IdPs(ctx context.Context) ([]IdPRef, error)
 	// WatchEvictions calls fn for every change to sessions by any replica until ctx ends: before Do returns for changes of this process, within two seconds of
 	// the commit for others. fn must be quick and safe for concurrent use.
 	WatchEvictions(ctx context.Context, fn func(Eviction)) error

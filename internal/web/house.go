@@ -3,9 +3,11 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
+	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -93,6 +95,9 @@ func (s *Server) enforceSnapshots(ctx context.Context) {
 			states = append(states, provision.ConnectionState{IdP: store.IdPRef{UID: site.UIDOf(c), Name: c.Name}, Enabled: c.Enabled})
 		}
 		ended, err := s.people.Enforce(ctx, states, current.Domains)
+		if err == nil {
+			err = s.removeRemains(ctx, current)
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.env.Metrics.StoreErrors.WithLabelValues("enforce").Inc()
@@ -109,6 +114,22 @@ func (s *Server) enforceSnapshots(ctx context.Context) {
 			s.env.Log.Info("ended sessions that the snapshot does not allow", "sessions", ended)
 		}
 	}
+}
+
+// removeRemains undoes what IdPs have left that are gone.
+func (s *Server) removeRemains(ctx context.Context, current *site.Site) error {
+	by := provision.Caller{Actor: audit.Actor{Kind: audit.ActorSystem}}
+	for _, idp := range current.Gone() {
+		target := audit.Target{Kind: provision.KindIdentityProvider, Namespace: current.Snapshot.ServiceProvider.Namespace, Name: idp.Name, UID: idp.UID}
+		left, err := s.people.RemoveRemains(ctx, provision.Removal{IdP: idp, Target: target}, by)
+		if err != nil {
+			return fmt.Errorf("undoing what %s has left: %w", idp.Name, err)
+		}
+		if left != (audit.Deletion{}) {
+			s.env.Log.Info("undid what an IdP has left that was deleted while nobody served", "idp", idp.Name, "sessions", left.Sessions, "groups", left.Groups)
+		}
+	}
+	return nil
 }
 
 func (s *Server) retain(ctx context.Context) error {

@@ -67,6 +67,9 @@ type Server struct {
 	factorKeys [][]byte
 	factors    atomic.Pointer[factorsOf]
 
+	// inherited are the IdPs that the store knew before this process read its first snapshot.
+	inherited []store.IdPRef
+
 	draining atomic.Bool
 	// enforce wakes the loop that ends what a new snapshot does not allow.
 	enforce chan struct{}
@@ -94,6 +97,10 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	m := metrics.New()
 	o.Store = m.Store(o.Store)
 	o.Sessions.Clock = o.Clock
+	inherited, err := o.Store.IdPs(ctx)
+	if err != nil {
+		return nil, err
+	}
 	sessions, err := session.NewManager(o.Store, o.Sessions)
 	if err != nil {
 		return nil, err
@@ -102,7 +109,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	env.Metrics.SessionCache(sessions.CacheStats)
 	s := &Server{
 		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, enforce: make(chan struct{}, 1),
-		factorKeys: o.SecondFactorKeys,
+		factorKeys: o.SecondFactorKeys, inherited: inherited,
 	}
 	s.outbox = outbox.New(outbox.Options{Store: o.Store, Clock: o.Clock, Log: o.Log, Metrics: env.Metrics})
 	s.management = management.New(management.Options{Env: env, People: s.people, TokenFile: o.TokenFile, SecondFactor: s.secondFactor, AuditKeys: o.AuditKeys})
@@ -110,8 +117,16 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Apply puts a snapshot into service. On an error the one before stays.
-func (s *Server) Apply(in snapshot.Snapshot, revision string) error {
+// Apply puts a snapshot into service that may be older than what other replicas serve, such as a mounted copy. On an error the one before stays.
+func (s *Server) Apply(in snapshot.Snapshot, revision string) error { return s.apply(in, revision, nil) }
+
+// ApplyLatest does the same with one that was read after New where snapshots are made. What the store has kept of IdPs that are not in it is undone: they were
+// deleted while nobody was here to be told, such as together with the ServiceProvider whose volume or database this is.
+func (s *Server) ApplyLatest(in snapshot.Snapshot, revision string) error {
+	return s.apply(in, revision, s.inherited)
+}
+
+func (s *Server) apply(in snapshot.Snapshot, revision string, inherited []store.IdPRef) error {
 	next, broken, err := site.Compile(in, revision)
 	m := s.env.Metrics
 	if err != nil {
@@ -131,6 +146,7 @@ func (s *Server) Apply(in snapshot.Snapshot, revision string) error {
 		s.env.Store.SetDebugBounds(bounds.MaxEntries, bounds.Retention)
 	}
 	s.outbox.Apply(in.ServiceProvider.AuditSinks)
+	next.Dismiss(inherited)
 	s.env.Sites.Swap(next)
 	m.Snapshot.Reset()
 	m.Snapshot.WithLabelValues(revision).Set(1)

@@ -66,6 +66,28 @@ func TestARebindMovesPeopleAndEndsTheirSessions(t *testing.T) {
 	}
 }
 
+// TestADeletedBindingEndsSessionsAndSaysWhy: nobody may assert addresses of the domain any more, and that is no rebind.
+func TestADeletedBindingEndsSessionsAndSaysWhy(t *testing.T) {
+	ns := namespace(t)
+	newOperator(t, ns)
+	acme, other := domainBinding(ns, "acme", "acme.example", "okta"), domainBinding(ns, "other", "other.example", "okta")
+	create(t, withPeople(ns), connected(t, ns, "okta"), acme, other)
+	p := newServing(t, ns)
+	await(t, acme, "Ready", isTrue, "Serving")
+	await(t, other, "Ready", isTrue, "Serving")
+	alice, bob := p.visitor(t), p.visitor(t)
+	alice.signIn("alice@acme.example")
+	bob.signIn("bob@other.example")
+	remove(t, acme)
+	eventually(t, "the end of the session is recorded", func() bool { return p.log.count(audit.TypeSessionRevoked) == 1 })
+	if text := p.log.String(); !strings.Contains(text, `"cause":"unbind"`) || strings.Contains(text, `"cause":"rebind"`) {
+		t.Errorf("the record does not say why: %s", text)
+	}
+	if alice.signedIn() || !bob.signedIn() {
+		t.Error("the session of the domain goes on, or that of another has ended")
+	}
+}
+
 // signInEvents are those about refused sign-ins on the IdentityProvider.
 func signInEvents(t testing.TB, idp *v1alpha1.IdentityProvider) []eventsv1.Event {
 	t.Helper()

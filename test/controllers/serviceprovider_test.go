@@ -92,7 +92,7 @@ func newServing(t testing.TB, ns string) *serving {
 	}
 	follow := source.NewSecrets(client, ns, "main", slog.New(slog.DiscardHandler))
 	var running sync.WaitGroup
-	running.Go(func() { follow.Follow(ctx, server.Apply) })
+	running.Go(func() { follow.Follow(ctx, server.ApplyLatest) })
 	running.Go(func() {
 		if err := server.Run(ctx); err != nil {
 			t.Errorf("the service provider: %v", err)

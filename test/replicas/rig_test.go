@@ -73,30 +73,34 @@ func newRig(t *testing.T, storeURL string) *rig {
 		t.Fatal(err)
 	}
 	r.connection.UID, r.connection.Enabled, r.connection.Provisioning.JIT, r.connection.Mapping = "uid-okta", true, true, identity.Preset("Okta")
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	r.write("token", []byte(token))
+	r.write("store", []byte(storeURL))
+	r.write("factors", []byte(base64.StdEncoding.EncodeToString(key)))
+	if err := os.Mkdir(filepath.Join(r.dir, "snapshot"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.publish([]snapshot.Connection{r.connection}, snapshot.Domain{Domain: "acme.example", Connection: "okta", Binding: "acme"})
+	return r
+}
+
+// publish writes the snapshot that processes serve.
+func (r *rig) publish(connections []snapshot.Connection, domains ...snapshot.Domain) {
+	r.t.Helper()
 	encoded, err := snapshot.Encode(snapshot.Snapshot{
 		ServiceProvider: snapshot.ServiceProvider{
 			Namespace: "sso", Name: "main", URL: ssoURL, AllowedHosts: []string{"*.example.com"}, TrustedProxies: []string{"127.0.0.0/8"},
 			Session: snapshot.Session{Lifetime: time.Hour, IdleTimeout: time.Hour, CookieDomain: "example.com", SameSite: "Lax"},
 		},
-		Connections: []snapshot.Connection{r.connection}, Domains: []snapshot.Domain{{Domain: "acme.example", Connection: "okta", Binding: "acme"}},
+		Connections: connections, Domains: domains,
 	})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	files := map[string][]byte{"../token": []byte(token), "../store": []byte(storeURL)}
-	key := make([]byte, 32)
-	_, _ = rand.Read(key)
-	files["../factors"] = []byte(base64.StdEncoding.EncodeToString(key))
 	for name, content := range encoded.Files {
-		files[name] = content
-	}
-	if err := os.Mkdir(filepath.Join(r.dir, "snapshot"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range files {
 		r.write(filepath.Join("snapshot", name), content)
 	}
-	return r
 }
 
 func (r *rig) write(name string, content []byte) {
@@ -124,6 +128,14 @@ type replica struct {
 // start runs a process and returns when it is ready.
 func (r *rig) start() *replica {
 	r.t.Helper()
+	p := r.launch()
+	eventually(r.t, "the replica is ready", func() bool { return p.probe("/readyz") == http.StatusOK })
+	return p
+}
+
+// launch runs a process, ready or not.
+func (r *rig) launch() *replica {
+	r.t.Helper()
 	r.started++
 	p := &replica{t: r.t, public: freeAddress(r.t), management: freeAddress(r.t), done: make(chan struct{})}
 	p.process = exec.Command(program, "--snapshot-dir", filepath.Join(r.dir, "snapshot"), "--store-url-file", filepath.Join(r.dir, "store"), "--listen", p.public,
@@ -140,7 +152,6 @@ func (r *rig) start() *replica {
 			r.t.Logf("a replica said:\n%s", p.log.String())
 		}
 	})
-	eventually(r.t, "the replica is ready", func() bool { return p.probe("/readyz") == http.StatusOK })
 	return p
 }
 

@@ -189,8 +189,9 @@ type ConnectionState struct {
 	Enabled bool
 }
 
-// Enforce ends the sessions that the snapshot does not allow any more: of IdPs that are disabled, and of people whose domain another IdP speaks for now.
-// Sessions of IdPs that the snapshot does not have stay: only RemoveIdP, on a deletion, ends those. Every replica may call it; call it for each new snapshot.
+// Enforce ends the sessions that the snapshot does not allow any more: of IdPs that are disabled, and of people whose domain their IdP does not speak for now:
+// because another one does (rebind), or nobody, or the catch-all (unbind). Sessions of IdPs that the snapshot does not have stay: only RemoveIdP and
+// RemoveRemains, after a deletion, end those. Every replica may call it; call it for each new snapshot.
 func (s *Service) Enforce(ctx context.Context, connections []ConnectionState, domains *identity.DomainTable) (int, error) {
 	pairs, err := s.store.SessionDomains(ctx)
 	if err != nil {
@@ -212,7 +213,10 @@ func (s *Service) Enforce(ctx context.Context, connections []ConnectionState, do
 		case !c.Enabled:
 			cause = "idp_disabled"
 		case !domains.MayAssert(c.IdP.Name, identity.Address{Domain: p.Domain}):
-			cause = "rebind"
+			cause = "unbind"
+			if binding, bound := domains.Binding(p.Domain); bound && binding.Connection != "" {
+				cause = "rebind"
+			}
 		default:
 			continue
 		}

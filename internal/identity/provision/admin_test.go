@@ -132,16 +132,22 @@ func TestEnforceEndsWhatTheSnapshotForbids(t *testing.T) {
 			}
 			equal(t, "ended", n, want)
 		}
+		var details audit.Revocation
 		enforce(0)
 		w.domains[0].Connection = "evil" // example.com is rebound
 		enforce(1)
+		w.details(audit.TypeSessionRevoked, &details)
+		equal(t, "details", details, audit.Revocation{Cause: "rebind", IdP: "okta", Sessions: 1})
 		states[1].Enabled = false
 		enforce(1)
 		enforce(0)
 		equal(t, "left: bob, and the IdP that the snapshot does not know", w.sessions(), 2)
-		var details audit.Revocation
 		w.details(audit.TypeSessionRevoked, &details)
 		equal(t, "details", details, audit.Revocation{Cause: "idp_disabled", IdP: "evil", Sessions: 1})
+		w.domains[2].Connection = "" // bob's domain is held
+		enforce(1)
+		w.details(audit.TypeSessionRevoked, &details)
+		equal(t, "details", details, audit.Revocation{Cause: "unbind", IdP: "okta", Sessions: 1})
 	})
 }
 

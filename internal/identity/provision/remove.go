@@ -56,14 +56,12 @@ func (s *Service) removalStep(ctx context.Context, r Removal, by Caller) (remova
 			}
 		}
 		state.Result.Scrubbed = r.Scrub
-		for _, step := range []func(store.Tx, Removal, Caller, *audit.Deletion) (bool, error){removeSessions, removeGroups, removeLinks} {
-			worked, err := step(tx, r, by, &state.Result)
-			if err != nil {
-				return err
-			}
-			if worked {
-				return saveRemoval(tx, job, state)
-			}
+		worked, err := removeSome(tx, r, by, &state.Result)
+		if err != nil {
+			return err
+		}
+		if worked {
+			return saveRemoval(tx, job, state)
 		}
 		state.Done = true
 		if err := tx.AppendAudit(by.record(audit.TypeSAMLIdPDeleted, r.Target, state.Result)); err != nil {
@@ -72,6 +70,35 @@ func (s *Service) removalStep(ctx context.Context, r Removal, by Caller) (remova
 		return saveRemoval(tx, job, state)
 	})
 	return state, err
+}
+
+// RemoveRemains undoes what an IdP has left that was deleted while nobody could call RemoveIdP, and says what it was. Who deleted it has recorded the deletion
+// already: here everything that ends has its record, with the cause idp_deleted. A crash in between leaves the rest to the next call.
+func (s *Service) RemoveRemains(ctx context.Context, r Removal, by Caller) (audit.Deletion, error) {
+	var result audit.Deletion
+	for {
+		var worked bool
+		next := result
+		err := s.store.Do(ctx, func(tx store.Tx) (err error) {
+			next = result
+			worked, err = removeSome(tx, r, by, &next)
+			return err
+		})
+		if err != nil || !worked {
+			return result, err
+		}
+		result = next
+	}
+}
+
+// removeSome does one batch of the first kind of work that is left, and tells whether there was any.
+func removeSome(tx store.Tx, r Removal, by Caller, result *audit.Deletion) (worked bool, err error) {
+	for _, step := range []func(store.Tx, Removal, Caller, *audit.Deletion) (bool, error){removeSessions, removeGroups, removeLinks} {
+		if worked, err = step(tx, r, by, result); err != nil || worked {
+			return worked, err
+		}
+	}
+	return false, nil
 }
 
 func saveRemoval(tx store.Tx, job string, state removal) error {

@@ -5,6 +5,7 @@ package site
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -43,6 +44,8 @@ type Site struct {
 	// names and disabled are by UID, of every connection in the snapshot, also of those that could not be made ready.
 	names    map[string]string
 	disabled map[string]bool
+	// gone are IdPs that the store knows and that do not exist any more, by UID.
+	gone map[string]store.IdPRef
 }
 
 // Connection is one IdP ready to serve.
@@ -168,6 +171,23 @@ func cookie(sp snapshot.ServiceProvider) Cookie {
 	return c
 }
 
+// Dismiss takes those IdPs for gone that the snapshot does not have. The snapshot must be one that was read after the store was found to know them: then each
+// was in an earlier one, and has been deleted since. One without any connection says nothing. Call it before the Site is served.
+func (s *Site) Dismiss(known []store.IdPRef) {
+	if len(s.names) == 0 {
+		return
+	}
+	s.gone = map[string]store.IdPRef{}
+	for _, idp := range known {
+		if _, there := s.names[idp.UID]; !there {
+			s.gone[idp.UID] = idp
+		}
+	}
+}
+
+// Gone are the IdPs of which the store may still have something to be undone, in no order.
+func (s *Site) Gone() []store.IdPRef { return slices.Collect(maps.Values(s.gone)) }
+
 // UIDOf is what everything of an IdP is kept under.
 func UIDOf(c snapshot.Connection) string { return cmp.Or(c.UID, c.Name) }
 
@@ -187,9 +207,10 @@ func (s *Site) NameOf(idp store.IdPRef) string { return cmp.Or(s.names[idp.UID],
 func (s *Site) Usable() []*Connection { return s.enabled }
 
 // Admits says whether a session of an IdP, for an address of a domain, still counts: the IdP is not disabled, and the domain was not bound to another.
-// An IdP that the snapshot does not have is not held against its sessions, since a fault in its object leaves it out too; its deletion ends them in the store.
+// An IdP that the snapshot does not have is not held against its sessions, since the snapshot may be an old one, unless it is known to be gone; its deletion ends
+// them in the store.
 func (s *Site) Admits(idpUID, emailDomain string) bool {
-	if s.disabled[idpUID] {
+	if _, gone := s.gone[idpUID]; gone || s.disabled[idpUID] {
 		return false
 	}
 	binding, bound := s.Domains.Binding(emailDomain)
