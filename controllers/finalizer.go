@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,21 +20,38 @@ func held(idp *v1alpha1.IdentityProvider) bool {
 	return slices.Contains(idp.Finalizers, v1alpha1.FinalizerDomainBindings)
 }
 
-// hold puts the finalizer on an IdentityProvider that has domain bindings. One that has gone meanwhile is an error: no binding of it may become Ready.
-func (r *Reconciler) hold(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider) error {
-	there, err := r.applyFinalizers(ctx, s, idp, v1alpha1.FinalizerDomainBindings)
-	if err == nil && !there {
-		return fmt.Errorf("IdentityProvider %s was deleted a moment ago", idp.Name)
+// hold puts the finalizer on every IdentityProvider that is or will be served, before it has keys: its sessions end before its keys go, and a domain that is bound
+// to it in the very moment of its deletion still keeps it. One that has gone meanwhile is an error: no binding of it may become Ready.
+func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+	holders, writers := errgroup.WithContext(ctx)
+	holders.SetLimit(parallelWrites)
+	for i := range s.idps {
+		idp := &s.idps[i]
+		if !s.ownsIdP(idp) || held(idp) || idp.DeletionTimestamp != nil || s.idle(idp) {
+			continue
+		}
+		holders.Go(func() error {
+			there, err := r.applyFinalizers(writers, s, idp, v1alpha1.FinalizerDomainBindings)
+			if err == nil && !there {
+				return fmt.Errorf("IdentityProvider %s was deleted a moment ago", idp.Name)
+			}
+			return err
+		})
 	}
-	return err
+	return holders.Wait()
 }
 
-// release takes the finalizer off every IdentityProvider that has no domain bindings, so that it can go at once. It runs whatever happened
+// idle tells whether there is nothing to hold an IdentityProvider for: nobody serves it, and no domain is bound to it.
+func (s *scope) idle(idp *v1alpha1.IdentityProvider) bool {
+	return s.serviceProvider == nil && !s.bound(idp)
+}
+
+// release takes the finalizer off every IdentityProvider that nothing holds any more, so that it can go at once. It runs whatever happened
 // to the rest of the pass: nothing may hang on a missing ServiceProvider, a namespace that takes no new objects, or a pod that does not answer.
 func (r *Reconciler) release(ctx context.Context, s *scope) error {
 	var errs []error
 	for i := range s.idps {
-		if idp := &s.idps[i]; s.ownsIdP(idp) && held(idp) && !s.bound(idp) && !s.parts(idp) {
+		if idp := &s.idps[i]; s.ownsIdP(idp) && held(idp) && (s.idle(idp) || s.goes(idp) && !s.parts(idp)) {
 			_, err := r.applyFinalizers(ctx, s, idp)
 			errs = append(errs, err)
 		}

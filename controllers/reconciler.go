@@ -78,6 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		{"reading the objects", r.collect},
 		{"reading what an earlier run has left", r.recall},
 		{"mending what somebody else has changed", r.mend},
+		{"holding IdentityProviders", r.hold},
 		{"establishing trust", r.resolve},
 		{"verifying domains", r.verify},
 		{"compiling the snapshot", r.compile},

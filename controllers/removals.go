@@ -64,7 +64,7 @@ func (s *scope) goes(idp *v1alpha1.IdentityProvider) bool {
 
 // parts tells whether an IdentityProvider that goes waits for its sessions to end.
 func (s *scope) parts(idp *v1alpha1.IdentityProvider) bool {
-	if s.serviceProvider == nil || idp.DeletionTimestamp == nil || s.programmed.ready == 0 || s.undone[idp.UID] {
+	if s.serviceProvider == nil || s.programmed.ready == 0 || s.undone[idp.UID] {
 		return false
 	}
 	known := s.memory.idp(idp.UID)

@@ -106,16 +106,6 @@ func (r *Reconciler) tellOfStatuses(ctx context.Context, s *scope, all []subject
 func (r *Reconciler) writeIdentityProviders(ctx context.Context, s *scope, statuses []subject) error {
 	group, writers := errgroup.WithContext(ctx)
 	group.SetLimit(parallelWrites)
-	for i := range s.idps {
-		idp := &s.idps[i]
-		f := s.output.Finding(v1alpha1.KindIdentityProvider, idp.Name)
-		if f == nil {
-			continue
-		}
-		if wanted := len(f.Bindings) > 0; wanted && idp.DeletionTimestamp == nil && !held(idp) {
-			group.Go(func() error { return r.hold(writers, s, idp) })
-		}
-	}
 	for _, o := range statuses {
 		r.write(group, writers, s, o)
 	}

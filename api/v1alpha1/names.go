@@ -15,7 +15,7 @@ const (
 
 // Finalizers.
 const (
-	// FinalizerDomainBindings holds an IdentityProvider until its last DomainBinding is gone.
+	// FinalizerDomainBindings holds an IdentityProvider until its last DomainBinding is gone and its sessions have ended.
 	FinalizerDomainBindings = "sso.sallyport.dev/domain-bindings"
 )
 

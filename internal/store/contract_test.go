@@ -355,7 +355,9 @@ func testSessions(e *env) {
 	}
 	same(e.T, "domains", domains, []store.SessionDomain{{IdPUID: "uid-okta", Domain: "example.com"}})
 	e.session(u.ID, 98, func(s *store.Session) { s.IdP = store.IdPRef{} }) // of nobody
-	e.do(func(tx store.Tx) error { return tx.SaveLink(store.Link{UserID: u.ID, IdP: adfs, CreatedAt: start, RecordedAt: start}) })
+	e.do(func(tx store.Tx) error {
+		return tx.SaveLink(store.Link{UserID: u.ID, IdP: adfs, CreatedAt: start, RecordedAt: start})
+	})
 	idps, err := e.db.IdPs(e.Context())
 	if err != nil {
 		e.Fatal(err)

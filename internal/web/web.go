@@ -118,7 +118,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 }
 
 // Apply puts a snapshot into service that may be older than what other replicas serve, such as a mounted copy. On an error the one before stays.
-func (s *Server) Apply(in snapshot.Snapshot, revision string) error { return s.apply(in, revision, nil) }
+func (s *Server) Apply(in snapshot.Snapshot, revision string) error {
+	return s.apply(in, revision, nil)
+}
 
 // ApplyLatest does the same with one that was read after New where snapshots are made. What the store has kept of IdPs that are not in it is undone: they were
 // deleted while nobody was here to be told, such as together with the ServiceProvider whose volume or database this is.

@@ -107,11 +107,9 @@ func TestTheOlderBindingWinsAndTheOtherTakesOver(t *testing.T) {
 func TestABindingIsReadyOnlyUnderAnIdPThatIsHeld(t *testing.T) {
 	ns := namespace(t)
 	o := newOperator(t, ns)
-	idp := identityProvider(ns, "okta", inline(t))
-	create(t, serviceProvider(ns), idp)
+	create(t, serviceProvider(ns))
 	newPod(t, ns, "main")
-	await(t, idp, "Ready", isTrue, "Serving")
-	safe := func(binding *v1alpha1.DomainBinding) (ready bool) {
+	safe := func(binding *v1alpha1.DomainBinding, idp *v1alpha1.IdentityProvider) (ready bool) {
 		t.Helper()
 		// The binding is read first: what it promises must hold afterwards.
 		get(t, binding)
@@ -124,17 +122,17 @@ func TestABindingIsReadyOnlyUnderAnIdPThatIsHeld(t *testing.T) {
 	}
 	for k := 1; ; k++ {
 		crashed := o.wire.crash(k)
-		binding := domainBinding(ns, "acme", "acme.example", "okta")
-		create(t, binding)
+		idp, binding := identityProvider(ns, "okta", inline(t)), domainBinding(ns, "acme", "acme.example", "okta")
+		create(t, binding, idp)
 		died := false
 		eventually(t, "the operator has crashed or the binding is Ready", func() bool {
 			select {
 			case <-crashed:
 				died = true
-				safe(binding)
+				safe(binding, idp)
 				return true
 			default:
-				return safe(binding)
+				return safe(binding, idp)
 			}
 		})
 		if died {
@@ -142,9 +140,9 @@ func TestABindingIsReadyOnlyUnderAnIdPThatIsHeld(t *testing.T) {
 		} else {
 			o.wire.revive()
 		}
-		eventually(t, "the binding is Ready", func() bool { return safe(binding) })
-		remove(t, binding)
-		eventually(t, "the IdentityProvider is held no more", func() bool { get(t, idp); return len(idp.Finalizers) == 0 && *idp.Status.Domains.Count == 0 })
+		eventually(t, "the binding is Ready", func() bool { return safe(binding, idp) })
+		remove(t, binding, idp)
+		awaitGone(t, patience, idp)
 		if !died {
 			if k < 4 {
 				t.Errorf("a binding took %d writes: the test proves nothing", k)

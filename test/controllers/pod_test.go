@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -86,12 +85,11 @@ func (p *pod) serve(t testing.TB) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
 	p.stop = cancel
 	go source.NewSecrets(client, p.ns, p.serviceProvider, slog.New(slog.DiscardHandler)).Follow(ctx, p.take)
-	server := httptest.NewServer(http.HandlerFunc(p.answer))
+	server := listening(ctx, http.HandlerFunc(p.answer))
 	t.Cleanup(func() {
-		server.CloseClientConnections() // the operator waits at some
+		cancel()
 		server.Close()
 	})
 	addresses.Store(p.UID, strings.TrimPrefix(server.URL, "http://"))

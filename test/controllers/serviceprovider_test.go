@@ -99,12 +99,11 @@ func newServing(t testing.TB, ns string) *serving {
 		}
 	})
 	p.public = httptest.NewTLSServer(server.Public())
-	management := httptest.NewServer(server.Management())
+	management := listening(ctx, server.Management())
 	t.Cleanup(func() {
-		p.public.Close()
-		management.CloseClientConnections()
-		management.Close()
 		cancel()
+		p.public.Close()
+		management.Close()
 		running.Wait()
 		if err := p.store.Close(); err != nil {
 			t.Error(err)
@@ -121,6 +120,14 @@ func newServing(t testing.TB, ns string) *serving {
 	})
 	p.setReady(t, true)
 	return p
+}
+
+// listening is a server that can be closed while somebody waits at a long poll: requests end with ctx.
+func listening(ctx context.Context, handler http.Handler) *httptest.Server {
+	s := httptest.NewUnstartedServer(handler)
+	s.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	s.Start()
+	return s
 }
 
 // cutOff makes the management API of the pod unreachable until the returned function is called. What is open is not cut.

@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	testingclock "k8s.io/utils/clock/testing"
+
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
 )
@@ -110,8 +114,8 @@ func TestAServiceProviderThatDoesNotAnswerHoldsNothingUp(t *testing.T) {
 	eventually(t, "the ledger has forgotten it", func() bool { return !o.remembers(t, idp) })
 }
 
-// TestWhoTheOperatorNeverHeldIsUndoneToo: an IdP without a domain has no finalizer, and is gone before the operator is back.
-func TestWhoTheOperatorNeverHeldIsUndoneToo(t *testing.T) {
+// TestWhatNobodyHoldsIsUndoneToo: somebody takes the finalizer off by hand while the operator is down, and the IdP is gone before it is back.
+func TestWhatNobodyHoldsIsUndoneToo(t *testing.T) {
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	idp := connected(t, ns, "okta")
@@ -123,12 +127,54 @@ func TestWhoTheOperatorNeverHeldIsUndoneToo(t *testing.T) {
 	alice.signIn("alice@acme.example")
 	o.stop()
 	remove(t, idp)
+	get(t, idp)
+	idp.Finalizers = nil
+	update(t, idp)
 	awaitGone(t, time.Second, idp)
 	o.restart()
 	eventually(t, "the session has ended", func() bool { return !alice.signedIn() })
 	eventually(t, "the deletion is recorded", func() bool { return len(p.deletions(t)) == 1 })
 	if got := p.deletions(t)[0]; got.Scrubbed || got.Sessions != 1 {
 		t.Errorf("recorded was %+v", got)
+	}
+}
+
+// TestTheKeysOfAnIdPAreTheLastOfIt: as long as a session of it lives the IdP is there, and with it the keys, which the garbage collector takes after it. The clock
+// stands still, so that no service provider is too slow to be waited for.
+func TestTheKeysOfAnIdPAreTheLastOfIt(t *testing.T) {
+	for name, bound := range map[string]bool{"bound": true, "of no domain": false} {
+		t.Run(name, func(t *testing.T) {
+			ns := namespace(t)
+			newOperator(t, ns, withClock(testingclock.NewFakeClock(time.Now())))
+			idp, binding := okta(t, ns)
+			idp.Spec.CatchAll = v1alpha1.StateEnabled
+			create(t, withPeople(ns), idp)
+			if bound {
+				create(t, binding)
+			}
+			p := newServing(t, ns)
+			await(t, idp, "Ready", isTrue, "Serving")
+			alice := p.visitor(t)
+			alice.signIn("alice@acme.example")
+			keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "sallyport-keys-okta"}}
+			if get(t, keys); len(keys.OwnerReferences) != 1 || keys.OwnerReferences[0].UID != idp.UID {
+				t.Fatalf("the keys belong to %v", keys.OwnerReferences)
+			}
+			remove(t, idp)
+			if bound {
+				remove(t, binding)
+			}
+			eventually(t, "the IdP is gone", func() bool {
+				there := exists(t, idp)
+				if !there && alice.signedIn() {
+					t.Fatal("the IdP is gone before its session")
+				}
+				return !there
+			})
+			if !exists(t, keys) {
+				t.Error("the keys went before the IdP")
+			}
+		})
 	}
 }
 
