@@ -117,7 +117,7 @@ func TestLintFindsWhatWouldBeRefused(t *testing.T) {
 // sampleMetadata is the XML of the sample IdP.
 func sampleMetadata(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile(samples + "/identityprovider.yaml")
+	content, err := os.ReadFile(samples + "/3-identityprovider.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

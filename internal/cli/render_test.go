@@ -62,7 +62,7 @@ func TestRenderingAgainKeepsKeysAndIdentity(t *testing.T) {
 	sso(t, "", "render", "-o", dir, samples)
 	first, _ := read(t, dir)
 	all := ""
-	for _, file := range []string{"serviceprovider", "identityprovider"} {
+	for _, file := range []string{"4-serviceprovider", "3-identityprovider"} {
 		content, err := os.ReadFile(samples + "/" + file + ".yaml")
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +109,7 @@ func TestWhatIsNotASnapshotIsNotOverwritten(t *testing.T) {
 }
 
 func TestARenderedSetNeedsItsServiceProvider(t *testing.T) {
-	got := sso(t, "", "render", "-o", t.TempDir(), samples+"/identityprovider.yaml")
+	got := sso(t, "", "render", "-o", t.TempDir(), samples+"/3-identityprovider.yaml")
 	if got.code != exitUsage || !strings.Contains(got.stderr, "there is no ServiceProvider in the manifests") {
 		t.Errorf("%+v", got)
 	}

@@ -14,6 +14,12 @@ import (
 // policy installs the admission policy for the test, as Deny or with the component warn. It is in force when it answers.
 func policy(t *testing.T, ns string, component string) {
 	t.Helper()
+	policyInForce(t, ns, component, "idp/okta")
+}
+
+// policyInForce waits until it answers about that IdentityProvider, which has a binding.
+func policyInForce(t *testing.T, ns, component, idp string) {
+	t.Helper()
 	admission, err := filepath.Abs(filepath.Join(root, "config", "admission"))
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +45,7 @@ func policy(t *testing.T, ns string, component string) {
 	})
 	// The API server takes a moment to compile it: a deletion that is only tried shows when it has.
 	eventually(t, "the policy is in force", func() bool {
-		out, _ := tryKubectl(t, "-n", ns, "delete", "idp/okta", "--dry-run=server")
+		out, _ := tryKubectl(t, "-n", ns, "delete", idp, "--dry-run=server")
 		return strings.Contains(out, "still has")
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -222,8 +221,8 @@ func directory(t *testing.T, order []string, objects map[string]client.Object) s
 	return dir
 }
 
-// TestKubectlDeletesADirectory as people do, with the IdentityProvider before its bindings and after. Where the policy denies, the IdentityProvider stays behind
-// with a sentence, and the same command finishes it; everywhere else one command does.
+// TestKubectlDeletesADirectory as people do, with the IdentityProvider before its bindings and after. Where the policy denies, it stays behind with a sentence
+// when it comes first, and the same command finishes it; everywhere else one command does.
 func TestKubectlDeletesADirectory(t *testing.T) {
 	for _, mode := range []string{"absent", "warn", "deny"} {
 		for _, order := range [][]string{{"sp", "idp", "mapping", "binding", "other binding"}, {"binding", "other binding", "mapping", "idp", "sp"}} {
@@ -239,15 +238,13 @@ func TestKubectlDeletesADirectory(t *testing.T) {
 					policy(t, ns, strings.TrimPrefix(mode, "deny"))
 				}
 				out, err := tryKubectl(t, "-n", ns, "delete", "-f", dir, "--timeout=20s")
-				switch {
-				case mode != "deny" && err != nil:
+				first := order[0] == "sp"
+				if mode == "deny" && first == (err == nil) || mode != "deny" && err != nil {
 					t.Fatalf("%v\n%s", err, out)
-				case mode == "deny" && err != nil:
-					mustContain(t, out, "IdentityProvider okta still has", "delete or rebind them first")
-					eventually(t, "it is in use no more", func() bool { get(t, objects["idp"]); return !held(objects["idp"]) })
+				}
+				if first && mode == "deny" {
+					mustContain(t, out, "IdentityProvider okta still has 2 domain bindings (acme-com, acme-org): delete or rebind them first")
 					kubectl(t, "-n", ns, "delete", "-f", dir, "--ignore-not-found", "--timeout=20s")
-				case mode == "deny" && order[0] == "sp":
-					t.Errorf("an IdentityProvider was deleted under its bindings: %s", out)
 				}
 				o.gone(mode, objects, p)
 			})
@@ -255,6 +252,28 @@ func TestKubectlDeletesADirectory(t *testing.T) {
 	}
 }
 
-func held(object client.Object) bool {
-	return slices.Contains(object.GetFinalizers(), v1alpha1.FinalizerDomainBindings)
+// TestKubectlDeletesTheSamplesInOneCommand under Deny, over and over. The API server hears of a deleted binding through a watch of its own: on a machine that is
+// very busy one run may come too early.
+func TestKubectlDeletesTheSamplesInOneCommand(t *testing.T) {
+	ns := namespace(t)
+	newOperator(t, ns)
+	samples := filepath.Join(root, "config", "samples")
+	idp, binding := identityProvider(ns, "acme", v1alpha1.MetadataSource{}), domainBinding(ns, "acme-example", "", "acme")
+	lost := ""
+	for i := range 5 {
+		kubectl(t, "-n", ns, "apply", "-f", samples)
+		newPod(t, ns, "main")
+		await(t, binding, "Ready", isTrue, "Serving")
+		if i == 0 {
+			policyInForce(t, ns, "", "idp/acme")
+		}
+		if out, err := tryKubectl(t, "-n", ns, "delete", "-f", samples, "--timeout=20s"); err != nil && lost == "" {
+			lost = out
+			kubectl(t, "-n", ns, "delete", "-f", samples, "--ignore-not-found", "--timeout=20s")
+		} else if err != nil {
+			t.Fatalf("this is the second time: %v\n%s\nbefore:\n%s", err, out, lost)
+		}
+		awaitGone(t, 20*time.Second, idp)
+		collectGarbage(t, ns)
+	}
 }
