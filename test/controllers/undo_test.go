@@ -251,3 +251,51 @@ func TestACrashAnywhereInADeletionEndsTheSame(t *testing.T) {
 		o.wire.revive()
 	}
 }
+
+// TestACrashAnywhereInTheDeletionOfAnIdPWithoutDomainsEndsTheSame: its session ends, once recorded, and its keys are there as long as it is.
+func TestACrashAnywhereInTheDeletionOfAnIdPWithoutDomainsEndsTheSame(t *testing.T) {
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	create(t, withPeople(ns))
+	p := newServing(t, ns)
+	for k := 1; ; k++ {
+		idp, _ := okta(t, ns)
+		idp.Spec.CatchAll = v1alpha1.StateEnabled
+		create(t, idp)
+		await(t, idp, "Ready", isTrue, "Serving")
+		alice := p.visitor(t)
+		alice.signIn("alice@acme.example")
+		keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "sallyport-keys-okta"}}
+		crashed, died := o.wire.crash(k), false
+		remove(t, idp)
+		eventually(t, "it is gone and forgotten", func() bool {
+			select {
+			case <-crashed:
+				if !died {
+					died = true
+					o.restart()
+				}
+			default:
+			}
+			there := exists(t, idp)
+			if there && !exists(t, keys) {
+				t.Fatalf("crash after write %d: the keys went before the IdP", k)
+			}
+			return !there && !o.remembers(t, idp)
+		})
+		eventually(t, "the session has ended", func() bool { return !alice.signedIn() })
+		if n := len(p.deletions(t)) + o.audit.about(audit.TypeSAMLIdPDeleted, idp); n != k {
+			t.Errorf("crash after write %d: %d deletions are recorded", k, n)
+		}
+		if !died {
+			if k < 4 {
+				t.Errorf("a deletion took %d writes: the test proves nothing", k)
+			}
+			return
+		}
+		o.wire.revive()
+		if err := k8s.Delete(t.Context(), keys); err != nil { // as the garbage collector does
+			t.Fatal(err)
+		}
+	}
+}
