@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the programs, the image and the bill of materials twice: in folders of other names and depths, from empty build caches, with another
-# time zone, language and umask. The digests have to be the same.
+# Builds the programs, the image and the bill of materials twice: once as everybody does, with what this machine has in its build cache, and once from
+# nothing, in a folder of another name and depth, with another time zone, language and umask. The digests have to be the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,12 +14,12 @@ committed=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%S
 build() {
   mkdir -p "$1"
   git ls-files -z --cached --others --exclude-standard | tar --null -T - -c | tar -x -C "$1"
-  GOCACHE=$1/.cache make --no-print-directory -C "$1" image sbom IMAGE_TAR="$1/image.tar" VERSION="$version" COMMIT="$commit" COMMITTED="$committed" >&2
+  make --no-print-directory -C "$1" image sbom IMAGE_TAR="$1/image.tar" VERSION="$version" COMMIT="$commit" COMMITTED="$committed" >&2
   (cd "$1" && sha256sum bin/* image.tar dist/sallyport.spdx.json)
 }
 
 build "$work/a" >"$work/first"
 rm -rf "$work/a"
-(umask 027 && export TZ=Pacific/Auckland LC_ALL=C && build "$work/another/checkout/with a blank" >"$work/second")
+(umask 027 && export GOCACHE=$work/cache TZ=Pacific/Auckland LC_ALL=C && build "$work/another/deeper/checkout" >"$work/second")
 cat "$work/first"
 diff "$work/first" "$work/second" && echo "two builds, the same bytes"

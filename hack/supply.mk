@@ -18,5 +18,5 @@ sbom: build ## Write dist/sallyport.spdx.json: what the programs in bin/ were li
 	@echo "wrote dist/sallyport.spdx.json"
 
 .PHONY: reproducible
-reproducible: ## Build programs, image and bill twice, from nothing and in other surroundings, and fail when a byte differs. Minutes.
+reproducible: ## Build programs, image and bill twice, once from nothing and in other surroundings, and fail when a byte differs. Minutes.
 	@hack/reproducible.sh
