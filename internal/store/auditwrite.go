@@ -18,6 +18,8 @@ type lane struct {
 	// sealed is the sequence number of the last checkpoint, sealedAt its time.
 	sealed   uint64
 	sealedAt time.Time
+	// vouched says that a checkpoint by this process has named the ends that nobody sealed.
+	vouched bool
 }
 
 func (d *DB) makeLanes() {
@@ -102,7 +104,7 @@ func (t *txn) readLane(l *lane) error {
 	if err != nil {
 		return fmt.Errorf("store: audit chain: %w", err)
 	}
-	*l = lane{head: audit.Head{Writer: writer, Sequence: uint64(sequence), Hash: hash}, known: true, sealed: uint64(sealed), sealedAt: fromMicros(at)}
+	*l = lane{head: audit.Head{Writer: writer, Sequence: uint64(sequence), Hash: hash}, known: true, sealed: uint64(sealed), sealedAt: fromMicros(at), vouched: l.vouched}
 	return nil
 }
 
@@ -133,12 +135,18 @@ func (t *txn) seal(l *lane, records []audit.Record) ([]audit.Sealed, error) {
 	return out, nil
 }
 
-// checkpoint seals a lane. It names the ends of the other chains that moved in the last day, so that cutting one off shows in this one.
+// checkpoint seals a lane. It names the ends of the other chains that moved in the last day, so that cutting one off shows in this one. The first checkpoint of a
+// process also names older ends that nobody sealed: in a store that comes from a backup, or that stood still after its pods were killed, nobody else will.
 func (t *txn) checkpoint(l *lane, closing bool) (audit.Sealed, error) {
-	others, err := heads(t.ctx, t.sql, `sealed_at > $1 AND writer <> $2 AND sequence > 0 ORDER BY sealed_at DESC, writer LIMIT 64`, micros(t.at.Add(-24*time.Hour)), l.head.Writer)
+	which := `sealed_at > $1 AND writer <> $2 AND sequence > 0 ORDER BY sealed_at DESC, writer LIMIT 64`
+	if !l.vouched {
+		which = `(sealed_at > $1 OR sequence > sealed_sequence) AND writer <> $2 AND sequence > 0 ORDER BY sealed_at > $1, sealed_at DESC, writer LIMIT 64`
+	}
+	others, err := heads(t.ctx, t.sql, which, micros(t.at.Add(-24*time.Hour)), l.head.Writer)
 	if err != nil {
 		return audit.Sealed{}, err
 	}
+	l.vouched = true
 	slices.SortFunc(others, func(a, b audit.Head) int { return strings.Compare(a.Writer, b.Writer) })
 	r, err := t.db.o.Signer.Checkpoint(l.head, others, closing, t.at)
 	if err != nil {

@@ -211,6 +211,15 @@ func (r *rig) users(db *store.DB) []string {
 // verifyAudit holds every chain against its hashes.
 func (r *rig) verifyAudit(db *store.DB) {
 	r.t.Helper()
+	report, err := audit.Verify(bytes.NewReader(r.auditLog(db)), audit.VerifyOptions{OpenEnd: true})
+	if err != nil || !report.OK() {
+		r.t.Errorf("the audit log does not verify: %v %+v", err, report.Findings)
+	}
+}
+
+// auditLog is every line of every chain.
+func (r *rig) auditLog(db *store.DB) []byte {
+	r.t.Helper()
 	heads, err := db.AuditHeads(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
@@ -232,10 +241,7 @@ func (r *rig) verifyAudit(db *store.DB) {
 			}
 		}
 	}
-	report, err := audit.Verify(&all, audit.VerifyOptions{OpenEnd: true})
-	if err != nil || !report.OK() {
-		r.t.Errorf("the audit log does not verify: %v %+v", err, report.Findings)
-	}
+	return all.Bytes()
 }
 
 // TestStoreIsDown: those signed in stay so, everybody else gets a page that says so, probes tell, and afterwards everything goes on; nothing is half written.

@@ -4,9 +4,12 @@ package replicas
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -78,6 +81,15 @@ func newRig(t *testing.T, storeURL string) *rig {
 	r.write("token", []byte(token))
 	r.write("store", []byte(storeURL))
 	r.write("factors", []byte(base64.StdEncoding.EncodeToString(key)))
+	_, auditKey, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(auditKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write("audit", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	if err := os.Mkdir(filepath.Join(r.dir, "snapshot"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +103,8 @@ func (r *rig) publish(connections []snapshot.Connection, domains ...snapshot.Dom
 	encoded, err := snapshot.Encode(snapshot.Snapshot{
 		ServiceProvider: snapshot.ServiceProvider{
 			Namespace: "sso", Name: "main", URL: ssoURL, AllowedHosts: []string{"*.example.com"}, TrustedProxies: []string{"127.0.0.0/8"},
-			Session: snapshot.Session{Lifetime: time.Hour, IdleTimeout: time.Hour, CookieDomain: "example.com", SameSite: "Lax"},
+			Session:           snapshot.Session{Lifetime: time.Hour, IdleTimeout: time.Hour, CookieDomain: "example.com", SameSite: "Lax"},
+			ProfileAttributes: []snapshot.ProfileAttribute{{Name: "department", Mirror: true}},
 		},
 		Connections: connections, Domains: domains,
 	})
@@ -140,7 +153,7 @@ func (r *rig) launch() *replica {
 	p := &replica{t: r.t, public: freeAddress(r.t), management: freeAddress(r.t), done: make(chan struct{})}
 	p.process = exec.Command(program, "--snapshot-dir", filepath.Join(r.dir, "snapshot"), "--store-url-file", filepath.Join(r.dir, "store"), "--listen", p.public,
 		"--management-listen", p.management, "--management-token-file", filepath.Join(r.dir, "token"), "--second-factor-key-file", filepath.Join(r.dir, "factors"),
-		"--audit-writer", fmt.Sprintf("replica-%d", r.started), "--drain", "0s")
+		"--audit-key-file", filepath.Join(r.dir, "audit"), "--audit-writer", fmt.Sprintf("replica-%d", r.started), "--drain", "0s")
 	p.process.Stderr = &p.log
 	if err := p.process.Start(); err != nil {
 		r.t.Fatal(err)
@@ -271,8 +284,13 @@ func (b *browser) begin(email string) (*samltest.Request, answer) {
 
 // finish brings the IdP's answer to a request.
 func (b *browser) finish(request *samltest.Request, email string) answer {
+	return b.finishAs(request, "id-of-"+email, email)
+}
+
+// finishAs does the same with a persistent identifier of one's choice.
+func (b *browser) finishAs(request *samltest.Request, subject, email string) answer {
 	form, err := b.rig.idp.Form(samltest.Response{
-		Now: time.Now(), ACS: b.rig.connection.ACSURL, Audience: b.rig.connection.EntityID, InResponseTo: request.ID, NameID: "id-of-" + email, NameIDFormat: identity.FormatPersistent,
+		Now: time.Now(), ACS: b.rig.connection.ACSURL, Audience: b.rig.connection.EntityID, InResponseTo: request.ID, NameID: subject, NameIDFormat: identity.FormatPersistent,
 		Attributes: []samltest.Attribute{{Name: "email", Values: []string{email}}, {Name: "groups", Values: []string{"dev", "ops"}}, {Name: "department", Values: []string{"ML"}}},
 	})
 	if err != nil {
