@@ -10,15 +10,19 @@ import (
 	"testing"
 )
 
-// TestTheGuidesCommandsAreTaken renders the chart with the very arguments of docs/guides/install.md: flags and values that Helm or the schema
-// does not know are found here and not by a reader.
+// TestTheGuidesCommandsAreTaken renders the chart with the very arguments of the README and of docs/guides/install.md: flags and values that Helm or
+// the schema does not know are found here and not by a reader.
 func TestTheGuidesCommandsAreTaken(t *testing.T) {
 	guide, err := os.ReadFile(filepath.Join(root, "docs", "guides", "install.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	commands := regexp.MustCompile(`(?m)^helm (?:install|upgrade) (.*)$`).FindAllStringSubmatch(string(guide), -1)
-	if len(commands) < 3 {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile(`(?m)^ *helm (?:install|upgrade) (.*)$`).FindAllStringSubmatch(string(guide)+string(readme), -1)
+	if len(commands) < 4 {
 		t.Fatalf("only %d commands were found", len(commands))
 	}
 	for _, command := range commands {
