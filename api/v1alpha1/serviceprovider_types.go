@@ -122,6 +122,10 @@ type ServiceProviderSpec struct {
 	// +optional
 	Proxies *ProxySettings `json:"proxies,omitempty"`
 
+	// tracing sends OpenTelemetry traces of sign-ins to a collector. Left out: nothing is traced.
+	// +optional
+	Tracing *TracingSettings `json:"tracing,omitempty"`
+
 	// pods shapes the pods.
 	// +optional
 	Pods *PodSettings `json:"pods,omitempty"`

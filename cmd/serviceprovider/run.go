@@ -25,6 +25,7 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/web"
 	"sallyport.dev/sallyport/internal/web/source"
 )
@@ -58,9 +59,14 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 			log.Error("closing the store", "error", err)
 		}
 	}()
+	tracer, err := tracing.FromEnvironment(ctx, log)
+	if err != nil {
+		return fmt.Errorf("the OTEL_* variables: %w", err)
+	}
+	defer tracer.Close()
 	server, err := web.New(ctx, web.Options{
 		Store: db, Log: log, TokenFile: o.tokenFile, MaxBody: o.maxBody, Sessions: session.Options{CacheBytes: uint64(o.cacheBytes)},
-		SecondFactorKeys: keys, AuditKeys: publicKeys(signer),
+		SecondFactorKeys: keys, AuditKeys: publicKeys(signer), Tracer: tracer,
 		Audit: func(lines []store.AuditLine) error { return writeLines(stdout, lines) },
 	})
 	if err != nil {

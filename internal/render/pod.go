@@ -1,6 +1,8 @@
 package render
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -64,6 +66,7 @@ func container(in Input, pods v1alpha1.PodSettings) *coreac.ContainerApplyConfig
 		WithArgs(arguments(sp)...).
 		WithEnv(coreac.EnvVar().WithName("POD_NAME").
 			WithValueFrom(coreac.EnvVarSource().WithFieldRef(coreac.ObjectFieldSelector().WithFieldPath("metadata.name")))).
+		WithEnv(tracing(sp)...).
 		WithPorts(
 			coreac.ContainerPort().WithName("http").WithContainerPort(PublicPort).WithProtocol(corev1.ProtocolTCP),
 			coreac.ContainerPort().WithName("grpc").WithContainerPort(GRPCPort).WithProtocol(corev1.ProtocolTCP),
@@ -92,6 +95,27 @@ func container(in Input, pods v1alpha1.PodSettings) *coreac.ContainerApplyConfig
 	return c.WithResources(coreac.ResourceRequirements().
 		WithRequests(corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("64Mi")}).
 		WithLimits(corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")}))
+}
+
+// tracing are the variables of the OpenTelemetry specification, which the service provider takes without Kubernetes too.
+func tracing(sp *v1alpha1.ServiceProvider) []*coreac.EnvVarApplyConfiguration {
+	settings := sp.Spec.Tracing
+	if settings == nil {
+		return nil
+	}
+	percent := settings.SamplePercent
+	if percent == 0 {
+		percent = 100
+	}
+	set := func(name, value string) *coreac.EnvVarApplyConfiguration {
+		return coreac.EnvVar().WithName(name).WithValue(value)
+	}
+	return []*coreac.EnvVarApplyConfiguration{
+		set("OTEL_EXPORTER_OTLP_ENDPOINT", settings.Endpoint),
+		set("OTEL_TRACES_SAMPLER", "traceidratio"),
+		set("OTEL_TRACES_SAMPLER_ARG", fmt.Sprintf("%.2f", float64(percent)/100)),
+		set("OTEL_RESOURCE_ATTRIBUTES", fmt.Sprintf("k8s.namespace.name=%s,k8s.pod.name=$(POD_NAME),sso.serviceprovider=%s", sp.Namespace, sp.Name)),
+	}
 }
 
 func probe(path string) *coreac.ProbeApplyConfiguration {

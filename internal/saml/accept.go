@@ -15,6 +15,8 @@ type acceptance struct {
 	*Connection
 	pending *Pending
 	now     time.Time
+	// phase begins a phase of the work, and returns how to end it; nil tells nobody.
+	phase func(string) func()
 
 	xml []byte
 	// original is what was received. It is consulted for signatures, ciphertext and diagnosis only.
@@ -51,7 +53,7 @@ var steps = []step{
 // an unsolicited response. It returns an assertion or a refusal, never both and never neither, and does not panic. Replay, domain
 // and policy (rules 10 and 12) are the caller's: remember Assertion.ID until Assertion.ReplayUntil before anything else.
 func (c *Connection) Accept(ctx context.Context, samlResponse string, pending *Pending, now time.Time) (assertion *Assertion, refusal *Refusal) {
-	a := &acceptance{Connection: c, pending: pending, now: now}
+	a := &acceptance{Connection: c, pending: pending, now: now, phase: phases(ctx)}
 	defer func() {
 		if p := recover(); p != nil {
 			assertion, refusal = nil, c.refuse(ReasonMalformed, CheckPanic, "", "", "The response could not be read.")
@@ -82,6 +84,7 @@ func (a *acceptance) run(ctx context.Context, samlResponse string, steps []step)
 
 // read decodes and parses within the limits (rule 1).
 func (a *acceptance) read(samlResponse string) *Refusal {
+	defer a.begin(PhaseParse)()
 	xml, r := a.decode(samlResponse)
 	if r != nil {
 		return r
@@ -186,6 +189,7 @@ func isID(a *xmldoc.Attr) bool {
 
 // verifyResponse verifies the Response's signature, when it has one, and goes on with the verified bytes only (rule 6).
 func (a *acceptance) verifyResponse() *Refusal {
+	defer a.begin(PhaseVerifyResponse)()
 	sig, err := xmldsig.Find(a.original)
 	if err == nil && sig == nil {
 		if a.conf.Response.RequireResponseSignature {
@@ -233,6 +237,7 @@ func (a *acceptance) checkAssertionCount() *Refusal {
 
 // verifyAssertion verifies the assertion's own signature when it has one; it must, unless the Response's signature covers it (rule 6).
 func (a *acceptance) verifyAssertion() *Refusal {
+	defer a.begin(PhaseVerifyAssertion)()
 	sig, err := xmldsig.Find(a.received)
 	switch {
 	case err == nil && sig == nil && !a.responseSigned:

@@ -8,6 +8,7 @@ import (
 
 // readAttributes reads every AttributeStatement of the verified assertion.
 func (a *acceptance) readAttributes() *Refusal {
+	defer a.begin(PhaseReadClaims)()
 	for s := a.assertion.First; s != nil; s = s.Next {
 		if !s.Is(nsAssertion, "AttributeStatement") {
 			continue

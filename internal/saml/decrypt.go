@@ -14,6 +14,7 @@ const sentenceDecryption = "What the IdP encrypted cannot be decrypted with any 
 
 // decryptAssertion sets a.received: the one assertion, decrypted when it is encrypted (rule 5).
 func (a *acceptance) decryptAssertion() *Refusal {
+	defer a.begin(PhaseDecrypt)()
 	if plain, _ := a.original.Child(nsAssertion, "Assertion"); plain != nil {
 		if a.conf.Response.RequireEncryption {
 			return a.refuse(ReasonDecryptionFailed, CheckEncryption, "an encrypted assertion", "a plain assertion",

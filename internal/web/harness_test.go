@@ -24,6 +24,7 @@ import (
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/web"
 )
 
@@ -41,6 +42,8 @@ type world struct {
 	idps     map[string]*samltest.IdP
 	// keys encrypt second factors.
 	keys [][]byte
+	// tracer is that of processes that start from now on.
+	tracer *tracing.Tracer
 
 	*process
 }
@@ -151,7 +154,7 @@ func (w *world) start() *process {
 		w.t.Fatal(err)
 	}
 	p := &process{store: db, audit: &lines{}}
-	p.web, err = web.New(ctx, web.Options{Store: db, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), TokenFile: tokenFile, Audit: p.audit.take, SecondFactorKeys: w.keys})
+	p.web, err = web.New(ctx, web.Options{Store: db, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), TokenFile: tokenFile, Audit: p.audit.take, SecondFactorKeys: w.keys, Tracer: w.tracer})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/web/account"
 	"sallyport.dev/sallyport/internal/web/admin"
 	"sallyport.dev/sallyport/internal/web/authz"
@@ -51,6 +52,8 @@ type Options struct {
 	AuditKeys []ed25519.PublicKey
 	// Audit receives the audit log as lines of JSON; nil delivers nothing.
 	Audit func(lines []store.AuditLine) error
+	// Tracer traces sign-ins; nil traces nothing. Whoever made it closes it.
+	Tracer *tracing.Tracer
 }
 
 // Server is the service provider without its listeners. It is safe for concurrent use.
@@ -105,7 +108,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: m, Refusals: refusals.New(o.Clock.Now())}
+	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: m, Tracer: o.Tracer, Refusals: refusals.New(o.Clock.Now())}
 	env.Metrics.SessionCache(sessions.CacheStats)
 	s := &Server{
 		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, enforce: make(chan struct{}, 1),

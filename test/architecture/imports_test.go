@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"controllers", "internal/web", "internal/cli"},
 	{"internal/compile", "internal/render", "internal/trust", "internal/saml", "internal/identity", "internal/session"},
 	{"internal/store"},
-	{"internal/audit", "internal/metric", "internal/snapshot", "internal/version"},
+	{"internal/audit", "internal/metric", "internal/snapshot", "internal/tracing", "internal/version"},
 	{"api/"},
 }
 

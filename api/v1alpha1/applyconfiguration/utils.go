@@ -154,6 +154,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.StoreApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SyslogSink"):
 		return &apiv1alpha1.SyslogSinkApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TracingSettings"):
+		return &apiv1alpha1.TracingSettingsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("VerificationRecord"):
 		return &apiv1alpha1.VerificationRecordApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WebhookSink"):

@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/tracing"
 )
 
 // Service provisions. It is safe for concurrent use and for any number of replicas on one store.
@@ -120,13 +121,17 @@ func (s *Service) signIn(ctx context.Context, in SignIn, preview bool) (*Result,
 			Expected: "spec.state: Enabled", Actual: "Disabled",
 		}
 	}
+	_, span := tracing.Start(ctx, "identity.map")
 	person, rejection := in.Connection.Mapping.Map(in.Assertion.Input)
+	span.End()
 	if rejection != nil {
 		return nil, rejection
 	}
 	if rejection := mayAssert(in, person); rejection != nil {
 		return nil, rejection
 	}
+	ctx, span = tracing.Start(ctx, "identity.provision")
+	defer span.End()
 	var result *Result
 	err := s.store.Do(ctx, func(tx store.Tx) error {
 		w := &work{tx: tx, in: in, person: person, now: tx.Now()}

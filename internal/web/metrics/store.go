@@ -8,54 +8,77 @@ import (
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/tracing"
 )
 
-// timedStore measures what people wait for: the operations of a sign-in, of a check that the cache cannot answer, and of the audit log. The rest passes through.
+// timedStore measures, and traces where a trace is written, what people wait for: the operations of a sign-in, of a check that the cache cannot answer, and of the audit log. The rest passes through.
 type timedStore struct {
 	store.Store
-	transaction, savePending, pending, session, touch, audit, debug prometheus.Observer
+	transaction, savePending, pending, session, touch, audit, debug operation
 }
 
 // Store returns the store with its operations measured.
 func (m *Metrics) Store(s store.Store) store.Store {
-	of := m.StoreOperations.WithLabelValues
+	of := func(name string) operation {
+		return operation{"store." + name, m.StoreOperations.WithLabelValues(name)}
+	}
 	return &timedStore{Store: s, transaction: of("transaction"), savePending: of("save_pending"), pending: of("pending"), session: of("session"), touch: of("touch_sessions"),
 		audit: of("write_audit"), debug: of("add_debug_entry")}
 }
 
-func since(started time.Time, o prometheus.Observer) { o.Observe(time.Since(started).Seconds()) }
+// operation is one kind of work of the store.
+type operation struct {
+	span string
+	time prometheus.Observer
+}
+
+func (t *timedStore) begin(ctx context.Context, o operation) (context.Context, func()) {
+	started := time.Now()
+	ctx, span := tracing.Start(ctx, o.span)
+	return ctx, func() {
+		span.End()
+		o.time.Observe(time.Since(started).Seconds())
+	}
+}
 
 func (t *timedStore) Do(ctx context.Context, fn func(tx store.Tx) error) error {
-	defer since(time.Now(), t.transaction)
+	ctx, end := t.begin(ctx, t.transaction)
+	defer end()
 	return t.Store.Do(ctx, fn)
 }
 
 func (t *timedStore) SavePending(ctx context.Context, p store.Pending) error {
-	defer since(time.Now(), t.savePending)
+	ctx, end := t.begin(ctx, t.savePending)
+	defer end()
 	return t.Store.SavePending(ctx, p)
 }
 
 func (t *timedStore) Pending(ctx context.Context, handleHash []byte) (store.Pending, error) {
-	defer since(time.Now(), t.pending)
+	ctx, end := t.begin(ctx, t.pending)
+	defer end()
 	return t.Store.Pending(ctx, handleHash)
 }
 
 func (t *timedStore) SessionByHash(ctx context.Context, hash []byte) (store.Session, error) {
-	defer since(time.Now(), t.session)
+	ctx, end := t.begin(ctx, t.session)
+	defer end()
 	return t.Store.SessionByHash(ctx, hash)
 }
 
 func (t *timedStore) TouchSessions(ctx context.Context, touches []store.Touch) error {
-	defer since(time.Now(), t.touch)
+	ctx, end := t.begin(ctx, t.touch)
+	defer end()
 	return t.Store.TouchSessions(ctx, touches)
 }
 
 func (t *timedStore) WriteAudit(ctx context.Context, records ...audit.Record) error {
-	defer since(time.Now(), t.audit)
+	ctx, end := t.begin(ctx, t.audit)
+	defer end()
 	return t.Store.WriteAudit(ctx, records...)
 }
 
 func (t *timedStore) AddDebugEntry(ctx context.Context, e store.DebugEntry) error {
-	defer since(time.Now(), t.debug)
+	ctx, end := t.begin(ctx, t.debug)
+	defer end()
 	return t.Store.AddDebugEntry(ctx, e)
 }

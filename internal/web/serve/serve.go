@@ -13,6 +13,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/refusals"
@@ -27,6 +28,8 @@ type Env struct {
 	Clock    clock.PassiveClock
 	Log      *slog.Logger
 	Metrics  *metrics.Metrics
+	// Tracer traces sign-ins; nil traces nothing.
+	Tracer *tracing.Tracer
 	// Refusals are counted for the operator, which shows them on the IdentityProvider.
 	Refusals *refusals.Tally
 }

@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -36,6 +37,8 @@ type arrival struct {
 	pending *store.Pending
 	lost    bool
 	back    string
+	// span is the trace of it.
+	span tracing.Span
 }
 
 // acs is the assertion consumer service (saml-profiles 4.1.4.3): docs/security/response-pipeline.md has the order of the rules.
@@ -45,6 +48,8 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, s *site.Site) {
 		return
 	}
 	a := &arrival{s: s, c: c, who: serve.ClientOf(s, r), reference: serve.NewReference(), entry: audit.NewID(h.Clock.Now())}
+	r, a.span = h.Tracer.Request(r, "saml.acs", c.Name, s.Proxies.Trusted(r))
+	defer a.span.End()
 	if refusal := h.read(w, r, a); refusal != nil {
 		h.refuse(w, r, a, refusal)
 		return
@@ -132,6 +137,12 @@ func (h *Handler) verify(ctx context.Context, a *arrival) (*saml.Assertion, *sam
 		return nil, nil, err
 	}
 	defer release()
+	if a.span.Recording() {
+		ctx = saml.WithPhases(ctx, func(phase string) func() {
+			_, span := tracing.Start(ctx, phase)
+			return span.End
+		})
+	}
 	assertion, refusal := a.c.SAML.Accept(ctx, a.response, a.samlPending(), h.Clock.Now())
 	return assertion, refusal, nil
 }
@@ -184,6 +195,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, a *arrival, asse
 		return
 	}
 	if err != nil {
+		a.span.Failed()
 		h.StoreFailed(w, a.s, "signin", err)
 		return
 	}
@@ -198,6 +210,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, a *arrival, asse
 	}
 	if !result.SecondFactorRequired {
 		h.Metrics.SignIns.WithLabelValues(a.c.Name, "success", "").Inc()
+		a.span.Outcome("", a.reference)
 	}
 	if a.pending != nil {
 		clearPending(w, pendingName(a.handle))

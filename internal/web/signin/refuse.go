@@ -41,6 +41,7 @@ func (h *Handler) auditRefusal(ctx context.Context, a *arrival, refusal *saml.Re
 
 func (h *Handler) count(a *arrival, reason saml.Reason) {
 	h.Metrics.SignIns.WithLabelValues(a.c.Name, "failure", string(reason)).Inc()
+	a.span.Outcome(string(reason), a.reference)
 	h.Refusals.Add(a.c.UID, string(reason), h.Clock.Now())
 	h.Log.Info("a response was refused", "idp", a.c.Name, "reference", a.reference, "reason", reason)
 }

@@ -176,9 +176,12 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, s *site.Site, c 
 
 // beginWith is begin with something more to remember.
 func (h *Handler) beginWith(w http.ResponseWriter, r *http.Request, s *site.Site, c *site.Connection, a ask, more func(*store.Pending)) {
+	r, span := h.Tracer.Request(r, "saml.authn_request", c.Name, s.Proxies.Trusted(r))
+	defer span.End()
 	now, handle, secret := h.Clock.Now(), newSecret(), newSecret()
 	request, err := c.SAML.NewAuthnRequest(now, handle, saml.RequestOptions{LoginHint: a.email})
 	if err != nil {
+		span.Failed()
 		reference := serve.NewReference()
 		h.Log.Error("no request could be made", "idp", c.Name, "reference", reference, "error", err)
 		h.Page(w, s, http.StatusServiceUnavailable, pages.Message{
@@ -194,6 +197,7 @@ func (h *Handler) beginWith(w http.ResponseWriter, r *http.Request, s *site.Site
 	}
 	more(&remembered)
 	if err = h.Store.SavePending(r.Context(), remembered); err != nil {
+		span.Failed()
 		h.StoreFailed(w, s, "pending", err)
 		return
 	}

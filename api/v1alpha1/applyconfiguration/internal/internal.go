@@ -1251,6 +1251,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: store
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.Store
+    - name: tracing
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.TracingSettings
     - name: url
       type:
         scalar: string
@@ -1345,6 +1348,16 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: caBundle
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.CABundleSource
+- name: dev.sallyport.sallyport.api.v1alpha1.TracingSettings
+  map:
+    fields:
+    - name: endpoint
+      type:
+        scalar: string
+    - name: samplePercent
+      type:
+        scalar: numeric
+      default: 100
 - name: dev.sallyport.sallyport.api.v1alpha1.UserAddress
   scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.VerificationMethod

@@ -38,6 +38,8 @@ type ServiceProviderSpecApplyConfiguration struct {
 	Expose *ExposureApplyConfiguration `json:"expose,omitempty"`
 	// proxies says whose X-Forwarded-* headers count.
 	Proxies *ProxySettingsApplyConfiguration `json:"proxies,omitempty"`
+	// tracing sends OpenTelemetry traces of sign-ins to a collector. Left out: nothing is traced.
+	Tracing *TracingSettingsApplyConfiguration `json:"tracing,omitempty"`
 	// pods shapes the pods.
 	Pods *PodSettingsApplyConfiguration `json:"pods,omitempty"`
 }
@@ -154,6 +156,14 @@ func (b *ServiceProviderSpecApplyConfiguration) WithExpose(value *ExposureApplyC
 // If called multiple times, the Proxies field is set to the value of the last call.
 func (b *ServiceProviderSpecApplyConfiguration) WithProxies(value *ProxySettingsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
 	b.Proxies = value
+	return b
+}
+
+// WithTracing sets the Tracing field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Tracing field is set to the value of the last call.
+func (b *ServiceProviderSpecApplyConfiguration) WithTracing(value *TracingSettingsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
+	b.Tracing = value
 	return b
 }
 
