@@ -73,11 +73,14 @@ type DB struct {
 	dialect dialect
 	// write is the one connection that writes to SQLite; read the others. On PostgreSQL both are the pool.
 	write, read *sql.DB
-	pool        *pgxpool.Pool
-	lock        *os.File
-	lanes       chan *lane
-	bounds      atomic.Pointer[debugBounds]
-	debugAdds   atomic.Uint64
+	// sessionByHash is what every miss of the session cache asks, prepared: SQLite takes longer to parse it than to answer it. Nil on PostgreSQL, whose driver
+	// prepares by itself.
+	sessionByHash *sql.Stmt
+	pool          *pgxpool.Pool
+	lock          *os.File
+	lanes         chan *lane
+	bounds        atomic.Pointer[debugBounds]
+	debugAdds     atomic.Uint64
 	// wrap lets a test see every statement of a transaction; nil otherwise.
 	wrap func(querier) querier
 
@@ -106,6 +109,9 @@ func Open(ctx context.Context, storeURL string, o Options) (*DB, error) {
 	}
 	if err == nil {
 		err = d.migrate(ctx)
+	}
+	if err == nil && !d.dialect.notify {
+		d.sessionByHash, err = d.read.PrepareContext(ctx, d.sessionSelect()+sessionOfHash)
 	}
 	if err != nil {
 		_ = d.Close()
@@ -210,6 +216,9 @@ func (d *DB) Ping(ctx context.Context) error {
 // Close ends all connections. Transactions that run are waited for.
 func (d *DB) Close() error {
 	var errs []error
+	if d.sessionByHash != nil {
+		errs = append(errs, d.sessionByHash.Close())
+	}
 	if d.read != nil && d.read != d.write {
 		errs = append(errs, d.read.Close())
 	}

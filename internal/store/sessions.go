@@ -57,13 +57,18 @@ func scanSession(row scanner) (s Session, err error) {
 	return s, nil
 }
 
+const sessionOfHash = ` WHERE s.token_hash = $1 AND s.expires_at > $2`
+
 // SessionByHash is one indexed read.
 func (d *DB) SessionByHash(ctx context.Context, hash []byte) (Session, error) {
-	return scanSession(d.read.QueryRowContext(ctx, d.sessionSelect()+` WHERE s.token_hash = $1 AND s.expires_at > $2`, hash, micros(d.now())))
+	if d.sessionByHash != nil {
+		return scanSession(d.sessionByHash.QueryRowContext(ctx, hash, micros(d.now())))
+	}
+	return scanSession(d.read.QueryRowContext(ctx, d.sessionSelect()+sessionOfHash, hash, micros(d.now())))
 }
 
 func (t *txn) Session(hash []byte) (Session, error) {
-	return scanSession(t.sql.QueryRowContext(t.ctx, t.db.sessionSelect()+` WHERE s.token_hash = $1 AND s.expires_at > $2`, hash, micros(t.at)))
+	return scanSession(t.sql.QueryRowContext(t.ctx, t.db.sessionSelect()+sessionOfHash, hash, micros(t.at)))
 }
 
 // Sessions lists sessions, newest first.

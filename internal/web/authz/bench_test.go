@@ -120,6 +120,17 @@ func BenchmarkCheck(b *testing.B) {
 		token, _ := session.NewToken()
 		run(b, g.Nginx(), "/authz/nginx", "__Secure-sso-main="+token)
 	})
+	// Whoever floods sends another one each time.
+	b.Run("another unknown cookie", func(b *testing.B) {
+		b.ReportAllocs()
+		w, handler := &sink{header: make(http.Header, 16)}, g.Nginx()
+		for b.Loop() {
+			token, _ := session.NewToken()
+			if handler.ServeHTTP(w, request("/authz/nginx", "__Secure-sso-main="+token)); w.status != http.StatusUnauthorized {
+				b.Fatal(w.status)
+			}
+		}
+	})
 }
 
 // BenchmarkBare writes the same headers and decides nothing.
