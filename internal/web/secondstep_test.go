@@ -63,6 +63,8 @@ func TestSecondStep(t *testing.T) {
 	}
 	code, _ := totp.GenerateCode(secret, time.Now())
 	form.Set("code", code)
+	application, _ := url.Parse(appURL)
+	halfCookies := b.Jar.Cookies(application)
 	codes := b.post("/second-factor/app/confirm", "same-origin", form)
 	recovery := codePattern.FindAllStringSubmatch(codes.body, -1)
 	if codes.status != 200 || len(recovery) != 10 || !strings.Contains(codes.body, html.EscapeString(appURL)) {
@@ -71,6 +73,11 @@ func TestSecondStep(t *testing.T) {
 	// The return URL of the sign-in survived, and the session counts.
 	if b.check("").status != 200 {
 		t.Fatal("the session does not count")
+	}
+	// Whoever got hold of the cookie before the second step has nothing now.
+	thief := w.browser()
+	if thief.Jar.SetCookies(application, halfCookies); len(halfCookies) == 0 || thief.check("").status != 401 {
+		t.Error("the cookie of before the second step opens something")
 	}
 	if page := b.get("/second-factor"); !strings.Contains(page.body, "10 left.") || !strings.Contains(page.body, "Authenticator app") {
 		t.Error(page.body)
