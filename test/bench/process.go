@@ -35,6 +35,10 @@ func (p *serviceProviderProcess) stop() {
 
 // startServiceProvider runs it with known sessions in a store of total.
 func startServiceProvider(ctx context.Context, known, total int) (*serviceProviderProcess, error) {
+	return startServiceProviderWith(ctx, benchSnapshot(), known, total)
+}
+
+func startServiceProviderWith(ctx context.Context, s snapshot.Snapshot, known, total int) (*serviceProviderProcess, error) {
 	dir, err := os.MkdirTemp("", "sallyport-bench")
 	if err != nil {
 		return nil, err
@@ -44,7 +48,7 @@ func startServiceProvider(ctx context.Context, known, total int) (*serviceProvid
 	if err != nil {
 		return nil, fmt.Errorf("signing people in: %w", err)
 	}
-	encoded, err := snapshot.Encode(benchSnapshot())
+	encoded, err := snapshot.Encode(s)
 	if err != nil {
 		return nil, err
 	}
