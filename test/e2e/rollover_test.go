@@ -10,10 +10,12 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sallyport.dev/sallyport/test/internal/browser"
 )
 
 // TestKeysRollOverWhilePeopleSignIn replaces the IdP's signing certificate and then our own keys, with encrypted assertions, while somebody signs in
-// every second. Nobody may fail.
+// with a browser every second. Nobody may fail.
 func TestKeysRollOverWhilePeopleSignIn(t *testing.T) {
 	w := newWorld(t, "roll", "127.0.0.1:8446", false)
 	people := w.keepSigningIn()
@@ -39,7 +41,6 @@ func (w *world) idpReplacesItsCertificate(people *signingIn) {
 	}
 	w.rewriteIdP("idp.crt")
 	people.pass(w.t, 3)
-	w.signsInWithABrowser()
 	w.idp.NextKey = false
 	w.rewriteIdP("saml20-idp-hosted.php")
 	w.refreshed("removed")
@@ -61,7 +62,6 @@ func (w *world) ourKeysRotate(people *signingIn) {
 	w.phases("Current", "Previous")
 	// The IdP has not looked again: it encrypts to the key that is the previous one now.
 	people.pass(w.t, 3)
-	w.signsInWithABrowser()
 	w.rereadOurs()
 	people.pass(w.t, 3)
 	w.longAgo("Previous")
@@ -70,21 +70,24 @@ func (w *world) ourKeysRotate(people *signingIn) {
 	w.toldOf("KeyPublished", "KeyRotated", "KeyRetired")
 }
 
-// signingIn are people of whom one begins to sign in every second.
+// signingIn are people with a browser, of whom one begins to sign in every second.
 type signingIn struct {
-	end  chan struct{}
-	done sync.WaitGroup
+	began time.Time
+	end   chan struct{}
+	done  sync.WaitGroup
 
 	mutex    sync.Mutex
 	arrived  int
+	longest  time.Duration
 	failures []string
 }
 
-// keepSigningIn begins a sign-in every second, each in a browser of its own, as long as no more than four are under way: one IdP process answers them all.
+// keepSigningIn begins a sign-in every second, each in a window of its own and with no past, as long as no more than four are under way: one browser shows them
+// all, and one IdP process answers them.
 func (w *world) keepSigningIn() *signingIn {
 	w.t.Helper()
-	p := &signingIn{end: make(chan struct{})}
-	began, places := time.Now(), make(chan struct{}, 4)
+	p := &signingIn{began: time.Now(), end: make(chan struct{})}
+	chromium, places := w.browser(), make(chan struct{}, 4)
 	p.done.Go(func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
@@ -97,15 +100,12 @@ func (w *world) keepSigningIn() *signingIn {
 			places <- struct{}{}
 			p.done.Go(func() {
 				defer func() { <-places }()
-				at := time.Since(began).Round(time.Millisecond)
-				err := w.walkIn("alice")
-				p.mutex.Lock()
-				defer p.mutex.Unlock()
-				if err != nil {
-					p.failures = append(p.failures, fmt.Sprintf("at %s: %v", at, err))
-				} else {
-					p.arrived++
-				}
+				at := time.Now()
+				err := chromium.Visit(func(window *browser.Tab) {
+					w.signInWith(window, w.AppURL+"/page?x=1", "alice@acme.example", "alice")
+					window.WaitText("Hello Alice Adams")
+				})
+				p.note(at, err)
 			})
 		}
 	})
@@ -118,6 +118,17 @@ func (w *world) keepSigningIn() *signingIn {
 		p.done.Wait()
 	})
 	return p
+}
+
+func (p *signingIn) note(at time.Time, err error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if err != nil {
+		p.failures = append(p.failures, fmt.Sprintf("at %s: %v", at.Sub(p.began).Round(time.Millisecond), err))
+		return
+	}
+	p.arrived++
+	p.longest = max(p.longest, time.Since(at))
 }
 
 // pass waits until so many more people have arrived, and fails when one did not.
@@ -150,12 +161,9 @@ func (p *signingIn) stop(t *testing.T) {
 	if len(p.failures) > 0 {
 		t.Errorf("%d could not sign in:\n%s", len(p.failures), strings.Join(p.failures[:min(len(p.failures), 10)], "\n"))
 	}
-	t.Logf("%d sign-ins, %d failed", p.arrived, len(p.failures))
-}
-
-func (w *world) signsInWithABrowser() {
-	w.t.Helper()
-	w.signIn(w.AppURL+"/", "alice@acme.example", "alice").WaitText("Hello Alice Adams")
+	took := time.Since(p.began)
+	t.Logf("%d sign-ins with Chromium in %s, one in %s, the longest %s, %d failed", p.arrived, took.Round(time.Second),
+		(took / time.Duration(max(p.arrived, 1))).Round(10*time.Millisecond), p.longest.Round(10*time.Millisecond), len(p.failures))
 }
 
 // rewriteIdP gives the running IdP its new files, and waits until it has the named one.

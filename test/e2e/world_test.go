@@ -252,13 +252,18 @@ func (w *world) cookies(tab *browser.Tab) http.Header {
 func (w *world) signIn(url, email, user string) *browser.Tab {
 	w.t.Helper()
 	tab := w.browser()
+	w.signInWith(tab, url, email, user)
+	return tab
+}
+
+// signInWith does that in a browser where nobody is signed in.
+func (w *world) signInWith(tab *browser.Tab, url, email, user string) {
 	tab.Open(url)
 	tab.WaitURL(w.SSOURL + "/signin")
 	tab.Type("#email", email)
 	tab.Press("form button")
 	tab.WaitURL(w.IdPURL)
 	tab.SignInAtSimpleSAMLphp(user, user+"-password")
-	return tab
 }
 
 func (w *world) fill(file string) string {

@@ -44,4 +44,15 @@ func TestTypesPressesAndReads(t *testing.T) {
 	if cookie := other.Cookies("https://wiki.acme.example/page")["who"]; cookie == nil {
 		t.Error("a second tab does not share the cookies of the first")
 	}
+	none := tab.Visit(func(window *Tab) {
+		window.Open("https://wiki.acme.example/")
+		window.WaitFor("#name")
+		if len(window.Cookies("https://wiki.acme.example/page")) > 0 {
+			t.Error("a visitor has the cookies of the first")
+		}
+	})
+	lost := tab.Visit(func(window *Tab) { window.Open("https://elsewhere.example/") })
+	if none != nil || lost == nil || !strings.Contains(lost.Error(), "open https://elsewhere.example/") {
+		t.Errorf("a visit came to %v, one to a host that does not exist to %v", none, lost)
+	}
 }
