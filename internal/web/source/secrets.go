@@ -75,7 +75,7 @@ func (s *Secrets) round(ctx context.Context, apply Apply) error {
 	if err != nil {
 		return fmt.Errorf("the Secret %s: %w", name, err)
 	}
-	if err := s.take(ctx, index, apply); err != nil {
+	if err := s.take(ctx, index, apply); err != nil && !errors.Is(err, errNewerIndex) {
 		return err
 	}
 	events, err := s.secrets.Watch(ctx, metav1.ListOptions{
@@ -88,7 +88,8 @@ func (s *Secrets) round(ctx context.Context, apply Apply) error {
 	for event := range events.ResultChan() {
 		switch event.Type {
 		case watch.Added, watch.Modified:
-			if err := s.take(ctx, event.Object.(*unstructured.Unstructured), apply); err != nil {
+			// One change may follow another faster than shards can be read: the index that a shard is ahead of comes in this very watch.
+			if err := s.take(ctx, event.Object.(*unstructured.Unstructured), apply); err != nil && !errors.Is(err, errNewerIndex) {
 				return err
 			}
 		case watch.Error:
