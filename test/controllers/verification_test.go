@@ -31,15 +31,8 @@ type nameServer struct {
 func newNameServer(t testing.TB) *nameServer {
 	t.Helper()
 	s := &nameServer{records: map[string][]string{}}
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, streams := bothOnOnePort(t)
 	s.address = packets.LocalAddr().String()
-	streams, err := net.Listen("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, server := range []*dns.Server{{PacketConn: packets, Handler: s}, {Listener: streams, Handler: s}} {
 		done := make(chan error, 1)
 		started := make(chan struct{})
@@ -52,6 +45,26 @@ func newNameServer(t testing.TB) *nameServer {
 		})
 	}
 	return s
+}
+
+// bothOnOnePort listens for UDP and TCP. A port that is free for the one may be taken for the other, by another test or by a connection that has just ended:
+// then another one is tried.
+func bothOnOnePort(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var err error
+	for range 100 {
+		var packets net.PacketConn
+		if packets, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			continue
+		}
+		var streams net.Listener
+		if streams, err = net.Listen("tcp", packets.LocalAddr().String()); err == nil {
+			return packets, streams
+		}
+		packets.Close()
+	}
+	t.Fatalf("no port is free for UDP and TCP: %v", err)
+	return nil, nil
 }
 
 // ServeDNS answers questions for TXT records. What does not fit into a packet is truncated there, and whole over TCP.
