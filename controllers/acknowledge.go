@@ -78,7 +78,8 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 		}
 	}
 	silent := 0
-	for i, revision := range r.acks.revisions(s.key, ready, want, m.token) {
+	said := r.acks.revisions(s.key, ready, want, m.token)
+	for i, revision := range said {
 		since, _ := readySince(ready[i])
 		switch {
 		case revision == want:
@@ -98,10 +99,26 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 	}
 	s.programmed.all = s.programmed.ready > 0 && s.programmed.serving == s.programmed.ready
 	r.spread(s)
+	now := m.agreed(said)
 	if s.programmed.all {
-		if m.served = m.published.served; m.waitsToBeServed() {
-			// The next pass notes since when a key is served: its overlap is counted from then.
-			s.later(settle)
+		now = m.published.served
+	}
+	if now == nil {
+		return nil
+	}
+	if m.served = now; m.waitsToBeServed() {
+		// The next pass notes since when a key is served: its overlap is counted from then.
+		s.later(settle)
+	}
+	return nil
+}
+
+// agreed is the snapshot that every pod has said it serves: what is the same in it and in a newer one is served, however fast one change follows another. Nil:
+// they differ, or that is not known.
+func (m *memory) agreed(said []string) *served {
+	for _, r := range m.recent {
+		if len(said) > 0 && !slices.ContainsFunc(said, func(revision string) bool { return revision != r.revision }) {
+			return r.served
 		}
 	}
 	return nil

@@ -194,8 +194,10 @@ func (r *Reconciler) recallOf(s *scope, idp *v1alpha1.IdentityProvider, secret *
 			known.keysProblem = fmt.Sprintf("The keys in Secret %s cannot be used: %v. Restore it, or delete it and register the new certificate at the IdP.", secret.Name, err)
 		}
 	case copySecretName(idp.Name):
-		// A copy that cannot be read is fetched anew.
-		_ = r.refresher.Restore(string(idp.UID), secret.Data[copyKey])
+		// A copy that cannot be read is fetched anew; so is one from before trust came from elsewhere.
+		if shown := idp.Status.Metadata; shown == nil || shown.Source == v1alpha1.MetadataSourceURL {
+			_ = r.refresher.Restore(string(idp.UID), secret.Data[copyKey])
+		}
 		if state, ok := r.refresher.State(string(idp.UID)); ok {
 			known.saved = state.Kept
 		}

@@ -29,9 +29,6 @@ const (
 	lastRetry  = 2 * time.Minute
 	// parallelWrites is how many objects a pass writes at a time.
 	parallelWrites = 8
-	// cosmeticWrites is how many statuses a pass writes of which nothing but words have changed, such as the number of pods in a message:
-	// with thousands of objects the rest follows at leisure, and what matters is not held up.
-	cosmeticWrites = 64
 )
 
 // LeaseDuration and the rest make another replica take over within seconds when the leader dies, and at once when it stops in order.

@@ -51,7 +51,9 @@ func (r *Reconciler) fetched(ctx context.Context, s *scope, idp *v1alpha1.Identi
 	key := string(idp.UID)
 	var state trust.State
 	if known.examined.problem == nil {
-		state = r.refresher.Ensure(key, known.examined.fetch)
+		wanted := known.examined.fetch
+		wanted.InService = s.inService(idp)
+		state = r.refresher.Ensure(key, wanted)
 		if asked := idp.Annotations[v1alpha1.AnnotationRefresh]; asked != known.refreshed {
 			known.refreshed, known.unsaved = asked, true
 			r.refresher.RefreshNow(key)
@@ -65,7 +67,7 @@ func (r *Reconciler) fetched(ctx context.Context, s *scope, idp *v1alpha1.Identi
 	if state.Metadata != nil && !state.Kept.Equal(known.saved) {
 		known.saved, known.unsaved = state.Kept, true
 	}
-	if known.unsaved && state.Metadata != nil {
+	if known.unsaved && state.Metadata != nil && s.another(&s.firstCopy) {
 		if err := r.saveCopy(ctx, s, idp, known); err != nil {
 			return nil, fmt.Errorf("keeping the metadata: %w", err)
 		}
@@ -131,6 +133,7 @@ func describe(s *scope, idp *v1alpha1.IdentityProvider, problem *fieldError, sta
 	}
 	if t.metadata == nil {
 		t.missing(t.fresh.Reason, t.fresh.Message)
+		t.keepPublished(s, idp)
 	}
 	return t
 }

@@ -22,12 +22,17 @@ func held(idp *v1alpha1.IdentityProvider) bool {
 
 // hold puts the finalizer on every IdentityProvider that is or will be served, before it has keys: its sessions end before its keys go, and a domain that is bound
 // to it in the very moment of its deletion still keeps it. One that has gone meanwhile is an error: no binding of it may become Ready.
+// Of a great many new ones some are left to the next pass, which is the first to look at them.
 func (r *Reconciler) hold(ctx context.Context, s *scope) error {
 	holders, writers := errgroup.WithContext(ctx)
 	holders.SetLimit(parallelWrites)
 	for i := range s.idps {
 		idp := &s.idps[i]
 		if !s.ownsIdP(idp) || held(idp) || idp.DeletionTimestamp != nil || s.idle(idp) {
+			continue
+		}
+		if _, served := s.memory.published.connection(idp); !served && !s.bound(idp) && !s.another(&s.firstHold) {
+			s.unheld.Insert(idp.UID)
 			continue
 		}
 		holders.Go(func() error {

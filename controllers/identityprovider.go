@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -22,7 +23,7 @@ func (r *Reconciler) identityProvider(s *scope, idp *v1alpha1.IdentityProvider, 
 	return subject{kind: v1alpha1.KindIdentityProvider, object: idp, before: idp.Status, after: status,
 		conditionsBefore: idp.Status.Conditions, conditionsAfter: status.Conditions,
 		// The admission policy reads the names of the bindings: they are there before a binding is Ready.
-		urgent: !reflect.DeepEqual(idp.Status.Domains, status.Domains),
+		urgent: !apiequality.Semantic.DeepEqual(ptr.Deref(idp.Status.Domains, v1alpha1.BoundDomains{Count: ptr.To(int32(0))}), *status.Domains),
 		news:   slices.Concat(metadataNews(idp, &idp.Status, &status), keyNews(idp, idp.Status.ServiceProvider, status.ServiceProvider), expiryNews(idp, &idp.Status, &status)),
 		intent: func() intent {
 			ac := apply.IdentityProvider(idp.Name, idp.Namespace).WithUID(idp.UID).WithStatus(convert[apply.IdentityProviderStatusApplyConfiguration](status))

@@ -42,13 +42,21 @@ func (r *Reconciler) keys(ctx context.Context, s *scope, idp *v1alpha1.IdentityP
 	}
 	err := known.advance(s, served, policyOf(idp), trust.KeyWish{Rotation: idp.Annotations[v1alpha1.AnnotationRotateKeys], Provided: known.examined.pair},
 		func() (snapshot.SPKey, error) {
+			if !s.another(&s.firstKey) {
+				return snapshot.SPKey{}, errNoKeyYet
+			}
 			key := r.keyPool.take()
 			if key == nil {
 				return snapshot.SPKey{}, errNoKeyYet
 			}
 			return trust.CertifySPKey(key, s.now, compile.EntityID(s.serviceProvider.Spec.URL, idp.Name), policyOf(idp).Lifetime, nil)
 		},
-		func(set trust.KeySet, first bool) error { return r.writeKeys(ctx, s, idp, set, first) })
+		func(set trust.KeySet, first bool) error {
+			if !s.another(&s.firstKey) {
+				return errNoKeyYet
+			}
+			return r.writeKeys(ctx, s, idp, set, first)
+		})
 	if errors.Is(err, errNoKeyYet) {
 		s.later(300 * time.Millisecond)
 		err = nil
@@ -57,15 +65,15 @@ func (r *Reconciler) keys(ctx context.Context, s *scope, idp *v1alpha1.IdentityP
 }
 
 // examinePair reads the key pair that the user has brought.
-func (r *Reconciler) examinePair(ctx context.Context, idp *v1alpha1.IdentityProvider, x *examined) error {
+func (r *Reconciler) examinePair(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider, x *examined) error {
 	if idp.Spec.SAML.Keys.SecretRef == nil {
 		return nil
 	}
-	certificate, err := r.read(ctx, idp.Namespace, pairReference(idp, corev1.TLSCertKey))
+	certificate, err := r.read(ctx, s, pairReference(idp, corev1.TLSCertKey))
 	if err != nil {
 		return err
 	}
-	key, err := r.read(ctx, idp.Namespace, pairReference(idp, corev1.TLSPrivateKeyKey))
+	key, err := r.read(ctx, s, pairReference(idp, corev1.TLSPrivateKeyKey))
 	if err != nil {
 		return err
 	}

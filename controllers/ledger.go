@@ -135,7 +135,9 @@ func (r *Reconciler) settleLedger(ctx context.Context, s *scope) error {
 		}
 		l.dirty, l.unsaved = false, false
 	}
-	clear(s.memory.told) // everything is persisted now
+	if !s.left {
+		clear(s.memory.told) // everything is persisted now
+	}
 	if s.serviceProvider == nil && len(l.Entries) == 0 && len(l.Records) == 0 {
 		r.memory.forget(s.key)
 	}

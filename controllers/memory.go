@@ -21,6 +21,8 @@ type memory struct {
 	served    *served
 	// spreading is when the operator heard of the change that not every pod has acknowledged yet; zero: there is none.
 	spreading time.Time
+	// recent are the revisions that were published last, the newest at the end.
+	recent []recent
 	// applied is the digest of the workload that was applied; zero: apply it.
 	applied [32]byte
 	token   string
@@ -96,7 +98,7 @@ func newMemory() *memory {
 // reset forgets what was of a ServiceProvider that is gone, and keeps what the audit log was told.
 func (m *memory) reset() {
 	m.sinks, m.lastingKeys, m.header = sinkMemory{}, false, keptKeys{}
-	m.recalled, m.published, m.served, m.applied, m.token, m.present = false, &published{}, nil, [32]byte{}, "", nil
+	m.recalled, m.published, m.served, m.recent, m.applied, m.token, m.present = false, &published{}, nil, nil, [32]byte{}, "", nil
 	m.spreading = time.Time{}
 	m.mutex.Lock()
 	defer m.mutex.Unlock()

@@ -80,6 +80,21 @@ type published struct {
 	files   map[string][]byte
 }
 
+// recent is a revision that pods may still say they serve.
+type recent struct {
+	revision string
+	*served
+}
+
+// maxRecent is how many there are. While one change follows another, pods are a revision or two behind all the time.
+const maxRecent = 4
+
+func (m *memory) remember(revision string, s *served) {
+	m.recent = slices.DeleteFunc(m.recent, func(old recent) bool { return old.revision == revision })
+	m.recent = append(m.recent, recent{revision, s})
+	m.recent = m.recent[max(0, len(m.recent)-maxRecent):]
+}
+
 // compile makes the snapshot, and what is to be said about each object.
 func (r *Reconciler) compile(_ context.Context, s *scope) error {
 	before := s.memory.published
@@ -143,6 +158,7 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) error {
 		files[file] = content
 	}
 	m.published = &published{served: s.wanted, encoded: s.encoded, files: files}
+	m.remember(s.encoded.Revision, s.wanted)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -73,7 +74,8 @@ type Reconciler struct {
 
 // Reconcile makes one pass over the ServiceProvider of that name and everything that refers to it, whether it exists or not.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	s := &scope{key: request.NamespacedName, now: r.Clock.Now(), memory: r.memory.of(request.NamespacedName), heard: r.arrivals.take(request.NamespacedName)}
+	s := &scope{key: request.NamespacedName, now: r.Clock.Now(), memory: r.memory.of(request.NamespacedName), heard: r.arrivals.take(request.NamespacedName),
+		contents: map[string]map[string][]byte{}, unheld: sets.New[types.UID]()}
 	err := s.run(ctx, []step{
 		{"reading the objects", r.collect},
 		{"reading what an earlier run has left", r.recall},

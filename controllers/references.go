@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,7 +28,7 @@ type fieldError struct {
 
 func (e *fieldError) Error() string { return e.message }
 
-func invalidField(reason, field, format string, args ...any) error {
+func invalidField(reason, field, format string, args ...any) *fieldError {
 	return &fieldError{reason, field + ": " + fmt.Sprintf(format, args...)}
 }
 
@@ -114,36 +115,45 @@ func (r *Reconciler) basisOf(ctx context.Context, of client.Object, references [
 	return basis.String(), nil
 }
 
-// read returns what a reference leads to, past the cache. Its content is never put into an error; a nil reference has none.
-func (r *Reconciler) read(ctx context.Context, namespace string, ref *reference) ([]byte, error) {
+// read returns what a reference leads to, past the cache and once in a pass: a thousand connections may name one ConfigMap of authorities. Its content is
+// never put into an error; a nil reference has none.
+func (r *Reconciler) read(ctx context.Context, s *scope, ref *reference) ([]byte, error) {
 	if ref == nil {
 		return nil, nil
 	}
-	name := types.NamespacedName{Namespace: namespace, Name: ref.name}
-	data := map[string][]byte{}
-	var err error
-	if ref.kind == "Secret" {
-		var secret corev1.Secret
-		err = r.Live.Get(ctx, name, &secret)
-		data = secret.Data
-	} else {
-		var configMap corev1.ConfigMap
-		err = r.Live.Get(ctx, name, &configMap)
-		for key, content := range configMap.Data {
-			data[key] = []byte(content)
+	id := ref.kind + "/" + ref.name
+	data, known := s.contents[id]
+	if !known {
+		var err error
+		data, err = r.contentsOf(ctx, ref.kind, types.NamespacedName{Namespace: s.key.Namespace, Name: ref.name})
+		if apierrors.IsNotFound(err) {
+			return nil, invalidField(v1alpha1.ReasonReferenceNotFound, ref.field, "there is no %s %s in this namespace: create it, or correct the name.", ref.kind, ref.name)
 		}
-		for key, content := range configMap.BinaryData {
-			data[key] = content
+		if err != nil {
+			return nil, err
 		}
-	}
-	if apierrors.IsNotFound(err) {
-		return nil, invalidField(v1alpha1.ReasonReferenceNotFound, ref.field, "there is no %s %s in this namespace: create it, or correct the name.", ref.kind, ref.name)
-	}
-	if err != nil {
-		return nil, err
+		s.contents[id] = data
 	}
 	if len(data[ref.key]) == 0 {
 		return nil, invalidField(v1alpha1.ReasonReferenceNotFound, ref.field, "%s %s has no key %s: add it, or name another key.", ref.kind, ref.name, ref.key)
 	}
 	return data[ref.key], nil
+}
+
+func (r *Reconciler) contentsOf(ctx context.Context, kind string, name types.NamespacedName) (map[string][]byte, error) {
+	if kind == "Secret" {
+		var secret corev1.Secret
+		err := r.Live.Get(ctx, name, &secret)
+		return secret.Data, err
+	}
+	var configMap corev1.ConfigMap
+	if err := r.Live.Get(ctx, name, &configMap); err != nil {
+		return nil, err
+	}
+	data := map[string][]byte{}
+	for key, content := range configMap.Data {
+		data[key] = []byte(content)
+	}
+	maps.Copy(data, configMap.BinaryData)
+	return data, nil
 }

@@ -36,6 +36,15 @@ func (t *trustState) missing(reason, message string) {
 	t.resolved.Reason, t.resolved.Message = reason, message
 }
 
+// keepPublished lets what the pods have go on being trusted until its validUntil, when there is nothing that may replace it.
+func (t *trustState) keepPublished(s *scope, idp *v1alpha1.IdentityProvider) {
+	before, ok := s.memory.published.connection(idp)
+	if ok && before.Trust != nil && (before.Trust.ValidUntil.IsZero() || s.now.Before(before.Trust.ValidUntil)) {
+		t.resolved.Trust = before.Trust
+		s.laterAt(before.Trust.ValidUntil)
+	}
+}
+
 // examined is what a spec and everything that it refers to come to.
 type examined struct {
 	basis   string
@@ -65,17 +74,36 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	}
 	for i := range s.idps {
 		idp := &s.idps[i]
-		if !s.ownsIdP(idp) {
+		if !s.ownsIdP(idp) || s.unheld.Has(idp.UID) {
 			continue
 		}
 		state, err := r.resolveOne(ctx, s, idp)
 		if err != nil {
 			return fmt.Errorf("IdentityProvider %s: %w", idp.Name, err)
 		}
+		s.trust[idp.Name] = state
+	}
+	// Those that lack nothing but a key of ours are first to get one.
+	for _, established := range []bool{true, false} {
+		if err := r.addAllKeys(ctx, s, established); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addAllKeys adds our own keys to those connections that have none yet in this pass: of which there is trust, or all.
+func (r *Reconciler) addAllKeys(ctx context.Context, s *scope, established bool) error {
+	for i := range s.idps {
+		idp := &s.idps[i]
+		state := s.trust[idp.Name]
+		if _, done := s.resolved[idp.Name]; done || state == nil || established && state.metadata == nil {
+			continue
+		}
 		if err := r.addKeys(ctx, s, idp, state); err != nil {
 			return fmt.Errorf("keys of IdentityProvider %s: %w", idp.Name, err)
 		}
-		s.trust[idp.Name], s.resolved[idp.Name] = state, state.resolved
+		s.resolved[idp.Name] = state.resolved
 	}
 	return nil
 }
@@ -90,11 +118,11 @@ func (r *Reconciler) resolveOne(ctx context.Context, s *scope, idp *v1alpha1.Ide
 	}
 	if known.examined == nil || known.examined.basis != basis {
 		x := &examined{basis: basis, at: s.now}
-		err := r.examine(ctx, idp, x)
+		err := r.examine(ctx, s, idp, x)
 		if err != nil && !errors.As(err, &x.problem) {
 			return nil, err
 		}
-		if err := r.examinePair(ctx, idp, x); err != nil && !errors.As(err, &x.pairProblem) {
+		if err := r.examinePair(ctx, s, idp, x); err != nil && !errors.As(err, &x.pairProblem) {
 			return nil, err
 		}
 		known.examined = x
@@ -107,11 +135,11 @@ func (r *Reconciler) resolveOne(ctx context.Context, s *scope, idp *v1alpha1.Ide
 }
 
 // examine reads what the spec says and refers to.
-func (r *Reconciler) examine(ctx context.Context, idp *v1alpha1.IdentityProvider, x *examined) error {
+func (r *Reconciler) examine(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider, x *examined) error {
 	source := idp.Spec.SAML.Metadata
 	options := trust.ParseOptions{EntityID: string(source.EntityID), Now: x.at}
 	if ref := signatureReference(source); ref != nil {
-		content, err := r.read(ctx, idp.Namespace, ref)
+		content, err := r.read(ctx, s, ref)
 		if err != nil {
 			return err
 		}
@@ -120,12 +148,12 @@ func (r *Reconciler) examine(ctx context.Context, idp *v1alpha1.IdentityProvider
 		}
 	}
 	if source.URL != "" {
-		ca, err := r.read(ctx, idp.Namespace, caReference(source))
+		ca, err := r.read(ctx, s, caReference(source))
 		x.fetch = trust.Spec{URL: string(source.URL), CABundle: ca, Parse: options, Interval: source.RefreshInterval.Or(v1alpha1.DefaultRefreshInterval)}
 		return err
 	}
 	ref := contentReference(source)
-	content, err := r.read(ctx, idp.Namespace, ref)
+	content, err := r.read(ctx, s, ref)
 	if err != nil {
 		return err
 	}
@@ -167,15 +195,15 @@ func manual(m *v1alpha1.ManualTrust, ref *reference, content []byte) (*trust.Met
 func given(s *scope, idp *v1alpha1.IdentityProvider, x *examined) *trustState {
 	state := &trustState{source: sourceOf(idp)}
 	state.setFresh(metav1.ConditionTrue, v1alpha1.ReasonNotRefreshed, "The metadata is not from a URL: there is nothing to refresh.")
-	if x.problem != nil {
-		state.setFresh(metav1.ConditionFalse, x.problem.reason, "%s", x.problem.message)
-		state.missing(x.problem.reason, x.problem.message)
-		state.resolved.Invalid = x.problem.message
-		before, ok := s.memory.published.connection(idp)
-		if ok && before.Trust != nil && (before.Trust.ValidUntil.IsZero() || s.now.Before(before.Trust.ValidUntil)) {
-			state.resolved.Trust = before.Trust
-			s.laterAt(before.Trust.ValidUntil)
-		}
+	problem := x.problem
+	if problem == nil {
+		problem = entityIDChanged(s, idp, x.metadata)
+	}
+	if problem != nil {
+		state.setFresh(metav1.ConditionFalse, problem.reason, "%s", problem.message)
+		state.missing(problem.reason, problem.message)
+		state.resolved.Invalid = problem.message
+		state.keepPublished(s, idp)
 		return state
 	}
 	validity, until := x.metadata.ValidityAt(x.at, s.now)
@@ -189,6 +217,30 @@ func given(s *scope, idp *v1alpha1.IdentityProvider, x *examined) *trustState {
 		state.setFresh(metav1.ConditionTrue, v1alpha1.ReasonMetadataExpiring, "%s: the metadata is valid until %s only: put newer metadata there before.", metadataField, day)
 	}
 	return state
+}
+
+// inService is the entity ID that an IdentityProvider has been trusted with, empty when it never was. It is kept in what is published and in status, so that
+// no restart forgets it.
+func (s *scope) inService(idp *v1alpha1.IdentityProvider) string {
+	if c, ok := s.memory.published.connection(idp); ok && c.Trust != nil {
+		return c.Trust.EntityID
+	}
+	return idp.Status.EntityID
+}
+
+// entityIDChanged is what is wrong with metadata of another entity than the one in service, unless that one is pinned: people are known by the entity ID and
+// their NameID, so another entity would speak for them. Who writes manual.entityID has pinned it with that.
+func entityIDChanged(s *scope, idp *v1alpha1.IdentityProvider, metadata *trust.Metadata) *fieldError {
+	source := idp.Spec.SAML.Metadata
+	err := trust.CheckEntityID(s.inService(idp), metadata, string(source.EntityID))
+	if err == nil || source.Manual != nil {
+		return nil
+	}
+	field := metadataField + ".inline"
+	if ref := contentReference(source); ref != nil {
+		field = ref.field
+	}
+	return invalidField(reasonOf(err), field, "%v", err)
 }
 
 func sourceOf(idp *v1alpha1.IdentityProvider) v1alpha1.MetadataSourceKind {

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
@@ -29,7 +30,11 @@ type scope struct {
 	mappings        []v1alpha1.AttributeMapping
 	bindingsOf      map[string][]*v1alpha1.DomainBinding // by the name of the IdentityProvider; see bound
 
-	// resolve
+	// hold: those that the next pass looks at
+	unheld sets.Set[types.UID]
+
+	// resolve. contents are those of the Secrets and ConfigMaps that were read in this pass, by kind and name.
+	contents map[string]map[string][]byte
 	resolved map[string]compile.Resolved
 	trust    map[string]*trustState
 	// headerKeys are those of the signed header, where it is wanted
@@ -68,7 +73,9 @@ type scope struct {
 	mutex        sync.Mutex
 	requeueAfter time.Duration
 	alarm        time.Time
-	cosmetic     int
+	// left is true when there are statuses that the next pass has to write; firstHold, firstKey and firstCopy are when this one began to write those.
+	left                           bool
+	firstHold, firstKey, firstCopy time.Time
 }
 
 // later asks for another pass in d, or sooner if something else asked for that.

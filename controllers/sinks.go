@@ -59,7 +59,7 @@ func (r *Reconciler) resolveSinks(ctx context.Context, s *scope) error {
 	}
 	resolved := map[string]compile.ResolvedSink{}
 	for _, sink := range sp.Spec.Audit.Sinks {
-		one, err := r.resolveSink(ctx, sp.Namespace, sink)
+		one, err := r.resolveSink(ctx, s, sink)
 		if err != nil {
 			return fmt.Errorf("audit sink %s: %w", sink.Name, err)
 		}
@@ -69,12 +69,12 @@ func (r *Reconciler) resolveSinks(ctx context.Context, s *scope) error {
 	return nil
 }
 
-func (r *Reconciler) resolveSink(ctx context.Context, namespace string, sink v1alpha1.AuditSink) (compile.ResolvedSink, error) {
+func (r *Reconciler) resolveSink(ctx context.Context, s *scope, sink v1alpha1.AuditSink) (compile.ResolvedSink, error) {
 	var out compile.ResolvedSink
 	secret, ca := sinkReferences(sink)
 	var err error
-	if out.Secret, err = r.read(ctx, namespace, secret); err == nil {
-		out.CABundle, err = r.read(ctx, namespace, ca)
+	if out.Secret, err = r.read(ctx, s, secret); err == nil {
+		out.CABundle, err = r.read(ctx, s, ca)
 	}
 	if err == nil && ca != nil {
 		if _, problem := trust.ParsePEM(string(out.CABundle)); problem != nil {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -45,71 +43,60 @@ func (r *Reconciler) statuses(ctx context.Context, s *scope) error {
 	if err := r.tellChanges(ctx, s); err != nil {
 		return err
 	}
-	var connections, others []subject
-	for i := range s.idps {
-		if f := s.output.Finding(v1alpha1.KindIdentityProvider, s.idps[i].Name); f != nil {
-			connections = append(connections, r.identityProvider(s, &s.idps[i], f))
+	all := r.subjects(s)
+	r.gauges.set(s, all)
+	return r.writeChanged(ctx, s, all)
+}
+
+// tellAndWrite tells what has happened before any of the statuses is written: after a crash in between it is told again, with the same key, and never not at all.
+func (r *Reconciler) tellAndWrite(ctx context.Context, s *scope, all []subject) error {
+	for i := range all {
+		o := &all[i]
+		o.happened = append(o.news, r.transitions(*o)...)
+		if err := r.tell(ctx, s, o.happened); err != nil {
+			return err
 		}
-	}
-	for i := range s.bindings {
-		if f := s.output.Finding(v1alpha1.KindDomainBinding, s.bindings[i].Name); f != nil {
-			others = append(others, r.domainBinding(s, &s.bindings[i], f))
-		}
-	}
-	for i := range s.mappings {
-		if f := s.output.Finding(v1alpha1.KindAttributeMapping, s.mappings[i].Name); f != nil {
-			others = append(others, r.attributeMapping(s, &s.mappings[i], f))
-		}
-	}
-	if s.serviceProvider != nil {
-		others = append(others, r.serviceProvider(s))
-	}
-	r.gauges.set(s, append(slices.Clone(connections), others...))
-	var err error
-	if connections, err = r.tellOfStatuses(ctx, s, connections); err != nil {
-		return err
-	}
-	if others, err = r.tellOfStatuses(ctx, s, others); err != nil {
-		return err
 	}
 	if err := r.keepRecords(ctx, s); err != nil {
 		return err
 	}
-	if err := r.writeIdentityProviders(ctx, s, connections); err != nil {
-		return err
+	for _, first := range []bool{true, false} {
+		group, writers := errgroup.WithContext(ctx)
+		group.SetLimit(parallelWrites)
+		for _, o := range all {
+			if (o.kind == v1alpha1.KindIdentityProvider) == first {
+				r.write(group, writers, s, o)
+			}
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
 	}
-	group, writers := errgroup.WithContext(ctx)
-	group.SetLimit(parallelWrites)
-	for _, o := range others {
-		r.write(group, writers, s, o)
-	}
-	return group.Wait()
+	return nil
 }
 
-// tellOfStatuses returns the statuses that differ from what is there, and tells what has happened before any is written: after a crash in between it is told
-// again, with the same key, and never not at all.
-func (r *Reconciler) tellOfStatuses(ctx context.Context, s *scope, all []subject) ([]subject, error) {
-	var changed []subject
-	for _, o := range all {
-		if apiequality.Semantic.DeepEqual(o.before, o.after) || s.putOff(o) {
-			continue
+// subjects are the objects that there is a status of.
+func (r *Reconciler) subjects(s *scope) []subject {
+	var all []subject
+	for i := range s.idps {
+		if f := s.output.Finding(v1alpha1.KindIdentityProvider, s.idps[i].Name); f != nil && !s.unheld.Has(s.idps[i].UID) {
+			all = append(all, r.identityProvider(s, &s.idps[i], f))
 		}
-		o.happened = append(o.news, r.transitions(o)...)
-		if err := r.tell(ctx, s, o.happened); err != nil {
-			return nil, err
+	}
+	for i := range s.bindings {
+		if f := s.output.Finding(v1alpha1.KindDomainBinding, s.bindings[i].Name); f != nil {
+			all = append(all, r.domainBinding(s, &s.bindings[i], f))
 		}
-		changed = append(changed, o)
 	}
-	return changed, nil
-}
-
-func (r *Reconciler) writeIdentityProviders(ctx context.Context, s *scope, statuses []subject) error {
-	group, writers := errgroup.WithContext(ctx)
-	group.SetLimit(parallelWrites)
-	for _, o := range statuses {
-		r.write(group, writers, s, o)
+	for i := range s.mappings {
+		if f := s.output.Finding(v1alpha1.KindAttributeMapping, s.mappings[i].Name); f != nil {
+			all = append(all, r.attributeMapping(s, &s.mappings[i], f))
+		}
 	}
-	return group.Wait()
+	if s.serviceProvider != nil {
+		all = append(all, r.serviceProvider(s))
+	}
+	return all
 }
 
 // write applies a status.
@@ -136,18 +123,6 @@ func (s *scope) wrote(o subject, version string, happened []news) {
 	for _, n := range happened {
 		delete(s.memory.told, n.key)
 	}
-}
-
-// putOff leaves a status whose words alone have changed to a later pass when there are many of them.
-func (s *scope) putOff(o subject) bool {
-	if o.kind == v1alpha1.KindServiceProvider || o.urgent || len(o.news) > 0 || !sameButForWords(o.conditionsBefore, o.conditionsAfter) {
-		return false
-	}
-	if s.cosmetic++; s.cosmetic <= cosmeticWrites {
-		return false
-	}
-	s.later(settle)
-	return true
 }
 
 // convert turns a status of the API into its apply configuration; both have the same JSON form by construction.

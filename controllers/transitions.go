@@ -50,6 +50,10 @@ func (t transition) worthAnEvent() bool {
 	switch t.to.Reason {
 	case v1alpha1.ReasonExpiringWithin90Days, v1alpha1.ReasonExpiringWithin30Days, v1alpha1.ReasonExpiringWithin7Days, v1alpha1.ReasonExpired:
 		return false // each certificate tells of its own
+	case v1alpha1.ReasonInvalid:
+		// That the entity ID has changed is told under that name, wherever the metadata comes from.
+		fresh := meta.FindStatusCondition(t.conditionsAfter, v1alpha1.ConditionMetadataFresh)
+		return t.to.Type != v1alpha1.ConditionReady && (fresh == nil || fresh.Reason != v1alpha1.ReasonEntityIDChanged)
 	case v1alpha1.ReasonDependent, v1alpha1.ReasonWaitingForPods, v1alpha1.ReasonNoReadyPods, v1alpha1.ReasonNotRefreshed, v1alpha1.ReasonNotRequired,
 		v1alpha1.ReasonNoExamples, v1alpha1.ReasonTerminating, v1alpha1.ReasonDeletionBlocked:
 		return false

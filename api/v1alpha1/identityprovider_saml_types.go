@@ -69,7 +69,8 @@ type MetadataSource struct {
 	// +optional
 	SignatureCertificate *SecretSource `json:"signatureCertificate,omitempty"`
 
-	// entityID selects one entity from an aggregate, and pins it: metadata with another entity ID is refused.
+	// entityID selects one entity from an aggregate, and pins it: metadata with another entity ID is refused. Left out: the entity ID that was trusted first stays,
+	// until another one is written here.
 	// +optional
 	EntityID EntityID `json:"entityID,omitempty"`
 }

@@ -98,14 +98,14 @@ func ParseMetadata(r io.Reader, o ParseOptions) (*Metadata, error) {
 	return m, nil
 }
 
-// CheckEntityID refuses a changed entity ID: previous is the last good copy (nil: none), pinned is what the user wrote (empty: nothing).
-func CheckEntityID(previous, next *Metadata, pinned string) error {
-	if previous == nil || previous.Trust.EntityID == next.Trust.EntityID || pinned == next.Trust.EntityID {
+// CheckEntityID refuses a changed entity ID: inService is the one that is trusted now (empty: none), pinned is what the user wrote (empty: nothing).
+func CheckEntityID(inService string, next *Metadata, pinned string) error {
+	if inService == "" || inService == next.Trust.EntityID || pinned == next.Trust.EntityID {
 		return nil
 	}
-	e := fail(KindEntityIDChanged, "The metadata has another entity ID than before, %s instead of %s: if that is right, write the new one into spec.saml.metadata.entityID. Until then the last good copy is used.",
-		clip(next.Trust.EntityID), clip(previous.Trust.EntityID))
-	e.Expected, e.Actual = previous.Trust.EntityID, next.Trust.EntityID
+	e := fail(KindEntityIDChanged, "The metadata has another entity ID than before, %s instead of %s: if that is right, set spec.saml.metadata.entityID: %[1]s. Until then the last good copy is used.",
+		clip(next.Trust.EntityID), clip(inService))
+	e.Expected, e.Actual = inService, next.Trust.EntityID
 	return e
 }
 

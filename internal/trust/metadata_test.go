@@ -245,15 +245,15 @@ func TestEntityIDIsPinned(t *testing.T) {
 	}
 	before := mustParse(t, document, ParseOptions{})
 	after := mustParse(t, standalone("https://new.example.com", goodRole(k)), ParseOptions{})
-	err = CheckEntityID(before, after, "")
+	err = CheckEntityID(before.Trust.EntityID, after, "")
 	typed, _ := err.(*Error)
 	if kindOf(err) != KindEntityIDChanged || typed.Expected != "https://idp.example.com" || typed.Actual != "https://new.example.com" {
 		t.Errorf("changed: %v", err)
 	}
-	if err := CheckEntityID(before, after, "https://new.example.com"); err != nil {
+	if err := CheckEntityID(before.Trust.EntityID, after, "https://new.example.com"); err != nil {
 		t.Errorf("changed and pinned: %v", err)
 	}
-	if err := CheckEntityID(nil, after, ""); err != nil {
+	if err := CheckEntityID("", after, ""); err != nil {
 		t.Errorf("the first one: %v", err)
 	}
 }

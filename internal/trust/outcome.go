@@ -18,11 +18,12 @@ func (e *entry) accept(result *Result, now time.Time) error {
 		return nil
 	}
 	next := result.Metadata
-	if e.good != nil && e.good.URL == e.spec.URL {
-		// With another URL the user has said that trust comes from elsewhere, and may be in somebody else.
-		if err := CheckEntityID(e.good.Metadata, next, e.spec.Parse.EntityID); err != nil {
-			return err
-		}
+	inService := e.spec.InService
+	if e.good != nil {
+		inService = e.good.Metadata.Trust.EntityID
+	}
+	if err := CheckEntityID(inService, next, e.spec.Parse.EntityID); err != nil {
+		return err
 	}
 	changed := now
 	if e.good != nil && e.good.Metadata.Digest == next.Digest {

@@ -91,6 +91,7 @@ func (r *Refresher) Ensure(key string, spec Spec) State {
 		e = &entry{}
 		r.entries[key] = e
 	}
+	e.spec.InService = spec.InService
 	if e.job != nil && e.source == source {
 		if e.spec.Interval != spec.Interval {
 			e.spec = spec

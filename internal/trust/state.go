@@ -18,6 +18,9 @@ type Spec struct {
 	Parse ParseOptions
 	// Interval between two fetches; 0 is an hour.
 	Interval time.Duration
+	// InService is the entity ID that the connection has been trusted with, from wherever that came, while there is no good copy yet; empty: none. What is fetched
+	// must have it, or the one that is pinned.
+	InService string
 }
 
 // source names what a copy was fetched with: with another one, neither its ETag nor the time of its last fetch counts.

@@ -27,7 +27,8 @@ type MetadataSourceApplyConfiguration struct {
 	Manual *ManualTrustApplyConfiguration `json:"manual,omitempty"`
 	// signatureCertificate must have signed the metadata. Left out: a signature is not asked for.
 	SignatureCertificate *SecretSourceApplyConfiguration `json:"signatureCertificate,omitempty"`
-	// entityID selects one entity from an aggregate, and pins it: metadata with another entity ID is refused.
+	// entityID selects one entity from an aggregate, and pins it: metadata with another entity ID is refused. Left out: the entity ID that was trusted first stays,
+	// until another one is written here.
 	EntityID *apiv1alpha1.EntityID `json:"entityID,omitempty"`
 }
 
