@@ -150,7 +150,7 @@ func TestMetadataIsFetchedWithItsOwnCA(t *testing.T) {
 
 func TestRenderingAgainKeepsTheSignedHeadersKey(t *testing.T) {
 	dir := t.TempDir()
-	content, err := os.ReadFile(samples + "/serviceprovider.yaml")
+	content, err := os.ReadFile(samples + "/4-serviceprovider.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

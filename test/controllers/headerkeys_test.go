@@ -15,11 +15,12 @@ import (
 	"sallyport.dev/sallyport/internal/trust"
 )
 
-// headerKeys are the signed header's keys in the published snapshot, by phase.
+// headerKeys are the signed header's keys in the published snapshot, by phase; none while another one is being published.
 func headerKeys(t testing.TB, ns string) map[snapshot.KeyPhase]string {
 	t.Helper()
 	phases := map[snapshot.KeyPhase]string{}
-	if header := served(t, ns).ServiceProvider.SignedHeader; header != nil {
+	if s, err := tryServed(t, ns); err == nil && s.ServiceProvider.SignedHeader != nil {
+		header := s.ServiceProvider.SignedHeader
 		for _, key := range header.Keys {
 			phases[key.Phase] = sha256Of(key.Certificate)
 		}
@@ -109,7 +110,10 @@ func TestTheSignedHeadersKeys(t *testing.T) {
 	awaitHeaderKeys(t, ns, map[snapshot.KeyPhase]string{snapshot.KeyCurrent: third})
 
 	change(&v1alpha1.SignedHeaderSettings{State: v1alpha1.StateDisabled})
-	eventually(t, "no signed header", func() bool { return served(t, ns).ServiceProvider.SignedHeader == nil })
+	eventually(t, "no signed header", func() bool {
+		s, err := tryServed(t, ns)
+		return err == nil && s.ServiceProvider.SignedHeader == nil
+	})
 }
 
 // rotated follows a rotation that has begun, and returns the key that signs after it.

@@ -33,15 +33,22 @@ func inline(t testing.TB) v1alpha1.MetadataSource {
 // served is what the pods of the ServiceProvider main would serve now.
 func served(t testing.TB, ns string) snapshot.Snapshot {
 	t.Helper()
+	s, err := tryServed(t, ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// tryServed is served for who reads while something is being published: then it may be incomplete.
+func tryServed(t testing.TB, ns string) (snapshot.Snapshot, error) {
+	t.Helper()
 	s, _, err := snapshot.Decode(func(file string) ([]byte, error) {
 		var secret corev1.Secret
 		err := k8s.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: snapshot.SecretName("main", file)}, &secret)
 		return secret.Data[file], err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return s, err
 }
 
 func TestEverythingBecomesReadyAndThenRests(t *testing.T) {
