@@ -25,6 +25,10 @@ e2e: ## The product as pods on a real node; leaves nothing behind.
 fuzz: ## Every fuzz target for FUZZTIME (10m each); TARGETS=REGEXP picks some.
 	@hack/fuzz.sh
 
+.PHONY: vulncheck
+vulncheck: ## Known vulnerabilities in what the programs call; asks https://vuln.go.dev, so it is no part of CI without a network.
+	$(TOOL) govulncheck ./cmd/... || { echo "If the database could not be reached: GOVULNDB=URL or file://DIR names a copy of it." >&2; exit 1; }
+
 .PHONY: lint
 lint: lint-api ## gofmt, go vet, staticcheck, kube-api-linter.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted" >&2; exit 1; fi
