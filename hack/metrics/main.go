@@ -67,12 +67,15 @@ var libraries = []metric.Definition{
 	{Name: "workqueue_work_duration_seconds", Type: metric.Histogram, Labels: []string{"controller", "name"}, Help: "Time of a pass, as the queue sees it."},
 }
 
+// buildInfo is registered by cmd/operator itself, beside what the controllers say.
+var buildInfo = metric.Definition{Name: "sso_build_info", Type: metric.Gauge, Labels: []string{"version", "commit"}, Help: "1 for the build that runs."}
+
 func main() {
 	provider := metrics.New()
 	provider.SessionCache(func() (int, uint64) { return 0, 0 })
 	var b strings.Builder
 	b.WriteString(intro)
-	section(&b, "The operator", controllers.Metrics())
+	section(&b, "The operator", append(controllers.Metrics(), buildInfo))
 	section(&b, "The service provider", provider.Definitions())
 	b.WriteString(runtimes)
 	rows(&b, libraries)
