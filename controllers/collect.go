@@ -213,7 +213,11 @@ func (m *memory) recallPublished(s *scope, files map[string][]byte) error {
 	m.published = &published{files: files}
 	decoded, revision, err := snapshot.FromFiles(files)
 	if _, incomplete := errors.AsType[*snapshot.IncompleteError](err); incomplete {
-		return nil // a first run that did not come to its end
+		// A run that died between a shard and the index. What it has left is nothing to serve, but it is the last good form of everything.
+		if recovered, err := snapshot.Recover(files); err == nil {
+			m.published.served = index(&recovered)
+		}
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading the published snapshot: %w", err)

@@ -18,7 +18,7 @@ func (r *Reconciler) domainBinding(s *scope, binding *v1alpha1.DomainBinding, f 
 		status.Verification = challenge(s.serviceProvider, binding.Spec.Domain)
 	}
 	return subject{kind: v1alpha1.KindDomainBinding, object: binding, before: binding.Status, after: status,
-		conditionsBefore: binding.Status.Conditions, conditionsAfter: status.Conditions,
+		conditionsBefore: binding.Status.Conditions, conditionsAfter: status.Conditions, told: s.told(binding.UID, binding.Status),
 		intent: func() intent {
 			ac := apply.DomainBinding(binding.Name, binding.Namespace).WithUID(binding.UID).WithStatus(convert[apply.DomainBindingStatusApplyConfiguration](status))
 			return intent{ac, ac.ObjectMetaApplyConfiguration}

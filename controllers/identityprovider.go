@@ -20,11 +20,13 @@ import (
 
 func (r *Reconciler) identityProvider(s *scope, idp *v1alpha1.IdentityProvider, f *compile.Finding) subject {
 	status := r.identityProviderStatus(s, idp, f)
+	told := s.told(idp.UID, idp.Status)
+	was := told.identityProvider()
 	return subject{kind: v1alpha1.KindIdentityProvider, object: idp, before: idp.Status, after: status,
-		conditionsBefore: idp.Status.Conditions, conditionsAfter: status.Conditions,
+		conditionsBefore: idp.Status.Conditions, conditionsAfter: status.Conditions, told: told,
 		// The admission policy reads the names of the bindings: they are there before a binding is Ready.
 		urgent: !apiequality.Semantic.DeepEqual(ptr.Deref(idp.Status.Domains, v1alpha1.BoundDomains{Count: ptr.To(int32(0))}), *status.Domains),
-		news:   slices.Concat(metadataNews(idp, &idp.Status, &status), keyNews(idp, idp.Status.ServiceProvider, status.ServiceProvider), expiryNews(idp, &idp.Status, &status)),
+		news:   slices.Concat(metadataNews(idp, was, &status), keyNews(idp, was.ServiceProvider, status.ServiceProvider), expiryNews(idp, was, &status)),
 		intent: func() intent {
 			ac := apply.IdentityProvider(idp.Name, idp.Namespace).WithUID(idp.UID).WithStatus(convert[apply.IdentityProviderStatusApplyConfiguration](status))
 			return intent{ac, ac.ObjectMetaApplyConfiguration}

@@ -31,6 +31,9 @@ type ledger struct {
 	Entries map[types.UID]ledgerEntry `json:"entries"`
 	// Records wait for a pod that takes them into the audit log.
 	Records []audit.Incoming `json:"records,omitempty"`
+	// Ahead are settings that were told of and may not be published yet, and Statuses those statuses that may not be written yet: see told.go.
+	Ahead    map[types.UID]settings   `json:"ahead,omitempty"`
+	Statuses map[types.UID]toldStatus `json:"statuses,omitempty"`
 
 	exists, dirty bool
 	// unsaved is true while records are only in memory.
@@ -39,10 +42,13 @@ type ledger struct {
 
 // ledgerEntry is one object, with those settings of it whose change has a record of its own.
 type ledgerEntry struct {
-	Kind     string `json:"kind"`
-	Name     string `json:"name"`
-	Disabled bool   `json:"disabled,omitempty"`
-	Verbose  bool   `json:"verbose,omitempty"`
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// Generation is the newest that was told of.
+	Generation int64 `json:"generation,omitempty"`
+
+	Disabled bool `json:"disabled,omitempty"`
+	Verbose  bool `json:"verbose,omitempty"`
 	// Scrub is what is to become of mirrored values when the object is gone.
 	Scrub bool `json:"scrub,omitempty"`
 	// Domain and IdentityProvider of a DomainBinding; IdentityProvider of an AttributeMapping.
@@ -61,6 +67,8 @@ func (l *ledger) remove(uid types.UID) {
 		delete(l.Entries, uid)
 		l.dirty = true
 	}
+	l.written(uid)
+	delete(l.Ahead, uid)
 }
 
 const (
@@ -80,7 +88,7 @@ func ledgerName(key types.NamespacedName) string {
 }
 
 func (r *Reconciler) readLedger(ctx context.Context, key types.NamespacedName) (*ledger, error) {
-	empty := &ledger{Namespace: key.Namespace, ServiceProvider: key.Name, Entries: map[types.UID]ledgerEntry{}}
+	empty := newLedger(key)
 	var secret corev1.Secret
 	err := r.Live.Get(ctx, types.NamespacedName{Namespace: r.Options.Namespace, Name: ledgerName(key)}, &secret)
 	if client.IgnoreNotFound(err) != nil {
@@ -104,14 +112,15 @@ func decodeLedger(data []byte) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &ledger{}
+	l := newLedger(types.NamespacedName{})
 	if err := json.NewDecoder(io.LimitReader(reader, maxLedgerBytes)).Decode(l); err != nil {
 		return nil, err
 	}
-	if l.Entries == nil {
-		l.Entries = map[types.UID]ledgerEntry{}
-	}
 	return l, nil
+}
+
+func newLedger(key types.NamespacedName) *ledger {
+	return &ledger{Namespace: key.Namespace, ServiceProvider: key.Name, Entries: map[types.UID]ledgerEntry{}, Ahead: map[types.UID]settings{}, Statuses: map[types.UID]toldStatus{}}
 }
 
 func (l *ledger) encode() ([]byte, error) {
@@ -151,6 +160,12 @@ func (r *Reconciler) writeLedger(ctx context.Context, key types.NamespacedName, 
 		return client.IgnoreNotFound(r.Client.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.Options.Namespace, Name: name}}))
 	}
 	content, err := l.encode()
+	if err == nil && len(content) > maxLedgerContent && len(l.Ahead)+len(l.Statuses) > 0 {
+		// Better a record that comes twice after a crash than one that does not come.
+		clear(l.Ahead)
+		clear(l.Statuses)
+		content, err = l.encode()
+	}
 	for err == nil && len(content) > maxLedgerContent && len(l.Records) > 0 {
 		given := (len(l.Records) + 3) / 4
 		ctrl.LoggerFrom(ctx).Error(nil, "audit records that no pod has taken are given up; standard output has them", "records", given)
@@ -183,9 +198,32 @@ func (r *Reconciler) openLedgers(ctx context.Context) error {
 	return nil
 }
 
-// gone are the entries whose objects are not there any more.
+// gone are the entries whose objects are not there any more. Statuses of such objects will not be written.
 func (l *ledger) gone(there map[types.UID]bool) map[types.UID]ledgerEntry {
+	for uid := range l.Statuses {
+		if !there[uid] {
+			l.written(uid)
+		}
+	}
 	gone := maps.Clone(l.Entries)
 	maps.DeleteFunc(gone, func(uid types.UID, _ ledgerEntry) bool { return there[uid] })
 	return gone
+}
+
+// there are the objects of the namespace that exist.
+func (s *scope) there() map[types.UID]bool {
+	there := map[types.UID]bool{}
+	if s.serviceProvider != nil {
+		there[s.serviceProvider.UID] = true
+	}
+	for i := range s.idps {
+		there[s.idps[i].UID] = true
+	}
+	for i := range s.bindings {
+		there[s.bindings[i].UID] = true
+	}
+	for i := range s.mappings {
+		there[s.mappings[i].UID] = true
+	}
+	return there
 }

@@ -100,7 +100,7 @@ func (r *Reconciler) compile(_ context.Context, s *scope) error {
 	before := s.memory.published
 	in := compile.Input{Name: s.key.Name, ServiceProvider: s.serviceProvider, IdentityProviders: s.idps, DomainBindings: s.bindings,
 		AttributeMappings: s.mappings, Resolved: s.resolved, Verified: s.verified, Sinks: s.memory.sinks.resolved, HeaderKeys: s.headerKeys}
-	if before.encoded != nil {
+	if before.served != nil {
 		in.Previous = before.snapshot
 	}
 	s.before = before.served
@@ -159,6 +159,7 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) error {
 	}
 	m.published = &published{served: s.wanted, encoded: s.encoded, files: files}
 	m.remember(s.encoded.Revision, s.wanted)
+	m.ledger.published()
 	return nil
 }
 

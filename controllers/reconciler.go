@@ -84,6 +84,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		{"establishing trust", r.resolve},
 		{"verifying domains", r.verify},
 		{"compiling the snapshot", r.compile},
+		{"recording what people have changed", r.recordChanges},
 		{"publishing the snapshot", r.publish},
 		{"applying the workload", r.workload},
 		{"asking the pods", r.acknowledge},

@@ -12,7 +12,8 @@ import (
 )
 
 // The operator's records go into the log of the service provider through any ready pod. Until one has taken them they are in the ledger, which is written before
-// the status that makes each of them told; the store drops a repetition by its key. So each is in the log exactly once, whenever the operator crashes.
+// the snapshot and the status that make each of them told (see told.go); the store drops a repetition by its key. So each is in the log exactly once, whenever the
+// operator crashes.
 
 const (
 	// recordsRequest bounds one request, in bytes of its records; recordsTimeout is how long a pod may take, recordsRetry how long to wait when none takes them.

@@ -28,7 +28,8 @@ type scope struct {
 	idps            []v1alpha1.IdentityProvider
 	bindings        []v1alpha1.DomainBinding
 	mappings        []v1alpha1.AttributeMapping
-	bindingsOf      map[string][]*v1alpha1.DomainBinding // by the name of the IdentityProvider; see bound
+	bindingsOf      map[string][]*v1alpha1.DomainBinding  // by the name of the IdentityProvider; see bound
+	idpsByName      map[string]*v1alpha1.IdentityProvider // see idpNamed
 
 	// hold: those that the next pass looks at
 	unheld sets.Set[types.UID]
@@ -48,6 +49,9 @@ type scope struct {
 	before  *served
 	wanted  *served
 	encoded *snapshot.Encoded
+
+	// recordChanges: it is done. A pass that does not get so far does it before statuses
+	changesTold bool
 
 	// publish: the index was written in this pass
 	publishedNow bool

@@ -13,13 +13,13 @@ func (r *Reconciler) serviceProvider(s *scope) subject {
 	sp := s.serviceProvider
 	status := r.serviceProviderStatus(s)
 	o := subject{kind: v1alpha1.KindServiceProvider, object: sp, before: sp.Status, after: status,
-		conditionsBefore: sp.Status.Conditions, conditionsAfter: status.Conditions,
+		conditionsBefore: sp.Status.Conditions, conditionsAfter: status.Conditions, told: s.told(sp.UID, sp.Status),
 		intent: func() intent {
 			ac := apply.ServiceProvider(sp.Name, sp.Namespace).WithUID(sp.UID).WithStatus(convert[apply.ServiceProviderStatusApplyConfiguration](status))
 			return intent{ac, ac.ObjectMetaApplyConfiguration}
 		}}
-	if revision := status.ProgrammedRevision; revision != sp.Status.ProgrammedRevision {
-		o.news = append(o.news, news{key: key(sp, "programmed", sp.Status.ProgrammedRevision, revision), about: sp, kind: o.kind,
+	if revision := status.ProgrammedRevision; revision != o.told.Revision {
+		o.news = append(o.news, news{key: key(sp, sp.ResourceVersion, "programmed", revision), about: sp, kind: o.kind,
 			record: &audit.Record{Type: audit.TypeSnapshotProgrammed, Actor: operator, Details: details{Revision: revision, Pods: s.programmed.ready}}})
 	}
 	return o

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
@@ -40,7 +39,7 @@ func (o subject) haste() haste {
 		return atOnce
 	case meta.IsStatusConditionTrue(o.conditionsAfter, ready) && !meta.IsStatusConditionTrue(o.conditionsBefore, ready):
 		return becomesReady
-	case len(o.news) == 0 && sameButForWords(o.conditionsBefore, o.conditionsAfter):
+	case !o.ahead && len(o.news) == 0 && sameButForWords(o.conditionsBefore, o.conditionsAfter):
 		return wordsOnly
 	}
 	return hasNews
@@ -48,7 +47,10 @@ func (o subject) haste() haste {
 
 // writeChanged tells of the statuses that differ from what is there and writes them, as far as the time goes.
 func (r *Reconciler) writeChanged(ctx context.Context, s *scope, all []subject) error {
-	changed := slices.DeleteFunc(all, func(o subject) bool { return apiequality.Semantic.DeepEqual(o.before, o.after) })
+	for i := range all {
+		all[i].ahead = s.memory.ledger.isAhead(all[i].object.GetUID())
+	}
+	changed := slices.DeleteFunc(all, func(o subject) bool { return !o.ahead && o.same() })
 	slices.SortStableFunc(changed, func(a, b subject) int { return cmp.Compare(a.haste(), b.haste()) })
 	waiting := slices.IndexFunc(changed, func(o subject) bool { return o.haste() != atOnce })
 	if waiting < 0 {

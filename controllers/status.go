@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,6 +25,9 @@ type subject struct {
 	// before and after are of the same status type, and the conditions are those in them.
 	before, after                     any
 	conditionsBefore, conditionsAfter []metav1.Condition
+	// told is what the audit log was told that the status is: before, unless a crash or an error came between telling and writing. Then the log is ahead.
+	told  toldStatus
+	ahead bool
 	// urgent is true when what has changed besides the conditions must not wait.
 	urgent bool
 	// intent makes the apply configuration.
@@ -43,18 +48,28 @@ func (r *Reconciler) statuses(ctx context.Context, s *scope) error {
 	if err := r.tellChanges(ctx, s); err != nil {
 		return err
 	}
+	if err := r.tellDeletions(ctx, s); err != nil {
+		return err
+	}
 	all := r.subjects(s)
 	r.gauges.set(s, all)
 	return r.writeChanged(ctx, s, all)
 }
 
-// tellAndWrite tells what has happened before any of the statuses is written: after a crash in between it is told again, with the same key, and never not at all.
+// tellAndWrite tells what has happened before any of the statuses is written. The ledger keeps until then that it was told, so that a crash in between neither loses it
+// nor tells it twice.
 func (r *Reconciler) tellAndWrite(ctx context.Context, s *scope, all []subject) error {
 	for i := range all {
 		o := &all[i]
 		o.happened = append(o.news, r.transitions(*o)...)
 		if err := r.tell(ctx, s, o.happened); err != nil {
 			return err
+		}
+		if o.ahead || slices.ContainsFunc(o.happened, func(n news) bool { return n.record != nil }) {
+			s.memory.ledger.Statuses[o.object.GetUID()] = toldOf(o.after)
+		}
+		if o.same() {
+			s.memory.ledger.written(o.object.GetUID())
 		}
 	}
 	if err := r.keepRecords(ctx, s); err != nil {
@@ -64,7 +79,7 @@ func (r *Reconciler) tellAndWrite(ctx context.Context, s *scope, all []subject) 
 		group, writers := errgroup.WithContext(ctx)
 		group.SetLimit(parallelWrites)
 		for _, o := range all {
-			if (o.kind == v1alpha1.KindIdentityProvider) == first {
+			if (o.kind == v1alpha1.KindIdentityProvider) == first && !o.same() {
 				r.write(group, writers, s, o)
 			}
 		}
@@ -74,6 +89,9 @@ func (r *Reconciler) tellAndWrite(ctx context.Context, s *scope, all []subject) 
 	}
 	return nil
 }
+
+// same tells whether there is nothing to write.
+func (o subject) same() bool { return apiequality.Semantic.DeepEqual(o.before, o.after) }
 
 // subjects are the objects that there is a status of.
 func (r *Reconciler) subjects(s *scope) []subject {
@@ -120,6 +138,7 @@ func (s *scope) wrote(o subject, version string, happened []news) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.memory.written[o.object.GetUID()] = writtenStatus{version: version, status: o.after}
+	s.memory.ledger.written(o.object.GetUID())
 	for _, n := range happened {
 		delete(s.memory.told, n.key)
 	}

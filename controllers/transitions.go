@@ -15,13 +15,13 @@ type transition struct {
 	to   metav1.Condition
 }
 
-// transitions compares the conditions that are persisted with those that will be. It is the persisted status that makes each one told once:
-// the pass after it was written finds nothing new.
+// transitions compares the conditions that were told of with those that will be. It is the persisted status, and until it is written the ledger, that makes each
+// one told once.
 func (r *Reconciler) transitions(o subject) []news {
 	var all []news
 	noted := map[string]bool{}
 	for _, now := range o.conditionsAfter {
-		before := meta.FindStatusCondition(o.conditionsBefore, now.Type)
+		before := meta.FindStatusCondition(o.told.Conditions, now.Type)
 		if before != nil && before.Status == now.Status && before.Reason == now.Reason {
 			continue
 		}

@@ -1,9 +1,11 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // Read decodes the snapshot whose files lie flat in a directory: os.DirFS of --snapshot-dir, or what a Pod has mounted.
@@ -13,13 +15,45 @@ func Read(dir fs.FS) (Snapshot, string, error) {
 
 // FromFiles decodes a snapshot from files by name, as Encode gave them or as the data of its Secrets.
 func FromFiles(files map[string][]byte) (Snapshot, string, error) {
-	return Decode(func(file string) ([]byte, error) {
+	return Decode(from(files))
+}
+
+func from(files map[string][]byte) func(string) ([]byte, error) {
+	return func(file string) ([]byte, error) {
 		content, ok := files[file]
 		if !ok {
 			return nil, fs.ErrNotExist
 		}
 		return content, nil
-	})
+	}
+}
+
+// Recover decodes what a writer has left that died between a shard and the index: each connection in its newest form, and the rest as it was before. It is no
+// revision, and nobody may serve it; the writer's next run finds in it the last form of everything. It fails when the index or a shard cannot be read.
+func Recover(files map[string][]byte) (Snapshot, error) {
+	read := from(files)
+	head, _, err := decodeIndex(read)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s := Snapshot{ServiceProvider: head.ServiceProvider, Domains: head.Domains}
+	for n := range ShardCount {
+		name := ShardFile(n)
+		if _, ok := files[name]; !ok {
+			continue
+		}
+		plain, err := expand(read, name)
+		if err != nil {
+			return Snapshot{}, err
+		}
+		connections, err := decodeConnections(name, plain)
+		if err != nil {
+			return Snapshot{}, err
+		}
+		s.Connections = append(s.Connections, connections...)
+	}
+	slices.SortFunc(s.Connections, func(a, b Connection) int { return cmp.Compare(a.Name, b.Name) })
+	return s, nil
 }
 
 func missing(file string, err error) error {

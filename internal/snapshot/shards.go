@@ -198,17 +198,9 @@ func withCounts(err error, connections, domains int) error {
 // it is called for the index first and then for each shard that the index lists. An error that satisfies errors.Is(err, fs.ErrNotExist)
 // for a shard, or a shard of another revision, gives an *IncompleteError: try again when more has arrived.
 func Decode(read func(file string) ([]byte, error)) (Snapshot, string, error) {
-	var head index
-	plain, err := expand(read, IndexFile)
+	head, revision, err := decodeIndex(read)
 	if err != nil {
 		return Snapshot{}, "", err
-	}
-	if err := json.Unmarshal(plain, &head); err != nil {
-		return Snapshot{}, "", fmt.Errorf("%s: %w", IndexFile, err)
-	}
-	if head.Format != formatVersion {
-		return Snapshot{}, "", fmt.Errorf("%s has format %d and this version reads format %d: run the operator and the service provider in the same version",
-			IndexFile, head.Format, formatVersion)
 	}
 	s := Snapshot{ServiceProvider: head.ServiceProvider, Domains: head.Domains}
 	for _, entry := range head.Shards {
@@ -222,7 +214,22 @@ func Decode(read func(file string) ([]byte, error)) (Snapshot, string, error) {
 		s.Connections = append(s.Connections, connections...)
 	}
 	slices.SortFunc(s.Connections, func(a, b Connection) int { return cmp.Compare(a.Name, b.Name) })
-	return s, digest(plain)[:32], nil
+	return s, revision, nil
+}
+
+func decodeIndex(read func(string) ([]byte, error)) (head index, revision string, err error) {
+	plain, err := expand(read, IndexFile)
+	if err != nil {
+		return head, "", err
+	}
+	if err := json.Unmarshal(plain, &head); err != nil {
+		return head, "", fmt.Errorf("%s: %w", IndexFile, err)
+	}
+	if head.Format != formatVersion {
+		return head, "", fmt.Errorf("%s has format %d and this version reads format %d: run the operator and the service provider in the same version",
+			IndexFile, head.Format, formatVersion)
+	}
+	return head, digest(plain)[:32], nil
 }
 
 func decodeShard(read func(string) ([]byte, error), entry shardEntry) ([]Connection, error) {
@@ -234,6 +241,10 @@ func decodeShard(read func(string) ([]byte, error), entry shardEntry) ([]Connect
 	if digest(plain) != entry.SHA256 {
 		return nil, &IncompleteError{File: name}
 	}
+	return decodeConnections(name, plain)
+}
+
+func decodeConnections(name string, plain []byte) ([]Connection, error) {
 	var content shard
 	if err := json.Unmarshal(plain, &content); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

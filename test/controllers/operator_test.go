@@ -267,6 +267,19 @@ func (l *auditLog) stories(about ...client.Object) []string {
 // remembers tells whether the ledger has the object.
 func (o *operator) remembers(t testing.TB, object client.Object) bool {
 	t.Helper()
+	return slices.ContainsFunc(o.ledgers(t), func(l keptLedger) bool { return strings.Contains(l.text, string(object.GetUID())) })
+}
+
+// keptLedger is a ledger as it is in its Secret.
+type keptLedger struct {
+	text                     string
+	Records                  []json.RawMessage
+	Entries, Ahead, Statuses map[string]json.RawMessage
+}
+
+// ledgers are those of all ServiceProviders.
+func (o *operator) ledgers(t testing.TB) (all []keptLedger) {
+	t.Helper()
 	var secrets corev1.SecretList
 	if err := k8s.List(t.Context(), &secrets, client.InNamespace(o.home)); err != nil {
 		t.Fatal(err)
@@ -277,10 +290,13 @@ func (o *operator) remembers(t testing.TB, object client.Object) bool {
 			if err != nil {
 				continue
 			}
-			if content, err := io.ReadAll(reader); err == nil && strings.Contains(string(content), string(object.GetUID())) {
-				return true
+			content, err := io.ReadAll(reader)
+			l := keptLedger{text: string(content)}
+			if err != nil || json.Unmarshal(content, &l) != nil {
+				t.Fatalf("the ledger in %s cannot be read: %v", secret.Name, err)
 			}
+			all = append(all, l)
 		}
 	}
-	return false
+	return all
 }
