@@ -2,11 +2,8 @@ package controllers
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"time"
 
@@ -19,16 +16,16 @@ import (
 	"sallyport.dev/sallyport/internal/render"
 )
 
-// lastingKey is a Secret with a key that the operator makes once. It has no owner: like what is in the store, it outlives the ServiceProvider, so that one of the same name
+// lastingKey is a Secret with a key that the operator makes. It has no owner: like what is in the store, it outlives the ServiceProvider, so that one of the same name
 // goes on with it. It is never put into status, Events or logs.
 type lastingKey struct {
 	secret, file, component, purpose string
 	make                             func() (map[string][]byte, error)
 }
 
-func lastingKeys(serviceProvider string) []lastingKey {
+func lastingKeys(serviceProvider, rotation string) []lastingKey {
 	return []lastingKey{
-		{render.AuditSecretName(serviceProvider), render.AuditKeyFile, "audit-key", "signs the audit log", makeAuditKey},
+		{render.AuditSecretName(serviceProvider), render.AuditKeyFile, "audit-key", "signs the audit log", makeAuditKey(rotation)},
 		{render.FactorSecretName(serviceProvider), render.FactorKeyFile, "second-factor-key", "encrypts second factors", makeFactorKey},
 	}
 }
@@ -38,7 +35,7 @@ func (r *Reconciler) keepLastingKeys(ctx context.Context, s *scope) error {
 	if s.memory.lastingKeys {
 		return nil
 	}
-	for _, key := range lastingKeys(s.key.Name) {
+	for _, key := range lastingKeys(s.key.Name, s.serviceProvider.Annotations[v1alpha1.AnnotationRotateAuditKey]) {
 		if err := r.keepLastingKey(ctx, s.key.Namespace, s.key.Name, key); err != nil {
 			return err
 		}
@@ -69,28 +66,6 @@ func (r *Reconciler) keepLastingKey(ctx context.Context, namespace, serviceProvi
 		return fmt.Errorf("making the key that %s: %w", key.purpose, err)
 	}
 	return nil
-}
-
-// publicKeyName is the public half beside the private key: whoever verifies the audit log needs it, and nothing else.
-const publicKeyName = "public.pem"
-
-func makeAuditKey() (map[string][]byte, error) {
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		return nil, err
-	}
-	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, err
-	}
-	publicDER, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return nil, err
-	}
-	return map[string][]byte{
-		render.AuditKeyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER}),
-		publicKeyName:       pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}),
-	}, nil
 }
 
 // makeFactorKey makes one line of 32 random bytes. A newer key is a line above it: the old one goes on reading what it has encrypted.

@@ -28,6 +28,8 @@ type memory struct {
 	token   string
 	// lastingKeys is true once the keys that outlive the ServiceProvider are known to exist.
 	lastingKeys bool
+	// auditKey is the one that signs the audit log; nil: not read yet.
+	auditKey *auditKey
 	// present are the pods that were there when the operator started.
 	present map[podRun]bool
 	idps    map[types.UID]*idpMemory
@@ -97,7 +99,7 @@ func newMemory() *memory {
 
 // reset forgets what was of a ServiceProvider that is gone, and keeps what the audit log was told.
 func (m *memory) reset() {
-	m.sinks, m.lastingKeys, m.header = sinkMemory{}, false, keptKeys{}
+	m.sinks, m.lastingKeys, m.auditKey, m.header = sinkMemory{}, false, nil, keptKeys{}
 	m.recalled, m.published, m.served, m.recent, m.applied, m.token, m.present = false, &published{}, nil, nil, [32]byte{}, "", nil
 	m.spreading = time.Time{}
 	m.mutex.Lock()

@@ -22,6 +22,9 @@ func (r *Reconciler) serviceProvider(s *scope) subject {
 		o.news = append(o.news, news{key: key(sp, sp.ResourceVersion, "programmed", revision), about: sp, kind: o.kind,
 			record: &audit.Record{Type: audit.TypeSnapshotProgrammed, Actor: operator, Details: details{Revision: revision, Pods: s.programmed.ready}}})
 	}
+	if status.AuditKey != nil {
+		o.news = append(o.news, auditKeyNews(sp, o.told.AuditKey, status.AuditKey.ID)...)
+	}
 	return o
 }
 
@@ -58,6 +61,9 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 	}
 	if s.counts != nil {
 		status.Users, status.ActiveSessions = ptr.To(s.counts.Users), ptr.To(s.counts.ActiveSessions)
+	}
+	if k := s.memory.auditKey; k != nil {
+		status.AuditKey = &v1alpha1.AuditKeyStatus{ID: audit.KeyID(k.public), PublicKey: k.public}
 	}
 	if published := s.memory.published; published.encoded != nil {
 		status.Revision = published.encoded.Revision

@@ -18,8 +18,9 @@ type toldStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Connection has the certificates and endpoints of an IdentityProvider.
 	Connection *v1alpha1.IdentityProviderStatus `json:"connection,omitempty"`
-	// Revision is the programmed one of a ServiceProvider.
+	// Revision is the programmed one of a ServiceProvider, and AuditKey the ID of the key that signs its audit log.
 	Revision string `json:"revision,omitempty"`
+	AuditKey string `json:"auditKey,omitempty"`
 }
 
 // told is the status of an object as far as the log was told of it; persisted is what the object has.
@@ -37,7 +38,7 @@ func (t toldStatus) identityProvider() *v1alpha1.IdentityProviderStatus {
 func toldOf(status any) toldStatus {
 	switch status := status.(type) {
 	case v1alpha1.ServiceProviderStatus:
-		return toldStatus{Conditions: told(status.Conditions), Revision: status.ProgrammedRevision}
+		return toldStatus{Conditions: told(status.Conditions), Revision: status.ProgrammedRevision, AuditKey: ptr.Deref(status.AuditKey, v1alpha1.AuditKeyStatus{}).ID}
 	case v1alpha1.IdentityProviderStatus:
 		return toldStatus{Conditions: told(status.Conditions), Connection: toldConnection(status)}
 	case v1alpha1.DomainBindingStatus:

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/render"
 )
 
@@ -38,7 +39,10 @@ func (r *Reconciler) workload(ctx context.Context, s *scope) error {
 	if err := r.keepLastingKeys(ctx, s); err != nil {
 		return err
 	}
-	out := render.Render(render.Input{ServiceProvider: sp, Image: r.Options.Image, OperatorNamespace: r.Options.Namespace})
+	if err := r.keepAuditKey(ctx, s); err != nil {
+		return err
+	}
+	out := render.Render(render.Input{ServiceProvider: sp, Image: r.Options.Image, OperatorNamespace: r.Options.Namespace, AuditKeyID: audit.KeyID(m.auditKey.public)})
 	encoded, err := json.Marshal([]any{sp.UID, out})
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ const (
 	AnnotationRefresh = "sso.sallyport.dev/refresh"
 	// AnnotationRotateKeys starts a rotation now, of an IdentityProvider's SP key or of the key of a ServiceProvider's signed header; any new value counts.
 	AnnotationRotateKeys = "sso.sallyport.dev/rotate-keys"
+	// AnnotationRotateAuditKey replaces the key that signs a ServiceProvider's audit log; any new value counts.
+	AnnotationRotateAuditKey = "sso.sallyport.dev/rotate-audit-key"
 	// AnnotationAllowDelete lets the deletion of an IdentityProvider with domain bindings past the admission policy.
 	// The finalizer still holds the object until its last binding is gone.
 	AnnotationAllowDelete = "sso.sallyport.dev/allow-delete"

@@ -59,4 +59,19 @@ type ServiceProviderStatus struct {
 	// activeSessions counts the sessions that have not ended, as of the last count.
 	// +optional
 	ActiveSessions *int64 `json:"activeSessions,omitempty"`
+
+	// auditKey is the public key that verifies the audit log's checkpoints. Keep a copy elsewhere: it verifies what later keys have signed, too.
+	// +optional
+	AuditKey *AuditKeyStatus `json:"auditKey,omitempty"`
+}
+
+// AuditKeyStatus is the public half of an Ed25519 key.
+type AuditKeyStatus struct {
+	// id names the key in checkpoints: the first 16 hexadecimal digits of the SHA-256 of the public key.
+	// +kubebuilder:validation:MaxLength=16
+	ID string `json:"id"`
+
+	// publicKey is its 32 bytes in base64.
+	// +kubebuilder:validation:MaxLength=44
+	PublicKey []byte `json:"publicKey"`
 }

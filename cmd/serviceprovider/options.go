@@ -16,17 +16,17 @@ import (
 
 // options are the flags.
 type options struct {
-	snapshotDir, snapshotSecret, namespace string
-	store, storeURLFile                    string
-	listen, managementListen, grpcListen   string
-	metricsListen                          string
-	tokenFile, tlsCert, tlsKey             string
-	auditWriter, auditKeyFile              string
-	factorKeyFile                          string
-	maxBody, cacheBytes                    int64
-	drain, shutdown                        time.Duration
-	logLevel                               slog.Level
-	version                                bool
+	snapshotDir, snapshotSecret, namespace          string
+	store, storeURLFile                             string
+	listen, managementListen, grpcListen            string
+	metricsListen                                   string
+	tokenFile, tlsCert, tlsKey                      string
+	auditWriter, auditKeyFile, auditSuccessionsFile string
+	factorKeyFile                                   string
+	maxBody, cacheBytes                             int64
+	drain, shutdown                                 time.Duration
+	logLevel                                        slog.Level
+	version                                         bool
 }
 
 func parse(args []string, usage io.Writer) (*options, error) {
@@ -47,6 +47,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "private key of --tls-cert as PEM")
 	f.StringVar(&o.auditWriter, "audit-writer", "", "name of this process in the audit log, the same after a restart (default: the host's name)")
 	f.StringVar(&o.auditKeyFile, "audit-key-file", "", "Ed25519 private key as PKCS #8 PEM that signs audit checkpoints (default: none are made)")
+	f.StringVar(&o.auditSuccessionsFile, "audit-successions-file", "", "JSON list of how each earlier audit key introduced the next; a file that is not there says that the key is the first")
 	f.StringVar(&o.factorKeyFile, "second-factor-key-file", "", "keys that encrypt second factors, 32 bytes each in base64, one a line, the newest first (default: no second step)")
 	f.Int64Var(&o.maxBody, "max-response-bytes", signin.DefaultMaxBody, "largest SAML response that is read, at most 2097152")
 	f.Int64Var(&o.cacheBytes, "session-cache-bytes", 64<<20, "memory for the session cache")

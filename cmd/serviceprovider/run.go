@@ -5,10 +5,12 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -46,7 +48,7 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 	if err != nil {
 		return err
 	}
-	signer, err := readSigner(o.auditKeyFile)
+	signer, err := readSigner(o.auditKeyFile, o.auditSuccessionsFile)
 	if err != nil {
 		return err
 	}
@@ -105,7 +107,7 @@ func publicKeys(signer *audit.Signer) []ed25519.PublicKey {
 	if signer == nil {
 		return nil
 	}
-	return []ed25519.PublicKey{signer.Public()}
+	return signer.Keys()
 }
 
 func openStore(ctx context.Context, o *options, signer *audit.Signer) (*store.DB, error) {
@@ -122,7 +124,7 @@ func openStore(ctx context.Context, o *options, signer *audit.Signer) (*store.DB
 	return db, nil
 }
 
-func readSigner(file string) (*audit.Signer, error) {
+func readSigner(file, successionsFile string) (*audit.Signer, error) {
 	if file == "" {
 		return nil, nil
 	}
@@ -142,7 +144,26 @@ func readSigner(file string) (*audit.Signer, error) {
 	if !ok {
 		return nil, fmt.Errorf("--audit-key-file holds a %T: an Ed25519 key is needed", key)
 	}
-	return audit.NewSigner(private)
+	successions, err := readSuccessions(successionsFile)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-successions-file: %w", err)
+	}
+	return audit.NewSigner(private, successions...)
+}
+
+// readSuccessions reads what introduced the key; without the file it is the first.
+func readSuccessions(file string) (all []audit.Succession, err error) {
+	if file == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return all, json.Unmarshal(content, &all)
 }
 
 func writeLines(w io.Writer, lines []store.AuditLine) error {

@@ -3,9 +3,7 @@ package audit
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -25,26 +23,36 @@ type Checkpoint struct {
 	// Closing says that the writer ended in good order: nothing may follow but a new writer.
 	Closing bool   `json:"closing,omitempty"`
 	Time    string `json:"time"`
-	KeyID   string `json:"keyID"`
+	// Successions introduce KeyID, from older keys on.
+	Successions []Succession `json:"successions,omitempty"`
+	KeyID       string       `json:"keyID"`
 	// Signature is Ed25519 in base64 over the canonical JSON of the members above, after a line that names the purpose.
 	Signature string `json:"signature,omitempty"`
 }
 
-// signedPrefix keeps a signature from meaning anything elsewhere.
-const signedPrefix = "sallyport audit checkpoint v1\n"
-
 // Signer signs checkpoints.
 type Signer struct {
-	key   ed25519.PrivateKey
-	keyID string
+	key         ed25519.PrivateKey
+	keyID       string
+	successions []Succession
 }
 
-// NewSigner takes the 64-byte private key; its public half is given to the verifier.
-func NewSigner(key ed25519.PrivateKey) (*Signer, error) {
+// NewSigner takes the 64-byte private key, and what has introduced it if it is not the first; its public half is given to the verifier.
+func NewSigner(key ed25519.PrivateKey, successions ...Succession) (*Signer, error) {
 	if len(key) != ed25519.PrivateKeySize {
 		return nil, fmt.Errorf("the audit checkpoint key has %d bytes: an Ed25519 private key has %d", len(key), ed25519.PrivateKeySize)
 	}
-	return &Signer{key: key, keyID: KeyID(key.Public().(ed25519.PublicKey))}, nil
+	s := &Signer{key: key, keyID: KeyID(key.Public().(ed25519.PublicKey)), successions: successions[max(0, len(successions)-maxSuccessions):]}
+	for i, succession := range s.successions {
+		next := s.Public()
+		if i+1 < len(s.successions) {
+			next = s.successions[i+1].Previous
+		}
+		if err := succession.verify(); err != nil || !next.Equal(ed25519.PublicKey(succession.Next)) {
+			return nil, fmt.Errorf("the audit keys before key %s do not lead to it: %s does not introduce %s", s.keyID, KeyID(succession.Previous), KeyID(next))
+		}
+	}
+	return s, nil
 }
 
 // KeyID names a public key: the first 16 hex digits of its SHA-256.
@@ -56,46 +64,35 @@ func KeyID(key ed25519.PublicKey) string {
 // Public is the key that verifies this signer's checkpoints.
 func (s *Signer) Public() ed25519.PublicKey { return s.key.Public().(ed25519.PublicKey) }
 
+// Keys are the public keys that verify the log: this signer's, and those that it has replaced.
+func (s *Signer) Keys() []ed25519.PublicKey {
+	all := []ed25519.PublicKey{s.Public()}
+	for _, succession := range s.successions {
+		all = append(all, succession.Previous)
+	}
+	return all
+}
+
 // Checkpoint makes the record that seals the chain up to head; append it next. others may be nil.
 func (s *Signer) Checkpoint(head Head, others []Head, closing bool, now time.Time) (Record, error) {
-	c := Checkpoint{Head: head, Others: others, Closing: closing, Time: now.UTC().Format(timeLayout), KeyID: s.keyID}
-	message, err := c.message()
-	if err != nil {
+	c := Checkpoint{Head: head, Others: others, Closing: closing, Time: now.UTC().Format(timeLayout), Successions: s.successions, KeyID: s.keyID}
+	var err error
+	if c.Signature, err = sign(s.key, checkpointPurpose, c); err != nil {
 		return Record{}, err
 	}
-	c.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(s.key, message))
 	return Record{Time: now, Type: TypeAuditCheckpoint, Outcome: OutcomeSuccess, Actor: Actor{Kind: ActorSystem}, Target: Target{Kind: KindAudit, Name: head.Writer}, Details: c}, nil
 }
 
-func (c Checkpoint) message() ([]byte, error) {
-	c.Signature = ""
-	text, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
-	}
-	canonical, err := Canonical(text)
-	if err != nil {
-		return nil, err
-	}
-	return append([]byte(signedPrefix), canonical...), nil
-}
-
 // verify checks the signature with the key that the checkpoint names.
-func (c Checkpoint) verify(keys map[string]ed25519.PublicKey) error {
-	key, ok := keys[c.KeyID]
-	if !ok {
-		return fmt.Errorf("signed by key %s, which is not trusted", c.KeyID)
+func (c Checkpoint) verify(k *keyring) error {
+	if err := k.learn(c.Successions); err != nil {
+		return err
 	}
-	signature, err := base64.StdEncoding.DecodeString(c.Signature)
-	if err != nil {
-		return fmt.Errorf("signature: %w", err)
-	}
-	message, err := c.message()
+	key, err := k.key(c.KeyID)
 	if err != nil {
 		return err
 	}
-	if !ed25519.Verify(key, message, signature) {
-		return fmt.Errorf("the signature does not belong to key %s and this content", c.KeyID)
-	}
-	return nil
+	signature := c.Signature
+	c.Signature = ""
+	return check(key, checkpointPurpose, c, signature)
 }

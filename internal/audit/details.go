@@ -104,13 +104,6 @@ type MirrorFailure struct {
 	Dropped []string `json:"dropped,omitempty"`
 }
 
-// Retention is the details of audit_retention_applied.
-type Retention struct {
-	Before  string            `json:"before"`
-	Removed int               `json:"removed"`
-	Through map[string]uint64 `json:"through,omitempty"`
-}
-
 // DeadLetter is the details of audit_dead_lettered: a record that a sink refused again and again, so that it was passed over. The record itself stays in the
 // store.
 type DeadLetter struct {
@@ -140,6 +133,11 @@ type DebugView struct {
 	ErrorType string `json:"errorType,omitempty"`
 	// XML says that the raw response was shown.
 	XML bool `json:"xml,omitempty"`
+}
+
+// Explained is the details of sign_in_explained: an administrator asked what the sign-in of the target would do.
+type Explained struct {
+	IdP string `json:"idp,omitempty"`
 }
 
 // SecondFactor is the details of the second_factor records.

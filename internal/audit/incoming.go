@@ -28,5 +28,5 @@ func (i Incoming) Record() Record {
 
 // FromOperator tells whether the operator writes records of the type: what happens to custom resources, and to the snapshot.
 func (t Type) FromOperator() bool {
-	return t >= TypeSAMLIdPCreated && t <= TypeAttributeMappingExamplesFailed || t >= TypeServiceProviderCreated && t <= TypeSnapshotProgrammed
+	return t >= TypeSAMLIdPCreated && t <= TypeAttributeMappingExamplesFailed || t >= TypeServiceProviderCreated && t <= TypeSnapshotProgrammed || t == TypeAuditKeyRotated
 }

@@ -90,6 +90,8 @@ const (
 	TypeAuditQueried
 	TypeManagementDenied
 	TypeAuditDeadLettered
+	TypeAuditKeyRotated
+	TypeSignInExplained
 
 	typeEnd
 )
@@ -187,6 +189,8 @@ var typeTable = [typeEnd]typeInfo{
 	TypeAuditQueried:                   {"audit_queried", TierSecurity},
 	TypeManagementDenied:               {"management_denied", TierSecurity},
 	TypeAuditDeadLettered:              {"audit_dead_lettered", TierSecurity},
+	TypeAuditKeyRotated:                {"audit_key_rotated", TierSecurity},
+	TypeSignInExplained:                {"sign_in_explained", TierSecurity},
 }
 
 var typeByName = func() map[string]Type {

@@ -9,56 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 )
-
-// FindingKind is what is wrong with an audit log. The list is closed.
-type FindingKind string
-
-// The kinds.
-const (
-	// FindingMalformed: a line that is no record.
-	FindingMalformed FindingKind = "malformed"
-	// FindingChanged: a record whose content does not give its hash.
-	FindingChanged FindingKind = "changed"
-	// FindingReplaced: a record that does not follow from the one before it, though each of them is consistent.
-	FindingReplaced FindingKind = "replaced"
-	// FindingMissing: sequence numbers that never came.
-	FindingMissing FindingKind = "missing"
-	// FindingInserted: a second record for a sequence number.
-	FindingInserted FindingKind = "inserted"
-	// FindingReordered: a record that came after a later one.
-	FindingReordered FindingKind = "reordered"
-	// FindingTruncated: a chain that ends before the end that a checkpoint or the caller knows.
-	FindingTruncated FindingKind = "truncated"
-	// FindingForged: a checkpoint that no trusted key signed, or that was signed over other records.
-	FindingForged FindingKind = "forged_checkpoint"
-	// FindingUnsealed: more records without a checkpoint than any writer leaves.
-	FindingUnsealed FindingKind = "unsealed"
-)
-
-// Finding is one fault and where it is.
-type Finding struct {
-	Kind FindingKind `json:"kind"`
-	// Line is the line in the stream, from 1; 0 when nothing is there.
-	Line     int64  `json:"line,omitempty"`
-	Writer   string `json:"writer,omitempty"`
-	Sequence uint64 `json:"sequence,omitempty"`
-	Message  string `json:"message"`
-}
-
-func (f Finding) String() string {
-	var where []string
-	if f.Line > 0 {
-		where = append(where, fmt.Sprintf("line %d", f.Line))
-	}
-	if f.Writer != "" {
-		where = append(where, fmt.Sprintf("writer %s, record %d", f.Writer, f.Sequence))
-	}
-	return fmt.Sprintf("%s (%s): %s", f.Kind, strings.Join(where, ", "), f.Message)
-}
 
 // VerifyOptions say what the verifier may rely on.
 type VerifyOptions struct {
@@ -68,6 +23,8 @@ type VerifyOptions struct {
 	Heads []Head
 	// Whole says that the stream is the whole log: a writer that a checkpoint names must be in it.
 	Whole bool
+	// Beginning says that nothing older than the stream is kept elsewhere: each chain must begin with its first record, or where a retention record says.
+	Beginning bool
 	// OpenEnd accepts chains that end without a checkpoint, because the stream was cut at a time of the caller's choice.
 	OpenEnd bool
 	// Now judges whether an unsealed end is just young; zero means that any unsealed end is a finding, unless OpenEnd.
@@ -141,12 +98,14 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 
 type verifier struct {
 	o       VerifyOptions
-	keys    map[string]ed25519.PublicKey
+	keys    *keyring
 	report  Report
 	writers map[string]*chainState
 	number  int64
 	// claims are ends that were named before the chain reached them.
 	claims map[string][]claim
+	// beginnings are the last records that retention has removed, by writer.
+	beginnings map[string]Head
 }
 
 // recentHashes is how far back a repeated record is recognised.
@@ -162,10 +121,13 @@ func parseHash(s string) (h hash) {
 // chainState is what the verifier remembers of one writer.
 type chainState struct {
 	WriterReport
-	hash     string
-	recent   []hash
-	gaps     []gap
-	lastTime string
+	hash string
+	// firstLine and firstPrevious are of the first record that came.
+	firstLine     int64
+	firstPrevious string
+	recent        []hash
+	gaps          []gap
+	lastTime      string
 	// vouched is the last record that another writer's checkpoint has named as the end, and vouchedAt when.
 	vouched   uint64
 	vouchedAt time.Time
@@ -180,11 +142,8 @@ func newVerifier(o VerifyOptions) *verifier {
 	if o.MaxFindings == 0 {
 		o.MaxFindings = 1000
 	}
-	v := &verifier{o: o, keys: map[string]ed25519.PublicKey{}, writers: map[string]*chainState{}, claims: map[string][]claim{}}
-	for _, k := range o.Keys {
-		v.keys[KeyID(k)] = k
-	}
-	v.report.Signed = len(v.keys) > 0
+	v := &verifier{o: o, keys: newKeyring(o.Keys), writers: map[string]*chainState{}, claims: map[string][]claim{}, beginnings: map[string]Head{}}
+	v.report.Signed = len(o.Keys) > 0
 	for _, h := range o.Heads {
 		v.claims[h.Writer] = append(v.claims[h.Writer], claim{Head: h, by: "the end that is known from elsewhere"})
 	}
@@ -231,7 +190,7 @@ func (v *verifier) line(line []byte) {
 	at := Finding{Line: v.number, Writer: l.Writer, Sequence: l.Sequence}
 	s := v.writers[l.Writer]
 	if s == nil {
-		s = &chainState{WriterReport: WriterReport{Writer: l.Writer, First: l.Sequence}, recent: make([]hash, recentHashes)}
+		s = &chainState{WriterReport: WriterReport{Writer: l.Writer, First: l.Sequence}, firstLine: v.number, firstPrevious: l.PreviousHash, recent: make([]hash, recentHashes)}
 		v.writers[l.Writer] = s
 	}
 	if !intact {
@@ -243,9 +202,12 @@ func (v *verifier) line(line []byte) {
 	}
 	if l.Type == typeTable[TypeAuditCheckpoint].name {
 		v.checkpoint(s, l, at)
-	} else {
-		v.unsealed(s, at)
+		return
 	}
+	if l.Type == typeTable[TypeAuditRetentionApplied].name && intact {
+		v.retention(l, at)
+	}
+	v.unsealed(s, at)
 }
 
 // place puts a record into its chain. It is false for one that is not the newest: that one says nothing more.
@@ -314,7 +276,7 @@ func (v *verifier) checkpoint(s *chainState, l link, at Finding) {
 		return
 	}
 	s.Closed = c.Closing
-	if len(v.keys) > 0 {
+	if v.report.Signed {
 		if err := c.verify(v.keys); err != nil {
 			at.Kind, at.Message = FindingForged, err.Error()
 			v.find(at)
@@ -328,6 +290,7 @@ func (v *verifier) checkpoint(s *chainState, l link, at Finding) {
 		return
 	}
 	made, _ := time.Parse(timeLayout, c.Time) // what is no time vouches for nothing
+	v.keys.use(c.KeyID, made, at)
 	for _, other := range c.Others {
 		v.claim(claim{other, fmt.Sprintf("the checkpoint of %s, record %d", l.Writer, l.Sequence), made})
 	}
@@ -338,7 +301,7 @@ const unsealedMost = CheckpointEvery + 1
 
 func (v *verifier) unsealed(s *chainState, at Finding) {
 	s.Closed = false
-	if s.Unsealed++; s.Unsealed == unsealedMost && len(v.keys) > 0 {
+	if s.Unsealed++; s.Unsealed == unsealedMost && v.report.Signed {
 		at.Kind, at.Message = FindingUnsealed, fmt.Sprintf("%d records without a checkpoint, at most %d: checkpoints were removed", s.Unsealed, CheckpointEvery)
 		v.find(at)
 	}
@@ -356,6 +319,7 @@ func (v *verifier) finish() *Report {
 		for _, g := range s.gaps {
 			v.find(Finding{Kind: FindingMissing, Line: g.line, Writer: name, Sequence: g.from, Message: fmt.Sprintf("records %d to %d are missing before this line", g.from, g.to)})
 		}
+		v.beginning(s)
 		v.end(s)
 		v.report.Writers = append(v.report.Writers, s.WriterReport)
 	}
@@ -370,13 +334,21 @@ func (v *verifier) finish() *Report {
 			}
 		}
 	}
+	for _, writer := range slices.Sorted(maps.Keys(v.beginnings)) {
+		if v.o.Whole && v.writers[writer] == nil {
+			v.find(Finding{Kind: FindingTruncated, Writer: writer, Message: fmt.Sprintf("there is no record of this writer, but retention has left those after record %d", v.beginnings[writer].Sequence)})
+		}
+	}
+	for _, f := range v.keys.overused() {
+		v.find(f)
+	}
 	return &v.report
 }
 
 // end judges the end of a chain: without a checkpoint of its own it must be young, or another writer has named it as the end when a writer that lives
 // would have sealed it. That is how a writer ends that was killed.
 func (v *verifier) end(s *chainState) {
-	if s.Unsealed == 0 || len(v.keys) == 0 || v.o.OpenEnd {
+	if s.Unsealed == 0 || !v.report.Signed || v.o.OpenEnd {
 		return
 	}
 	if at, err := time.Parse(time.RFC3339Nano, s.lastTime); err == nil {

@@ -117,7 +117,7 @@ func (a *app) refreshCommand() *cobra.Command {
 }
 
 func (a *app) rotateCommand() *cobra.Command {
-	return a.nudgeCommand(&cobra.Command{
+	c := a.nudgeCommand(&cobra.Command{
 		Use: "rotate idp/NAME", Short: "Begin to rotate our own key of a connection now",
 		Long: `Begin to rotate the service provider's key of a connection. The new certificate is published first and signs only after
 spec.saml.keys.overlap, so that the IdP has time to read it; the old key decrypts for as long again. Nothing breaks meanwhile.`,
@@ -144,6 +144,8 @@ spec.saml.keys.overlap, so that the IdP has time to read it; the old key decrypt
 			return "a new key signs now", true
 		},
 	})
+	c.AddCommand(a.rotateAuditKeyCommand())
+	return c
 }
 
 func ours(idp *v1alpha1.IdentityProvider) []v1alpha1.ConnectionCertificate {

@@ -37,7 +37,7 @@ type publicKey struct {
 }
 
 func (p *proof) options() (audit.VerifyOptions, error) {
-	o := audit.VerifyOptions{Whole: true}
+	o := audit.VerifyOptions{Whole: true, Beginning: true}
 	for _, k := range p.Keys {
 		if len(k.PublicKey) != ed25519.PublicKeySize {
 			return o, fmt.Errorf("the key %s of the proof is no Ed25519 public key", k.ID)
@@ -89,11 +89,13 @@ func (a *app) auditProof() *cobra.Command {
 
 func (a *app) auditVerify() *cobra.Command {
 	var from, proofFile, output string
+	var partial bool
 	c := &cobra.Command{
 		Use: "verify [FILE|- ...]", Short: "Find any change, removal, insertion, reorder or truncation of records",
 		Long: `Recompute the hash chains and check the signed checkpoints: in the store, or, with files, in what was exported or delivered to a sink.
 Files are held against FILE.proof, which ` + "`kubectl sso audit export --file FILE`" + ` writes, or against --proof; without either, the keys come from the
-ServiceProvider, and a chain that was cut off at its end is found only where a checkpoint of another names its end.
+ServiceProvider, and a chain that was cut off at its end is found only where a checkpoint of another names its end. Each chain must begin
+with its first record, or where a signed record of the retention says; with --partial the files may begin anywhere, as those of a sink that was named later do.
 
 Exit code: 0 no gap and no change, 1 something was found, with its place.`,
 		Example: "  kubectl sso audit verify\n  kubectl sso audit verify --since 90d\n  kubectl sso audit verify audit.ndjson\n  kubectl sso audit verify --proof proof-2026-11-23.json",
@@ -109,7 +111,10 @@ Exit code: 0 no gap and no change, 1 something was found, with its place.`,
 				if from != "" {
 					return errors.New("--since is for the store: files are verified whole")
 				}
-				return a.verifyFiles(command, args, proofFile, output)
+				return a.verifyFiles(command, args, proofFile, output, partial)
+			}
+			if partial {
+				return errors.New("--partial is for files: the store is verified whole, or from --since on")
 			}
 			return a.open(command, func(s served) error { return verifyStore(command, s, start, proofFile, output) })
 		},
@@ -117,6 +122,7 @@ Exit code: 0 no gap and no change, 1 something was found, with its place.`,
 	a.pickServiceProvider(c)
 	c.Flags().StringVar(&from, "since", "", "begin with the records of then: a duration such as 90d, or a time")
 	c.Flags().StringVar(&proofFile, "proof", "", "file of `kubectl sso audit proof`, from a place that can be trusted")
+	c.Flags().BoolVar(&partial, "partial", false, "the files are a part of the log: say nothing of what came before them, or of writers that are not in them")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c
 }
@@ -133,7 +139,7 @@ func readProof(file string) (*proof, error) {
 	return p, nil
 }
 
-func (a *app) verifyFiles(command *cobra.Command, files []string, proofFile, output string) error {
+func (a *app) verifyFiles(command *cobra.Command, files []string, proofFile, output string, partial bool) error {
 	var all []io.Reader
 	for _, file := range files {
 		if file == "-" {
@@ -163,13 +169,16 @@ func (a *app) verifyFiles(command *cobra.Command, files []string, proofFile, out
 			return err
 		}
 		options.OpenEnd = true
+		if partial {
+			options.Whole, options.Beginning, options.Heads = false, false, nil
+		}
 	default:
 		err := a.open(command, func(s served) error {
 			p, err := s.proof(command.Context())
 			if err == nil {
 				options, err = p.options()
 			}
-			options.Heads, options.Whole, options.OpenEnd = nil, false, true
+			options.Heads, options.Whole, options.Beginning, options.OpenEnd = nil, false, false, true
 			return err
 		})
 		if err != nil {
@@ -190,7 +199,7 @@ func verifyStore(command *cobra.Command, s served, start time.Time, proofFile, o
 	if err != nil {
 		return err
 	}
-	options.Now, options.Whole = time.Now(), start.IsZero()
+	options.Now, options.Whole, options.Beginning = time.Now(), start.IsZero(), start.IsZero()
 	if proofFile != "" {
 		kept, err := readProof(proofFile)
 		if err != nil {

@@ -49,9 +49,13 @@ func podTemplate(in Input) *coreac.PodTemplateSpecApplyConfiguration {
 	if pods.Affinity != nil {
 		spec.WithAffinity(convert[coreac.AffinityApplyConfiguration](pods.Affinity))
 	}
+	annotations := map[string]string{"kubectl.kubernetes.io/default-container": componentValue}
+	if in.AuditKeyID != "" {
+		annotations[annotationAuditKey] = in.AuditKeyID
+	}
 	return coreac.PodTemplateSpec().
 		WithLabels(Labels(sp.Name)).
-		WithAnnotations(map[string]string{"kubectl.kubernetes.io/default-container": componentValue}).
+		WithAnnotations(annotations).
 		WithAnnotations(pods.Annotations).
 		WithSpec(spec)
 }
@@ -122,6 +126,12 @@ func probe(path string) *coreac.ProbeApplyConfiguration {
 	return coreac.Probe().WithHTTPGet(coreac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString("management")))
 }
 
+// auditFile is one file of the Secret with the audit key; the public half stays where it is.
+func auditFile(sp *v1alpha1.ServiceProvider, name string, optional bool) *coreac.VolumeProjectionApplyConfiguration {
+	return coreac.VolumeProjection().WithSecret(coreac.SecretProjection().WithName(AuditSecretName(sp.Name)).WithOptional(optional).
+		WithItems(coreac.KeyToPath().WithKey(name).WithPath(name)))
+}
+
 func volumes(sp *v1alpha1.ServiceProvider) []*coreac.VolumeApplyConfiguration {
 	// Every shard is mounted, there or not, so that a pod starts with what it last had while the API server is down.
 	projected := coreac.ProjectedVolumeSource().WithDefaultMode(0o440)
@@ -132,8 +142,8 @@ func volumes(sp *v1alpha1.ServiceProvider) []*coreac.VolumeApplyConfiguration {
 	all := []*coreac.VolumeApplyConfiguration{
 		coreac.Volume().WithName("snapshot").WithProjected(projected),
 		coreac.Volume().WithName("management").WithSecret(coreac.SecretVolumeSource().WithSecretName(ManagementSecretName(sp.Name)).WithDefaultMode(0o440)),
-		coreac.Volume().WithName("audit").WithSecret(coreac.SecretVolumeSource().WithSecretName(AuditSecretName(sp.Name)).WithDefaultMode(0o440).
-			WithItems(coreac.KeyToPath().WithKey(AuditKeyFile).WithPath(AuditKeyFile))),
+		coreac.Volume().WithName("audit").WithProjected(coreac.ProjectedVolumeSource().WithDefaultMode(0o440).
+			WithSources(auditFile(sp, AuditKeyFile, false), auditFile(sp, AuditSuccessionsFile, true))),
 		coreac.Volume().WithName("second-factor").WithSecret(coreac.SecretVolumeSource().WithSecretName(FactorSecretName(sp.Name)).WithDefaultMode(0o440).
 			WithItems(coreac.KeyToPath().WithKey(FactorKeyFile).WithPath(FactorKeyFile))),
 		coreac.Volume().WithName("tmp").WithEmptyDir(coreac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse("64Mi"))),

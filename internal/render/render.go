@@ -30,6 +30,9 @@ const (
 	LabelComponent = "app.kubernetes.io/component"
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 
+	// annotationAuditKey on a pod rolls the pods when another key signs the audit log.
+	annotationAuditKey = "sso.sallyport.dev/audit-key"
+
 	// ManagedBy is the value of LabelManagedBy.
 	ManagedBy = "sallyport-operator"
 
@@ -44,6 +47,8 @@ type Input struct {
 	Image string
 	// OperatorNamespace may reach the management port.
 	OperatorNamespace string
+	// AuditKeyID names the key that signs the audit log; when it changes, the pods are rolled. Empty: not known.
+	AuditKeyID string
 }
 
 // Output is what has to be there and what must not be.
@@ -69,6 +74,9 @@ func AuditSecretName(serviceProvider string) string { return serviceProvider + "
 
 // AuditKeyFile is the key of that Secret and the file in the pod.
 const AuditKeyFile = "key.pem"
+
+// AuditSuccessionsFile is the key of that Secret, and the file in the pod, with what introduced the key: a JSON list, missing as long as the key is the first.
+const AuditSuccessionsFile = "successions.json"
 
 // FactorSecretName is the Secret that holds the keys which encrypt second factors, under FactorKeyFile.
 func FactorSecretName(serviceProvider string) string { return serviceProvider + "-second-factor" }
@@ -194,6 +202,7 @@ func arguments(sp *v1alpha1.ServiceProvider) []string {
 		fmt.Sprintf("--grpc-listen=:%d", GRPCPort),
 		"--management-token-file=/management/token",
 		"--audit-key-file=/audit/" + AuditKeyFile,
+		"--audit-successions-file=/audit/" + AuditSuccessionsFile,
 		"--second-factor-key-file=/second-factor/" + FactorKeyFile,
 	}, storeArguments(sp)...)
 }

@@ -86,7 +86,7 @@ func (e *auditEnv) verify() *audit.Report {
 	if err != nil {
 		e.Fatal(err)
 	}
-	r, err := audit.Verify(bytes.NewReader(e.export()), audit.VerifyOptions{Keys: []ed25519.PublicKey{signer(e).Public()}, Whole: true, Heads: heads})
+	r, err := audit.Verify(bytes.NewReader(e.export()), audit.VerifyOptions{Keys: []ed25519.PublicKey{signer(e).Public()}, Whole: true, Beginning: true, Heads: heads})
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -439,5 +439,60 @@ func TestRetentionRemovesWholeSealedRanges(t *testing.T) {
 		if err := json.Unmarshal(lines[0].Line, &r); err != nil || r.Details.Removed < 100 || len(r.Details.Through) == 0 {
 			e.Errorf("%+v, %v", r, err)
 		}
+		e.cutAndRetain()
 	})
+}
+
+// cutAndRetain cuts the beginning of a chain off as somebody with the database could, to the next checkpoint, and sets the table of the chains right: it is found, and
+// later retention does not make it good.
+func (e *auditEnv) cutAndRetain() {
+	e.Helper()
+	e.write(50, audit.TypeUserSignedInSAML)
+	e.clock.Step(24 * time.Hour)
+	if err := e.db.SealAudit(e.Context(), false); err != nil {
+		e.Fatal(err)
+	}
+	heads, err := e.db.AuditHeads(e.Context())
+	if err != nil {
+		e.Fatal(err)
+	}
+	writer := heads[0].Writer
+	seals, _, err := e.db.Audit(e.Context(), store.AuditQuery{Types: []audit.Type{audit.TypeAuditCheckpoint}})
+	if err != nil {
+		e.Fatal(err)
+	}
+	last := uint64(0)
+	for _, l := range seals {
+		if l.Writer == writer {
+			last = max(last, l.Sequence)
+		}
+	}
+	for _, statement := range []string{
+		fmt.Sprintf(`DELETE FROM audit_records WHERE writer = '%s' AND sequence < %d`, writer, last),
+		fmt.Sprintf(`UPDATE audit_writers SET first_sequence = %d WHERE writer = '%s'`, last, writer),
+	} {
+		if err := store.Exec(e.db, statement); err != nil {
+			e.Fatal(err)
+		}
+	}
+	cut := func() bool {
+		return slices.ContainsFunc(e.verify().Findings, func(f audit.Finding) bool {
+			return f.Kind == audit.FindingCut && f.Writer == writer && f.Sequence >= last
+		})
+	}
+	if !cut() {
+		e.Errorf("the cut is not found: %+v", e.verify().Findings)
+	}
+	e.write(5, audit.TypeUserSignedInSAML)
+	e.clock.Step(400 * 24 * time.Hour)
+	if err := e.db.SealAudit(e.Context(), false); err != nil {
+		e.Fatal(err)
+	}
+	e.clock.Step(time.Hour)
+	if n, err := e.db.ApplyAuditRetention(e.Context(), e.clock.Now(), 0); err != nil || n == 0 {
+		e.Fatalf("%d removed, %v", n, err)
+	}
+	if !cut() {
+		e.Errorf("retention has made the cut good: %+v", e.verify().Findings)
+	}
 }

@@ -5,15 +5,21 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/render"
 )
 
@@ -29,7 +35,7 @@ func TestThePodsKeysAreMadeOnce(t *testing.T) {
 	})
 	pod := set.Spec.Template.Spec
 	if !slices.Contains(pod.Containers[0].Args, "--audit-key-file=/audit/key.pem") || !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
-		return v.Secret != nil && v.Secret.SecretName == "main-audit" && len(v.Secret.Items) == 1
+		return v.Projected != nil && len(v.Projected.Sources) == 2 && v.Projected.Sources[0].Secret.Name == "main-audit" && v.Projected.Sources[0].Secret.Items[0].Key == "key.pem"
 	}) {
 		t.Errorf("the pods do not get the key: %v %v", pod.Containers[0].Args, pod.Volumes)
 	}
@@ -86,5 +92,80 @@ func TestThePodsKeysAreMadeOnce(t *testing.T) {
 	}
 	if !bytes.Equal(factorKey(), firstFactorKey) {
 		t.Error("a restarted operator made another key of second factors")
+	}
+}
+
+// TestTheAuditKeyIsReplacedByOneThatItIntroduces: whoever asks with the annotation gets a new key, once, whatever crashes; status names it, the pods are rolled, it is
+// recorded, and who knows only the first public key verifies what the new one signs.
+func TestTheAuditKeyIsReplacedByOneThatItIntroduces(t *testing.T) {
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	sp := serviceProvider(ns)
+	create(t, sp)
+	_ = newPod(t, ns, "main")
+	seen := func(former string) *v1alpha1.AuditKeyStatus {
+		t.Helper()
+		eventually(t, "status to name a new key", func() bool { get(t, sp); return sp.Status.AuditKey != nil && sp.Status.AuditKey.ID != former })
+		return sp.Status.AuditKey
+	}
+	first := *seen("")
+	for k, former := 1, first.ID; k <= 4; k++ {
+		crashed := o.wire.crash(k)
+		get(t, sp)
+		change := client.MergeFrom(sp.DeepCopy())
+		sp.Annotations = map[string]string{v1alpha1.AnnotationRotateAuditKey: strconv.Itoa(k)}
+		if err := k8s.Patch(t.Context(), sp, change); err != nil {
+			t.Fatal(err)
+		}
+		died := false
+		o.orCrash("another key", crashed, &died, func() bool { get(t, sp); return sp.Status.AuditKey.ID != former })
+		o.wire.revive()
+		former = sp.Status.AuditKey.ID
+	}
+	o.restart()
+	o.atRest(t)
+	var secret corev1.Secret
+	if err := k8s.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: "main-audit"}, &secret); err != nil {
+		t.Fatal(err)
+	}
+	var successions []audit.Succession
+	if err := json.Unmarshal(secret.Data["successions.json"], &successions); err != nil || len(successions) != 4 {
+		t.Fatalf("%d keys were introduced, %v", len(successions), err)
+	}
+	block, _ := pem.Decode(secret.Data["key.pem"])
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := audit.NewSigner(key.(ed25519.PrivateKey), successions...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if get(t, sp); audit.KeyID(signer.Public()) != sp.Status.AuditKey.ID || !bytes.Equal(signer.Public(), sp.Status.AuditKey.PublicKey) {
+		t.Errorf("status names key %s", sp.Status.AuditKey.ID)
+	}
+	checkpoint, err := signer.Checkpoint(audit.Head{Writer: "w"}, nil, true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := (&audit.Head{Writer: "w"}).Append(checkpoint, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := audit.Verify(bytes.NewReader(line.Line), audit.VerifyOptions{Keys: []ed25519.PublicKey{first.PublicKey}}); err != nil || !r.OK() {
+		t.Errorf("%+v, %v", r, err)
+	}
+	var set appsv1.StatefulSet
+	eventually(t, "the pods to be rolled", func() bool {
+		return k8s.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: render.WorkloadName("main")}, &set) == nil && set.Spec.Template.Annotations["sso.sallyport.dev/audit-key"] == sp.Status.AuditKey.ID
+	})
+	told := map[string]bool{}
+	for _, r := range o.audit.all() {
+		if r.Type == audit.TypeAuditKeyRotated {
+			told[transitionKey(t, r.Details)] = true
+		}
+	}
+	if len(told) != 4 {
+		t.Errorf("%d rotations were told", len(told))
 	}
 }

@@ -34,6 +34,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AttributeSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AttributeSources"):
 		return &apiv1alpha1.AttributeSourcesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AuditKeyStatus"):
+		return &apiv1alpha1.AuditKeyStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuditSettings"):
 		return &apiv1alpha1.AuditSettingsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuditSink"):

@@ -36,7 +36,7 @@ var classes = map[audit.Type]class{
 	audit.TypeUserAttributesSynced: {accountChange, other}, audit.TypeUserProfileUpdated: {accountChange, other}, audit.TypeUserIdPAttributeMirrorFailed: {accountChange, other},
 	audit.TypeIdPGroupMemberAdded: {accountChange, other}, audit.TypeIdPGroupMemberRemoved: {accountChange, other},
 
-	audit.TypeDebugEntryViewed: {entityManagement, 2}, audit.TypeAuditQueried: {entityManagement, 2}, audit.TypeAuditRetentionApplied: {entityManagement, 4},
+	audit.TypeDebugEntryViewed: {entityManagement, 2}, audit.TypeAuditQueried: {entityManagement, 2}, audit.TypeSignInExplained: {entityManagement, 2}, audit.TypeAuditKeyRotated: {entityManagement, 3}, audit.TypeAuditRetentionApplied: {entityManagement, 4},
 	audit.TypeSAMLDomainBound: {entityManagement, 1}, audit.TypeSAMLDomainUnbound: {entityManagement, 4}, audit.TypeIdPGroupDiscovered: {entityManagement, 1},
 }
 

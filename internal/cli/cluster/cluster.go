@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -168,14 +169,20 @@ func (c *Cluster) List(ctx context.Context, resource string, into client.ObjectL
 }
 
 // Annotate sets an annotation of an IdentityProvider and leaves everything else as it is.
-func (c *Cluster) Annotate(ctx context.Context, idp *v1alpha1.IdentityProvider, annotation, value string) error {
-	before := idp.DeepCopy()
-	if idp.Annotations == nil {
-		idp.Annotations = map[string]string{}
+func (c *Cluster) Annotate(ctx context.Context, object client.Object, annotation, value string) error {
+	before := object.DeepCopyObject().(client.Object)
+	annotations := maps.Clone(object.GetAnnotations())
+	if annotations == nil {
+		annotations = map[string]string{}
 	}
-	idp.Annotations[annotation] = value
-	err := c.Client.Patch(ctx, idp, client.MergeFrom(before), client.FieldOwner(Manager))
-	return c.explain(err, need{"patch", "identityproviders.sso.sallyport.dev", idp.Name, false})
+	annotations[annotation] = value
+	object.SetAnnotations(annotations)
+	resource := "identityproviders"
+	if _, ok := object.(*v1alpha1.ServiceProvider); ok {
+		resource = "serviceproviders"
+	}
+	err := c.Client.Patch(ctx, object, client.MergeFrom(before), client.FieldOwner(Manager))
+	return c.explain(err, need{"patch", resource + ".sso.sallyport.dev", object.GetName(), false})
 }
 
 // Refetch reads an IdentityProvider again.

@@ -59,7 +59,7 @@ type RuleMatch struct {
 	Groups []string `json:"groups"`
 }
 
-// explain answers why an address can sign in, or cannot. It shows what is known of a person, so it is recorded as a look at the debug log is.
+// explain answers why an address can sign in, or cannot. It shows what is known of a person, so that somebody asked is recorded.
 func (m *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	s := m.Sites.Current()
 	if s == nil {
@@ -91,8 +91,8 @@ func (m *Server) explain(w http.ResponseWriter, r *http.Request) error {
 		e.Access = &decision
 	}
 	by := caller(r)
-	err = m.Store.WriteAudit(r.Context(), audit.Record{Type: audit.TypeDebugEntryViewed, Actor: by.Actor, Request: by.Request,
-		Target: audit.Target{Kind: audit.KindUser, Name: e.Address}, Details: audit.DebugView{Entries: 1}})
+	err = m.Store.WriteAudit(r.Context(), audit.Record{Type: audit.TypeSignInExplained, Actor: by.Actor, Request: by.Request,
+		Target: audit.Target{Kind: audit.KindUser, Name: e.Address}, Details: audit.Explained{IdP: e.IdP}})
 	if err != nil {
 		return err
 	}

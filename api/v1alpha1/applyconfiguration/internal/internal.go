@@ -230,6 +230,15 @@ var schemaYAML = typed.YAMLObject(`types:
     elementRelationship: atomic
 - name: dev.sallyport.sallyport.api.v1alpha1.AuditFormat
   scalar: string
+- name: dev.sallyport.sallyport.api.v1alpha1.AuditKeyStatus
+  map:
+    fields:
+    - name: id
+      type:
+        scalar: string
+    - name: publicKey
+      type:
+        scalar: string
 - name: dev.sallyport.sallyport.api.v1alpha1.AuditSettings
   map:
     fields:
@@ -1263,6 +1272,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: activeSessions
       type:
         scalar: numeric
+    - name: auditKey
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.AuditKeyStatus
     - name: conditions
       type:
         list:

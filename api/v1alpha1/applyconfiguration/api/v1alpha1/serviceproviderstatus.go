@@ -35,6 +35,8 @@ type ServiceProviderStatusApplyConfiguration struct {
 	Users *int64 `json:"users,omitempty"`
 	// activeSessions counts the sessions that have not ended, as of the last count.
 	ActiveSessions *int64 `json:"activeSessions,omitempty"`
+	// auditKey is the public key that verifies the audit log's checkpoints. Keep a copy elsewhere: it verifies what later keys have signed, too.
+	AuditKey *AuditKeyStatusApplyConfiguration `json:"auditKey,omitempty"`
 }
 
 // ServiceProviderStatusApplyConfiguration constructs a declarative configuration of the ServiceProviderStatus type for use with
@@ -141,5 +143,13 @@ func (b *ServiceProviderStatusApplyConfiguration) WithUsers(value int64) *Servic
 // If called multiple times, the ActiveSessions field is set to the value of the last call.
 func (b *ServiceProviderStatusApplyConfiguration) WithActiveSessions(value int64) *ServiceProviderStatusApplyConfiguration {
 	b.ActiveSessions = &value
+	return b
+}
+
+// WithAuditKey sets the AuditKey field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AuditKey field is set to the value of the last call.
+func (b *ServiceProviderStatusApplyConfiguration) WithAuditKey(value *AuditKeyStatusApplyConfiguration) *ServiceProviderStatusApplyConfiguration {
+	b.AuditKey = value
 	return b
 }
