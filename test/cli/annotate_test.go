@@ -86,3 +86,37 @@ func TestNobodyAnswersANudge(t *testing.T) {
 	w.fails([]string{"refresh", "idp/okta", "--timeout", "1s"}, "nothing was fetched within 1s", "whether the operator runs")
 	contains(t, w.must(0, "rotate", "idp/okta", "--timeout", "0s"), "idp/okta: asked")
 }
+
+func TestRotateTheAuditKey(t *testing.T) {
+	w := newCluster(t)
+	w.fails([]string{"rotate", "audit-key", "--timeout", "1s"}, "status.auditKey is the same after 1s", "whether the operator runs")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var sp v1alpha1.ServiceProvider
+	if err := k8s.Get(ctx, client.ObjectKey{Namespace: w.ns, Name: "main"}, &sp); err != nil {
+		t.Fatal(err)
+	}
+	asked := sp.Annotations[v1alpha1.AnnotationRotateKeys]
+	if asked == "" {
+		t.Fatal("the operator was not asked")
+	}
+	done := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if err := k8s.Get(ctx, client.ObjectKey{Namespace: w.ns, Name: "main"}, &sp); err != nil {
+				done <- err
+				return
+			}
+			if sp.Annotations[v1alpha1.AnnotationRotateKeys] != asked {
+				sp.Status.AuditKey = &v1alpha1.AuditKeyStatus{ID: "0123456789abcdef", PublicKey: make([]byte, 32)}
+				done <- k8s.Status().Update(ctx, &sp)
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	contains(t, w.must(0, "rotate", "audit-key"), "sp/main: key 0123456789abcdef signs the audit log now")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"regexp"
 	"strings"
 	"testing"
 
+	"sallyport.dev/sallyport/internal/cli"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 )
 
@@ -37,5 +40,35 @@ func TestDebugSaysWhatWasWrongAndWhatToChange(t *testing.T) {
 	w.fails([]string{"debug", "--limit", "0"}, "--limit 0")
 	if got := w.sso("debug", "idp/entra"); got.code != 0 || got.stdout != "" || !strings.Contains(got.stderr, "no response was refused") {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestDebugFollowsWhatComes(t *testing.T) {
+	w := newWorld(t)
+	other := func(r *samltest.Response) { r.Audience = "https://other.example" }
+	w.browser().signIn("alice@acme.example", other)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := watched{changed: make(chan struct{}, 1)}
+	done := make(chan int)
+	go func() {
+		done <- cli.Run(ctx, []string{"debug", "idp/okta", "--follow", "--kubeconfig", w.kubeconfig, "-n", w.ns}, cli.Options{Out: &out, Err: &bytes.Buffer{}, Forward: w})
+	}()
+	w.eventually("what was there before", func() bool { return strings.Contains(out.String(), "alice@acme.example") })
+	w.browser().signIn("bob@acme.example", other)
+	w.browser().signIn("carol@acme.example", other)
+	w.eventually("what came", func() bool { return strings.Contains(out.String(), "carol@acme.example") })
+	cancel()
+	if code := <-done; code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	got := out.String()
+	for _, email := range []string{"alice", "bob", "carol"} {
+		if n := strings.Count(got, email+"@acme.example (claimed)"); n != 1 {
+			t.Errorf("%s was shown %d times in\n%s", email, n, got)
+		}
+	}
+	if strings.Index(got, "bob@") > strings.Index(got, "carol@") {
+		t.Errorf("out of order:\n%s", got)
 	}
 }

@@ -184,5 +184,5 @@ func TestExplain(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.must(1, "explain", "alice@acme.example", "-o", "json")), &e); err != nil || e.IdP != "okta" || e.State != "usable" || len(e.Problems) != 1 {
 		t.Errorf("%+v %v", e, err)
 	}
-	contains(t, w.must(0, "audit", "--type", "debug_entry_viewed"), "user/alice@acme.example", "admin@acme.example")
+	contains(t, w.must(0, "audit", "--type", "sign_in_explained"), "user/alice@acme.example", "admin@acme.example")
 }
