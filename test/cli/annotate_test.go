@@ -96,7 +96,7 @@ func TestRotateTheAuditKey(t *testing.T) {
 	if err := k8s.Get(ctx, client.ObjectKey{Namespace: w.ns, Name: "main"}, &sp); err != nil {
 		t.Fatal(err)
 	}
-	asked := sp.Annotations[v1alpha1.AnnotationRotateKeys]
+	asked := sp.Annotations[v1alpha1.AnnotationRotateAuditKey]
 	if asked == "" {
 		t.Fatal("the operator was not asked")
 	}
@@ -107,7 +107,7 @@ func TestRotateTheAuditKey(t *testing.T) {
 				done <- err
 				return
 			}
-			if sp.Annotations[v1alpha1.AnnotationRotateKeys] != asked {
+			if sp.Annotations[v1alpha1.AnnotationRotateAuditKey] != asked {
 				sp.Status.AuditKey = &v1alpha1.AuditKeyStatus{ID: "0123456789abcdef", PublicKey: make([]byte, 32)}
 				done <- k8s.Status().Update(ctx, &sp)
 				return
