@@ -154,6 +154,7 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) error {
 		secret := &secrets.Items[i]
 		owner := metav1.GetControllerOf(secret)
 		if owner == nil {
+			r.recallRestored(s, idps, secret)
 			continue
 		}
 		if owner.UID == s.serviceProvider.UID {
@@ -177,6 +178,18 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) error {
 	}
 	m.recalled = true
 	return nil
+}
+
+// recallRestored takes the keys of a connection that came back from a backup: an owner would have been one of the old cluster, so they have none. They are written
+// again, with the owner of today.
+func (r *Reconciler) recallRestored(s *scope, idps map[types.UID]*v1alpha1.IdentityProvider, secret *corev1.Secret) {
+	for uid, idp := range idps {
+		if secret.Name == keysSecretName(idp.Name) {
+			r.recallOf(s, idp, secret)
+			s.memory.idp(uid).keysLost = true
+			s.memory.wrote(secret.Name, &secret.ResourceVersion)
+		}
+	}
 }
 
 // recallOf takes the keys or the good copy of one connection.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -120,6 +121,9 @@ func (r *Reconciler) createSecret(ctx context.Context, s *scope, secret *corev1.
 	}
 	owner, wanted := metav1.GetControllerOf(&there), metav1.GetControllerOf(secret)
 	switch {
+	case owner == nil && wanted.Kind == v1alpha1.KindIdentityProvider && maps.Equal(there.Labels, secret.Labels):
+		s.memory.recalled = false
+		return fmt.Errorf("secret %s has come back from a backup and is read first", secret.Name)
 	case owner == nil || owner.Kind != wanted.Kind || owner.Name != wanted.Name:
 		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and belongs to something else: delete or rename it, the operator needs that name.", secret.Name)
 	case owner.UID == wanted.UID:
