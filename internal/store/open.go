@@ -81,6 +81,8 @@ type DB struct {
 	lanes         chan *lane
 	bounds        atomic.Pointer[debugBounds]
 	debugAdds     atomic.Uint64
+	// refusing is true after a write that the database refused, until one works again.
+	refusing atomic.Bool
 	// wrap lets a test see every statement of a transaction; nil otherwise.
 	wrap func(querier) querier
 
@@ -192,6 +194,7 @@ func (d *DB) openPostgres(ctx context.Context, storeURL string) error {
 				return errors.New("the store's URL is not a PostgreSQL URL")
 			}
 			c.Host, c.Port, c.User, c.Password, c.Database, c.TLSConfig, c.Fallbacks = fresh.Host, fresh.Port, fresh.User, fresh.Password, fresh.Database, fresh.TLSConfig, fresh.Fallbacks
+			c.ValidateConnect = fresh.ValidateConnect // target_session_attrs
 			return nil
 		}
 	}
@@ -205,12 +208,6 @@ func (d *DB) openPostgres(ctx context.Context, storeURL string) error {
 	d.write.SetMaxIdleConns(0) // the pool keeps them
 	d.read = d.write
 	return nil
-}
-
-// Ping answers nil when a trivial read works now.
-func (d *DB) Ping(ctx context.Context) error {
-	var one int
-	return d.read.QueryRowContext(ctx, "SELECT 1").Scan(&one)
 }
 
 // Close ends all connections. Transactions that run are waited for.

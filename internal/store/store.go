@@ -72,7 +72,7 @@ type Store interface {
 
 	// Sweep removes what has expired, in batches, and says how many rows it removed. Any replica may call it, about once a minute.
 	Sweep(ctx context.Context) (int, error)
-	// Ping answers nil when a trivial read works now.
+	// Ping answers nil when a trivial read works now and, after a write that the database refused, when a trivial write does.
 	Ping(ctx context.Context) error
 	Close() error
 }

@@ -28,6 +28,9 @@ var _ Tx = (*txn)(nil)
 func (d *DB) Do(ctx context.Context, fn func(tx Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := d.once(ctx, fn)
+		if refusesWrites(err) {
+			d.refusing.Store(true)
+		}
 		if err == nil || !retryable(err) || attempt == maxAttempts {
 			return err
 		}

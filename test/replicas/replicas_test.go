@@ -129,25 +129,37 @@ func TestKilledWhileSigningPeopleIn(t *testing.T) {
 		t.Fatal("nobody was signed in before a death")
 	}
 	db := r.store()
+	users := r.holdsTogether(db, acknowledged)
+	r.verifyAudit(db)
+	if !r.browser(survivor).signIn("last@acme.example") {
+		t.Error("the survivor signs nobody in")
+	}
+	t.Logf("%d people were signed in, %d of them heard of it", len(users), len(acknowledged))
+}
+
+// holdsTogether holds that there is no user without its record, no session without its user and its record, and that nobody is lost who was told to be signed in. It
+// returns the users.
+func (r *rig) holdsTogether(db *store.DB, acknowledged map[string]bool) []string {
+	r.t.Helper()
 	created, signedIn := r.records(db, audit.TypeUserCreatedJIT), r.records(db, audit.TypeUserSignedInSAML)
 	users := r.users(db)
 	for _, email := range users {
 		if created[email] != 1 {
-			t.Errorf("%s is recorded as created %d times", email, created[email])
+			r.t.Errorf("%s is recorded as created %d times", email, created[email])
 		}
 	}
 	if len(created) != len(users) {
-		t.Errorf("%d users, and %d recorded as created", len(users), len(created))
+		r.t.Errorf("%d users, and %d recorded as created", len(users), len(created))
 	}
 	sessions := 0
 	for cursor, first := "", true; first || cursor != ""; first = false {
-		page, next, err := db.Sessions(t.Context(), store.SessionQuery{Cursor: cursor})
+		page, next, err := db.Sessions(r.t.Context(), store.SessionQuery{Cursor: cursor})
 		if err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		for _, s := range page {
 			if sessions++; signedIn[s.User.Email] == 0 {
-				t.Errorf("a session of %q that nothing tells of", s.User.Email)
+				r.t.Errorf("a session of %q that nothing tells of", s.User.Email)
 			}
 		}
 		cursor = next
@@ -157,18 +169,14 @@ func TestKilledWhileSigningPeopleIn(t *testing.T) {
 		total += n
 	}
 	if sessions != total {
-		t.Errorf("%d sessions, and %d sign-ins recorded", sessions, total)
+		r.t.Errorf("%d sessions, and %d sign-ins recorded", sessions, total)
 	}
 	for email := range acknowledged {
 		if created[email] == 0 {
-			t.Errorf("%s was told to be signed in, and is lost", email)
+			r.t.Errorf("%s was told to be signed in, and is lost", email)
 		}
 	}
-	r.verifyAudit(db)
-	if !r.browser(survivor).signIn("last@acme.example") {
-		t.Error("the survivor signs nobody in")
-	}
-	t.Logf("%d people were signed in, %d of them heard of it", len(users), len(acknowledged))
+	return users
 }
 
 // records counts the records of a type by the user that they are about.

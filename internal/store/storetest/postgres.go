@@ -27,13 +27,16 @@ import (
 
 // Server is a PostgreSQL server on a unix socket in a directory of its own.
 type Server struct {
-	dir    string
-	bin    string
-	as     *syscall.SysProcAttr
-	stdin  io.Closer
-	done   chan struct{}
-	log    *bytes.Buffer
-	number atomic.Int64
+	dir string
+	// port is of 127.0.0.1; 0: it listens on its socket alone. settings are "name=value", and win over those of every server here.
+	port     int
+	settings []string
+	bin      string
+	as       *syscall.SysProcAttr
+	stdin    io.Closer
+	done     chan struct{}
+	log      *bytes.Buffer
+	number   atomic.Int64
 }
 
 var (
@@ -106,6 +109,18 @@ func Each(t *testing.T, run func(t *testing.T, storeURL string)) {
 
 // Start makes and starts a server. It needs Debian's postgresql package and, when run as root, its user postgres.
 func Start() (*Server, error) {
+	s, err := newServer()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
+		return nil, err
+	}
+	return s, s.run()
+}
+
+// newServer has a directory that the server may write to.
+func newServer() (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -128,18 +143,30 @@ func Start() (*Server, error) {
 		}
 		s.as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	initdb.SysProcAttr, initdb.Dir = s.as, dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	return s, nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// command runs one of PostgreSQL's programs to its end.
+func (s *Server) command(program string, args ...string) error {
+	command := exec.Command(filepath.Join(s.bin, program), args...)
+	command.SysProcAttr, command.Dir = s.as, s.dir
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", program, err, out)
 	}
-	return s, s.run()
+	return nil
 }
 
 // run starts the server. It ends with its standard input, so it cannot outlive a test that was killed.
 func (s *Server) run() (err error) {
-	script := `"$0" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c synchronous_commit=off -c max_connections=200 -c shared_buffers=1GB & P=$!; cat >/dev/null; kill -INT $P; wait $P`
-	server := exec.Command("/bin/sh", "-c", script, filepath.Join(s.bin, "postgres"), s.dir)
+	const script = `"$@" & P=$!; cat >/dev/null; kill -INT $P; wait $P`
+	settings := append([]string{"listen_addresses=", "fsync=off", "synchronous_commit=off", "max_connections=200", "shared_buffers=1GB"}, s.settings...)
+	args := []string{"-c", script, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir}
+	for _, setting := range settings {
+		args = append(args, "-c", setting)
+	}
+	server := exec.Command("/bin/sh", args...)
 	server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = s.as, s.dir, s.log, s.log
 	if s.stdin, err = server.StdinPipe(); err != nil {
 		return err
@@ -195,7 +222,14 @@ func (s *Server) ready() error {
 }
 
 func (s *Server) url(database string) string {
-	return "postgres://postgres@/" + database + "?host=" + url.QueryEscape(s.dir)
+	return "postgres://postgres@/" + database + "?host=" + url.QueryEscape(s.dir) + s.portOf()
+}
+
+func (s *Server) portOf() string {
+	if s.port == 0 {
+		return ""
+	}
+	return "&port=" + strconv.Itoa(s.port)
 }
 
 // NewDatabase makes an empty database and returns its URL.

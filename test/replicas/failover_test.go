@@ -1,0 +1,147 @@
+package replicas
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sallyport.dev/sallyport/internal/store/storetest"
+)
+
+// failoverTime is how long after the promotion of the standby every pod must be ready again, and sign people in.
+const failoverTime = 15 * time.Second
+
+// TestPostgreSQLFailsOver kills the primary of two servers under two processes that check and sign people in, and promotes the standby. No check fails, nothing that
+// was acknowledged is lost, and the processes find the new primary by themselves: the URI names both.
+func TestPostgreSQLFailsOver(t *testing.T) {
+	pair, err := storetest.StartPair(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pair.Stop)
+	storeURL, err := pair.NewDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, storeURL)
+	replicas := []*replica{r.start(), r.start()}
+	load := r.load(replicas)
+	load.signedIn(t, 5)
+
+	if err := pair.KillPrimary(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range replicas {
+		eventually(t, "readiness tells that the store is away", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
+	}
+	if err := pair.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	promoted := time.Now()
+	for _, p := range replicas {
+		eventually(t, "the replica is ready again", func() bool { return p.probe("/readyz") == http.StatusOK })
+	}
+	took := time.Since(promoted)
+	if took > failoverTime {
+		t.Errorf("ready %s after the promotion, and not within %s", took, failoverTime)
+	}
+	load.signedIn(t, 5)
+	checks, acknowledged := load.end(t)
+	db := r.store()
+	users := r.holdsTogether(db, acknowledged)
+	r.verifyAudit(db)
+	t.Logf("RELIABILITY PostgreSQL failover: %d checks, 0 failed; %d sign-ins acknowledged, 0 lost, of %d users; ready %s after the promotion", checks, len(acknowledged), len(users), took.Round(time.Millisecond))
+}
+
+// load is a steady load: at each process somebody who is signed in is checked 50 times a second, and people sign in one after the other.
+type load struct {
+	finish chan struct{}
+	people sync.WaitGroup
+	checks atomic.Int64
+
+	mutex        sync.Mutex
+	failed       []string
+	acknowledged map[string]bool
+}
+
+func (r *rig) load(replicas []*replica) *load {
+	r.t.Helper()
+	l := &load{finish: make(chan struct{}), acknowledged: map[string]bool{}}
+	for i, p := range replicas {
+		email := fmt.Sprintf("alice-%d@acme.example", i)
+		alice := r.browser(p)
+		if !alice.signIn(email) || alice.check(p) != http.StatusOK {
+			r.t.Fatal("alice is not signed in")
+		}
+		l.acknowledged[email] = true
+		l.people.Go(func() { l.check(alice, p) })
+		l.people.Go(func() { l.signIn(r, p, i) })
+	}
+	r.t.Cleanup(l.stop)
+	return l
+}
+
+func (l *load) ended() bool {
+	select {
+	case <-l.finish:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *load) check(alice *browser, p *replica) {
+	for ; !l.ended(); time.Sleep(20 * time.Millisecond) {
+		l.checks.Add(1)
+		if code := alice.check(p); code != http.StatusOK {
+			l.mutex.Lock()
+			l.failed = append(l.failed, fmt.Sprintf("status %d", code))
+			l.mutex.Unlock()
+		}
+	}
+}
+
+func (l *load) signIn(r *rig, p *replica, lane int) {
+	for n := 0; !l.ended(); n++ {
+		email := fmt.Sprintf("user-%d-%d@acme.example", lane, n)
+		if r.browser(p).signIn(email) {
+			l.mutex.Lock()
+			l.acknowledged[email] = true
+			l.mutex.Unlock()
+		} else {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// signedIn waits until so many more people were told that they are signed in.
+func (l *load) signedIn(t *testing.T, more int) {
+	t.Helper()
+	count := func() int {
+		l.mutex.Lock()
+		defer l.mutex.Unlock()
+		return len(l.acknowledged)
+	}
+	before := count()
+	eventually(t, fmt.Sprintf("%d more people are signed in", more), func() bool { return count() >= before+more })
+}
+
+func (l *load) stop() {
+	if !l.ended() {
+		close(l.finish)
+	}
+	l.people.Wait()
+}
+
+// end returns how many checks there were, and who was told to be signed in. No check may have failed.
+func (l *load) end(t *testing.T) (checks int64, acknowledged map[string]bool) {
+	t.Helper()
+	l.stop()
+	if len(l.failed) > 0 {
+		t.Errorf("%d of %d checks failed: %s", len(l.failed), l.checks.Load(), l.failed[0])
+	}
+	return l.checks.Load(), l.acknowledged
+}
