@@ -144,17 +144,19 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) error {
 	if err := r.Live.List(ctx, &secrets, client.InNamespace(s.key.Namespace), client.MatchingLabels(render.Labels(s.key.Name))); err != nil {
 		return err
 	}
-	files, idps := map[string][]byte{}, map[types.UID]*v1alpha1.IdentityProvider{}
+	files, idps, keys := map[string][]byte{}, map[types.UID]*v1alpha1.IdentityProvider{}, map[string]*v1alpha1.IdentityProvider{}
 	for i := range s.idps {
 		if s.ownsIdP(&s.idps[i]) {
-			idps[s.idps[i].UID] = &s.idps[i]
+			idps[s.idps[i].UID], keys[keysSecretName(s.idps[i].Name)] = &s.idps[i], &s.idps[i]
 		}
 	}
 	for i := range secrets.Items {
 		secret := &secrets.Items[i]
 		owner := metav1.GetControllerOf(secret)
 		if owner == nil {
-			r.recallRestored(s, idps, secret)
+			if idp := keys[secret.Name]; idp != nil {
+				r.recallRestored(s, idp, secret)
+			}
 			continue
 		}
 		if owner.UID == s.serviceProvider.UID {
@@ -182,14 +184,10 @@ func (r *Reconciler) recall(ctx context.Context, s *scope) error {
 
 // recallRestored takes the keys of a connection that came back from a backup: an owner would have been one of the old cluster, so they have none. They are written
 // again, with the owner of today.
-func (r *Reconciler) recallRestored(s *scope, idps map[types.UID]*v1alpha1.IdentityProvider, secret *corev1.Secret) {
-	for uid, idp := range idps {
-		if secret.Name == keysSecretName(idp.Name) {
-			r.recallOf(s, idp, secret)
-			s.memory.idp(uid).keysLost = true
-			s.memory.wrote(secret.Name, &secret.ResourceVersion)
-		}
-	}
+func (r *Reconciler) recallRestored(s *scope, idp *v1alpha1.IdentityProvider, secret *corev1.Secret) {
+	r.recallOf(s, idp, secret)
+	s.memory.idp(idp.UID).keysLost = true
+	s.memory.wrote(secret.Name, &secret.ResourceVersion)
 }
 
 // recallOf takes the keys or the good copy of one connection.

@@ -26,6 +26,9 @@ func keysSecretName(idp string) string { return "sallyport-keys-" + idp }
 // errNoKeyYet says that the pool of keys is empty for the moment.
 var errNoKeyYet = errors.New("the key is being made")
 
+// errRestored says that the keys have come back from a backup: the next pass reads them, and goes on with them.
+var errRestored = errors.New("the keys have come back from a backup")
+
 // keys takes the keys of a connection one step further in their life, and returns those to serve; none while the first is being made.
 // Each step is written before anything uses it, so that a crash at any point leaves keys that the next pass goes on from. The Secret
 // goes with the IdentityProvider, so the keys are the last thing of it to go.
@@ -58,8 +61,13 @@ func (r *Reconciler) keys(ctx context.Context, s *scope, idp *v1alpha1.IdentityP
 			}
 			return r.writeKeys(ctx, s, idp, set, first)
 		})
-	if errors.Is(err, errNoKeyYet) {
+	switch {
+	case errors.Is(err, errNoKeyYet):
 		s.later(300 * time.Millisecond)
+		err = nil
+	case errors.Is(err, errRestored):
+		s.memory.recalled = false
+		s.later(settle)
 		err = nil
 	}
 	return known.keys.SPKeys(), err
@@ -122,8 +130,7 @@ func (r *Reconciler) createSecret(ctx context.Context, s *scope, secret *corev1.
 	owner, wanted := metav1.GetControllerOf(&there), metav1.GetControllerOf(secret)
 	switch {
 	case owner == nil && wanted.Kind == v1alpha1.KindIdentityProvider && maps.Equal(there.Labels, secret.Labels):
-		s.memory.recalled = false
-		return fmt.Errorf("secret %s has come back from a backup and is read first", secret.Name)
+		return errRestored
 	case owner == nil || owner.Kind != wanted.Kind || owner.Name != wanted.Name:
 		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and belongs to something else: delete or rename it, the operator needs that name.", secret.Name)
 	case owner.UID == wanted.UID:
