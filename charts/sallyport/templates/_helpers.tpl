@@ -25,7 +25,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $root := .root }}
 {{- range splitList "\n---\n" ($root.Files.Get .path | replace "sallyport-system" $root.Release.Namespace) }}
 {{- $object := fromYaml . }}
-{{- if and (eq $object.kind "ValidatingAdmissionPolicyBinding") (eq $root.Values.admission.identityProviderInUse "Warn") }}
+{{- if and (eq $object.kind "ValidatingAdmissionPolicyBinding") (hasPrefix "identity-provider-in-use" $object.metadata.name) (eq $root.Values.admission.identityProviderInUse "Warn") }}
 {{- $_ := set $object.spec "validationActions" (list "Warn" "Audit") }}
 {{- end }}
 ---
