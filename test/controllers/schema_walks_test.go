@@ -9,7 +9,9 @@ import (
 )
 
 // silentDNS is one that knows no name.
-func silentDNS(context.Context, string) (records []string, found bool, err error) { return nil, false, nil }
+func silentDNS(context.Context, string) (records []string, found bool, err error) {
+	return nil, false, nil
+}
 
 func walks(t *testing.T) []walked {
 	t.Helper()
@@ -39,16 +41,17 @@ func serviceProviderWalks() []walked {
 		{kind: sp, path: "admins", first: `{groups: [admins], identityProviders: [okta]}`, second: `{groups: [ops], identityProviders: [okta]}`},
 		{kind: sp, path: "audit.retention", first: "30d", second: "60d"},
 		{kind: sp, path: "audit.sinks", first: sinks(`{configMapRef: {name: things, key: ca.crt}}`), second: sinks(`{secretRef: {name: things, key: tls.crt}}`)},
-		{kind: sp, path: "audit.sinks", first: `[{name: a, webhook: {url: "https://siem.example.com/in", keySecretRef: {name: missing, key: key}}}]`, ready: [2]string{"ReferenceNotFound"}},
+		{kind: sp, path: "audit.sinks", first: `[{name: a, webhook: {url: "https://siem.example.com/in", keySecretRef: {name: missing, key: key}}}]`, ready: [2]string{mistake}},
 		{kind: sp, path: "debugLog", first: `{retention: 1h, maxEntries: 10}`, second: `{retention: 2h, maxEntries: 20}`},
 		{kind: sp, path: "expose", first: `{ingress: {className: nginx, tlsSecretName: sso-tls, annotations: {a: b}}}`, second: `{ingress: {className: haproxy, annotations: {c: d}}}`},
-		{kind: sp, path: "expose", first: `{httpRoute: {parentRefs: [{name: gateway, namespace: infra, sectionName: https}]}}`, ready: [2]string{"Invalid"}},
+		{kind: sp, path: "expose", first: `{httpRoute: {parentRefs: [{name: gateway, namespace: infra, sectionName: https}]}}`, ready: [2]string{mistake}},
 		{kind: sp, path: "pods", first: pods("one"), second: pods("two")},
 		{kind: sp, path: "profileAttributes", first: `[{name: department, mirror: Disabled}]`, second: `[{name: department, mirror: Enabled}, {name: costCenter}]`},
 		{kind: sp, path: "proxies", first: `{trusted: ["10.0.0.0/8"]}`, second: `{trusted: ["192.0.2.7/32"]}`},
 		{kind: sp, path: "redirects", first: `{allowedHosts: ["*.example.com"]}`, second: `{allowedHosts: [app.example.com]}`},
 		{kind: sp, path: "session", first: `{lifetime: 2h, idleTimeout: 30m, cookie: {domain: example.com, sameSite: Strict}}`, second: `{lifetime: 3h, idleTimeout: 1h, cookie: {sameSite: None}}`},
-		{kind: sp, path: "store", first: `{sqlite: {reclaim: Delete}}`, second: `{sqlite: {reclaim: Retain, size: 2Gi, storageClassName: fast}}`, ready: [2]string{"", "Invalid"}},
+		{kind: sp, path: "signedHeader", first: `{state: Enabled, keyLifetime: 720h}`, second: `{state: Disabled}`},
+		{kind: sp, path: "store", first: `{sqlite: {reclaim: Delete}}`, second: `{sqlite: {reclaim: Retain, size: 2Gi, storageClassName: fast}}`, ready: [2]string{"", mistake}},
 		{kind: sp, path: "", first: `{url: "https://sso.example.com", replicas: 2, store: {postgres: {connectionSecretRef: {name: things, key: uri}}}}`,
 			second: `{url: "https://sso.example.com", replicas: 3, store: {postgres: {connectionSecretRef: {name: things, key: key}}}}`},
 	}
@@ -66,10 +69,10 @@ func identityProviderWalks(t *testing.T) []walked {
 		{kind: idp, path: "displayName", first: "One", second: "Two"},
 		{kind: idp, path: "state", first: "Disabled", ready: [2]string{"Disabled"}},
 		{kind: idp, path: "debug", first: `{verboseUntil: ` + in(time.Hour) + `}`, second: `{verboseUntil: ` + in(2*time.Hour) + `}`},
-		{kind: idp, path: "deletion", first: `{mirroredAttributes: Scrub}`, second: `{mirroredAttributes: Keep}`, silent: true},
+		{kind: idp, path: "deletion", first: `{mirroredAttributes: Scrub}`, second: `{mirroredAttributes: Keep}`},
 		{kind: idp, path: "provisioning", first: `{jit: Disabled, secondFactor: Required}`, second: `{jit: Enabled, secondFactor: Required}`},
 		{kind: idp, path: "saml.keys", first: `{certificateLifetime: 8760h, rotationWindow: 480h, overlap: 240h}`, second: `{certificateLifetime: 4380h, rotationWindow: 240h, overlap: 24h}`, silent: true},
-		{kind: idp, path: "saml.keys", first: `{secretRef: {name: missing}}`, ready: [2]string{"ReferenceNotFound"}},
+		{kind: idp, path: "saml.keys", first: `{secretRef: {name: missing}}`, ready: [2]string{mistake}},
 		{kind: idp, path: "saml.logout", first: `{state: Disabled}`, second: `{url: "https://idp.example.com/slo"}`},
 		{kind: idp, path: "saml.request", first: `{signing: Disabled, binding: POST, nameIDFormat: Persistent, forceAuthn: Enabled, authnContext: {comparison: Minimum, classes: ["urn:oasis:names:tc:SAML:2.0:ac:classes:X509"]}}`,
 			second: `{signing: Enabled, binding: Redirect, nameIDFormat: EmailAddress, authnContext: {classes: ["urn:oasis:names:tc:SAML:2.0:ac:classes:Password"]}}`},
@@ -77,10 +80,10 @@ func identityProviderWalks(t *testing.T) []walked {
 		{kind: idp, path: metadata, first: `{fromConfigMap: {name: things, key: metadata.xml}, entityID: "https://idp.example.com/"}`, second: `{fromSecret: {name: things, key: metadata.xml}}`, silent: true},
 		{kind: idp, path: metadata, first: manual(`ssoBinding: POST, sloURL: "https://idp.example.com/slo", certificatesFrom: {secretRef: {name: things, key: tls.crt}}`),
 			second: manual(fmt.Sprintf(`ssoBinding: Redirect, certificates: [%q]`, certificatePEM(t)))},
-		{kind: idp, path: metadata, first: `{inline: "<not-metadata/>"}`, second: `{fromConfigMap: {name: missing}}`, ready: [2]string{"InvalidMetadata", "ReferenceNotFound"}},
-		{kind: idp, path: metadata, first: `{fromConfigMap: {name: things, key: metadata.xml}, signatureCertificate: {secretRef: {name: things, key: tls.crt}}}`, ready: [2]string{"SignatureInvalid"}},
+		{kind: idp, path: metadata, first: `{inline: "<not-metadata/>"}`, second: `{fromConfigMap: {name: missing}}`, ready: [2]string{mistake, mistake}},
+		{kind: idp, path: metadata, first: `{fromConfigMap: {name: things, key: metadata.xml}, signatureCertificate: {secretRef: {name: things, key: tls.crt}}}`, ready: [2]string{mistake}},
 		{kind: idp, path: metadata, first: `{url: "https://idp.example.com/m", refreshInterval: 30m, caBundle: {configMapRef: {name: things, key: missing.crt}}}`,
-			second: `{url: "https://idp.example.com/m", caBundle: {secretRef: {name: missing, key: ca.crt}}}`, ready: [2]string{"ReferenceNotFound", "ReferenceNotFound"}},
+			second: `{url: "https://idp.example.com/m", caBundle: {secretRef: {name: missing, key: ca.crt}}}`, ready: [2]string{mistake, mistake}},
 	}
 	for _, kind := range []string{"Okta", "EntraID", "GoogleWorkspace", "ADFS", "Keycloak"} {
 		all = append(all, walked{kind: idp, path: "type", first: kind})
@@ -92,15 +95,15 @@ func otherWalks() []walked {
 	const binding, mapping = "DomainBinding", "AttributeMapping"
 	all := []walked{
 		{kind: binding, path: "subdomains", first: "Included"},
-		{kind: binding, path: "verification", first: `{method: DNS}`, second: `{method: None}`, ready: [2]string{"RecordNotFound"}, silent: true},
+		{kind: binding, path: "verification", first: `{method: DNS}`, second: `{method: None}`, ready: [2]string{mistake}},
 		{kind: mapping, path: "groups", first: `{from: [{name: roles}], separator: ";", whenAbsent: Keep}`, second: `{from: [{nameID: Any}], whenAbsent: Revoke}`},
 		{kind: mapping, path: "profile", first: `[{attribute: department, from: [{name: dept}]}]`, second: `[{attribute: department, from: [{nameID: Any}]}]`},
 		{kind: mapping, path: "rules", first: `[{when: "'ML' in attributes.department", addGroups: [ml]}]`, second: `[{when: "'HR' in attributes.department", addGroups: [hr]}]`},
-		{kind: mapping, path: "rules", first: `[{when: "this is not CEL", addGroups: [ml]}]`, ready: [2]string{"Invalid"}},
+		{kind: mapping, path: "rules", first: `[{when: "this is not CEL", addGroups: [ml]}]`, ready: [2]string{mistake}},
 		{kind: mapping, path: "examples", first: `[{attributes: {email: [alice@acme.example], firstName: [Alice], lastName: [Adams], groups: [dev]}, nameID: {value: alice, format: Persistent},
 			expect: {email: alice@acme.example}}]`, silent: true},
 		{kind: mapping, path: "examples", first: `[{attributes: {email: [alice@acme.example]}, expect: {email: bob@acme.example, firstName: Bob, lastName: Brown, groups: [ops], profile: {department: HR}}}]`,
-			ready: [2]string{"ExamplesFailed"}},
+			ready: [2]string{mistake}},
 	}
 	for _, name := range []string{"email", "firstName", "lastName"} {
 		all = append(all, walked{kind: mapping, path: name, first: `{from: [{name: one}]}`, second: `{from: [{nameID: Any}]}`})
