@@ -182,9 +182,17 @@ func (b *Tab) Screenshot(path string, width int64) {
 func (b *Tab) waitFor(what string, holds func() bool) {
 	b.t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(50 * time.Millisecond) {
+		b.reloadAfterNetworkChange()
 		if time.Now().After(deadline) {
 			b.fail("waited %s for %s", patience, what)
 		}
+	}
+}
+
+// reloadAfterNetworkChange does what the page of the error asks people to do, where Chromium has given up on a page that a press led to; see Open.
+func (b *Tab) reloadAfterNetworkChange() {
+	if strings.HasPrefix(b.URL(), "chrome-error:") && strings.Contains(b.Text(), "ERR_NETWORK_CHANGED") {
+		b.run(chromedp.Reload()) //nolint:errcheck // what is waited for tells
 	}
 }
 
