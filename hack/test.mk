@@ -21,7 +21,7 @@ test: test-deps assets proxies build ## Everything that needs no cluster node: u
 e2e: ## The product as pods on a real node; leaves nothing behind.
 	@hack/test-e2e.sh
 
-RELIABILITY := Crash|EveryTransition|EveryField|Expir|Whatever|Killed|StoreIsDown|FailsOver|DiskIsFull|Backup
+RELIABILITY := Crash|NoFault|EveryTransition|EveryField|Expir|Whatever|Killed|StoreIsDown|FailsOver|DiskIsFull|Backup
 .PHONY: reliability
 reliability: assets ## What was broken on purpose and what it came to, as a table; docs/reliability.md explains it.
 	@go test -count=1 -v -run '$(RELIABILITY)' ./test/controllers ./test/replicas ./test/upgrade | awk -f hack/reliability.awk

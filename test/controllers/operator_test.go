@@ -141,6 +141,9 @@ type wire struct {
 	crashAfter int // 0: never
 	crashed    chan struct{}
 	dead       bool
+	// away is true while the API server cannot be reached; watched changes what comes over a watch. Nil: nothing does.
+	away    bool
+	watched func(io.ReadCloser) io.ReadCloser
 }
 
 func (w *wire) wrap(base http.RoundTripper) http.RoundTripper {
@@ -148,7 +151,14 @@ func (w *wire) wrap(base http.RoundTripper) http.RoundTripper {
 		if w.isDead() {
 			return nil, errCrashed
 		}
+		away, watched := w.faults()
+		if away {
+			return nil, errAway
+		}
 		response, err := base.RoundTrip(request)
+		if err == nil && watched != nil && request.URL.Query().Get("watch") != "" {
+			response.Body = watched(response.Body)
+		}
 		if err == nil && isWrite(request) && w.wrote(request) {
 			_, _ = io.Copy(io.Discard, response.Body)
 			response.Body.Close()
