@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Peers that nothing else needs. Where they cannot be installed, their rows say so.
+hack/apt.sh apache2-bin libapache2-mod-auth-mellon libapache2-mod-shib shibboleth-sp-utils || true
+
 if [ ! -e .cluster/kubeconfig ]; then
   trap 'make --no-print-directory demo-down' EXIT
   make --no-print-directory demo

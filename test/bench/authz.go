@@ -22,6 +22,8 @@ const (
 type contestant struct {
 	name    string
 	process *peerProcess
+	// others are the processes that process asks; their processor time counts too.
+	others []*peerProcess
 	// next gives the requests one by one; nil ends the round.
 	next func() []byte
 	// against is the row that it is compared with.
@@ -56,14 +58,10 @@ func authzSuite(ctx context.Context, o options) ([]Result, error) {
 		{name: "warm, 200 groups", process: &ours.peerProcess, next: same(cookieName + ours.people.large), against: "bare handler, 200 groups"},
 		{name: "cold, every check reads the store, " + store, process: &ours.peerProcess, next: once(ours.people.many[manySessions:]), against: "bare handler, 2 groups"},
 	}
-	for range rounds {
-		for _, c := range contestants {
-			if err := c.round(o.duration); err != nil {
-				return nil, err
-			}
-		}
+	results, err := measure(contestants, o)
+	if err != nil {
+		return nil, err
 	}
-	results := compare(contestants)
 	results = append(results,
 		Result{Name: "memory of the service provider, idle", Value: idle / (1 << 20), Unit: "MiB"},
 		Result{Name: fmt.Sprintf("memory of the service provider with %d sessions in its cache", rounds*coldPerRound+manySessions), Value: ours.memory() / (1 << 20), Unit: "MiB"})
@@ -71,14 +69,34 @@ func authzSuite(ctx context.Context, o options) ([]Result, error) {
 	return append(results, proxied...), err
 }
 
+// measure runs the rounds and compares.
+func measure(contestants []*contestant, o options) ([]Result, error) {
+	for range rounds {
+		for _, c := range contestants {
+			if err := c.round(o.duration); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return compare(contestants), nil
+}
+
+func (c *contestant) processorTime() time.Duration {
+	used := c.process.cpu()
+	for _, other := range c.others {
+		used += other.cpu()
+	}
+	return used
+}
+
 func (c *contestant) round(length time.Duration) error {
-	before := c.process.cpu()
+	before := c.processorTime()
 	seen, err := load{Address: c.process.address, Next: c.next, Status: http.StatusOK, Connections: connections, Duration: length}.run()
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
 	c.seen = append(c.seen, seen)
-	c.cpu = append(c.cpu, (c.process.cpu()-before)/time.Duration(seen.Requests))
+	c.cpu = append(c.cpu, (c.processorTime()-before)/time.Duration(seen.Requests))
 	return nil
 }
 
@@ -122,6 +140,12 @@ func compare(contestants []*contestant) []Result {
 
 func checkRequest(cookie string) []byte {
 	return []byte("GET /authz/nginx HTTP/1.1\r\nHost: sso.example.com\r\nCookie: " + cookie + "\r\nX-Original-URL: https://app.example.com/dashboard\r\n\r\n")
+}
+
+// get asks for a path of a host again and again.
+func get(path, host, cookie string) func() []byte {
+	request := []byte("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nCookie: " + cookie + "\r\n\r\n")
+	return func() []byte { return request }
 }
 
 func same(cookie string) func() []byte {

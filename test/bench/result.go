@@ -20,6 +20,8 @@ type Result struct {
 	// Low and High are the spread over the rounds, where there were several.
 	Low  float64 `json:"low,omitempty"`
 	High float64 `json:"high,omitempty"`
+	// Missing says why there is no figure.
+	Missing string `json:"missing,omitempty"`
 }
 
 // table prints the results of one suite for people.
@@ -28,6 +30,10 @@ func table(w io.Writer, title string, results []Result) {
 	t := tabwriter.NewWriter(w, 2, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "value\tspread\tunit\tratio\t  what\t")
 	for _, r := range results {
+		if r.Missing != "" {
+			fmt.Fprintf(t, "\t\t\t\t  %s: %s\t\n", r.Name, r.Missing)
+			continue
+		}
 		ratio := ""
 		if r.Against != "" {
 			ratio = fmt.Sprintf("%.2f x %s", r.Ratio, r.Against)
