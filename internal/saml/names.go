@@ -6,7 +6,7 @@ const (
 	nsAssertion = "urn:oasis:names:tc:SAML:2.0:assertion"
 	nsXSI       = "http://www.w3.org/2001/XMLSchema-instance"
 
-	bearer = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+	bearer = "urn:oasis:names:tc:SAML:2.0:cm:bearer" // #nosec G101 -- a name of the standard
 
 	// Status codes (saml-core 3.2.2.2).
 	StatusSuccess       = "urn:oasis:names:tc:SAML:2.0:status:Success"

@@ -46,6 +46,7 @@ func (d *DB) AddDebugEntry(ctx context.Context, e DebugEntry) error {
 	if err != nil {
 		return err
 	}
+	// #nosec G202 -- placeholders and nothing else
 	_, err = d.write.ExecContext(ctx, `INSERT INTO debug_entries (id, reference, at, idp_uid, idp_name, error_type, document, xml) VALUES `+placeholders(1, 1, 8),
 		e.ID, e.Reference, micros(e.At), e.IdP.UID, e.IdP.Name, e.ErrorType, text, xml)
 	if err != nil {

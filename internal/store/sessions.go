@@ -134,6 +134,7 @@ func (d *DB) IdPs(ctx context.Context) ([]IdPRef, error) {
 	names := map[string]string{}
 	for _, from := range []string{"sessions WHERE idp_uid %s", "links WHERE idp_uid %s", "groups_of_idps WHERE invalidated_at = 0 AND idp_uid %s"} {
 		first, next, name := fmt.Sprintf(from, "> ''"), fmt.Sprintf(from, "> uid"), fmt.Sprintf(from, "= uid")
+		// #nosec G202 -- of the constants above
 		rows, err := d.read.QueryContext(ctx, `WITH RECURSIVE uids (uid) AS (SELECT min(idp_uid) FROM `+first+` UNION ALL SELECT (SELECT min(idp_uid) FROM `+next+`) FROM uids WHERE uid IS NOT NULL)
 			SELECT uid, (SELECT idp_name FROM `+name+` LIMIT 1) FROM uids WHERE uid IS NOT NULL`)
 		if err != nil {

@@ -32,7 +32,7 @@ func (d *DB) Sweep(ctx context.Context) (int, error) {
 		if column[0] == '(' {
 			column = column[1 : len(column)-1]
 		}
-		query := fmt.Sprintf(`DELETE FROM %s WHERE %s IN (SELECT %s FROM %s WHERE %s LIMIT %d)`, s.table, s.key, column, s.table, s.condition, sweepBatch)
+		query := fmt.Sprintf(`DELETE FROM %s WHERE %s IN (SELECT %s FROM %s WHERE %s LIMIT %d)`, s.table, s.key, column, s.table, s.condition, sweepBatch) // #nosec G201 -- of the constants above
 		for {
 			result, err := d.write.ExecContext(ctx, query, s.arg)
 			if err != nil {

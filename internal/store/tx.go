@@ -35,7 +35,7 @@ func (d *DB) Do(ctx context.Context, fn func(tx Tx) error) error {
 			return err
 		}
 		select {
-		case <-time.After(time.Duration(rand.Int64N(int64(10*time.Millisecond) << attempt))):
+		case <-time.After(time.Duration(rand.Int64N(int64(10*time.Millisecond) << attempt))): // #nosec G404 -- spreads tries; nobody gains by guessing
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"math/big"
 
-	_ "crypto/sha1" // for connections that opt in
+	_ "crypto/sha1" // #nosec G505 -- for connections that opt in
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 )

@@ -17,7 +17,7 @@ import (
 	"fmt"
 	"strings"
 
-	_ "crypto/sha1" // MGF1 and OAEP with SHA-1 are what most IdPs send; OAEP does not rest on collision resistance
+	_ "crypto/sha1" // #nosec G505 -- MGF1 and OAEP with SHA-1 are what most IdPs send; OAEP does not rest on collision resistance
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 

@@ -109,7 +109,7 @@ func (w *worker) failed(ctx context.Context, what string, err error) {
 	pause := min(firstRetry<<min(w.failures, 10), lastRetry)
 	w.failures++
 	w.Log.Warn(what, "sink", w.label, "failures", w.failures, "again", pause, "error", err)
-	w.wait(ctx, pause/2+rand.N(pause/2))
+	w.wait(ctx, pause/2+rand.N(pause/2)) // #nosec G404 -- spreads tries; nobody gains by guessing
 }
 
 func (w *worker) wait(ctx context.Context, d time.Duration) {
