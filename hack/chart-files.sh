@@ -8,6 +8,7 @@ mkdir -p "$files"/{crds,rbac,admission}
 cp config/crd/bases/*.yaml "$files/crds/"
 cp config/rbac/{operator-role,leader-election,user-roles}.yaml "$files/rbac/"
 find config/admission -maxdepth 1 -name '*.yaml' ! -name kustomization.yaml -exec cp -t "$files/admission/" {} +
+cp config/admission/changed-by/changed-by.yaml "$files/admission/"
 
 # Alerts: one source, as a rules file and as an object of the Prometheus operator; dashboards as they are.
 {

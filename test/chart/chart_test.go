@@ -58,6 +58,27 @@ func template(t *testing.T, arguments ...string) map[string]*unstructured.Unstru
 	return objects(t, out)
 }
 
+// kustomized are the objects of an overlay over a copy of config/.
+func kustomized(t *testing.T, overlay string) map[string]*unstructured.Unstructured {
+	t.Helper()
+	kubectl, err := filepath.Abs(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := os.CopyFS(filepath.Join(folder, "config"), os.DirFS(filepath.Join(root, "config"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(overlay), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(kubectl, "kustomize", folder).CombinedOutput()
+	if err != nil {
+		t.Fatalf("kubectl kustomize (make assets builds kubectl): %v\n%s", err, out)
+	}
+	return objects(t, out)
+}
+
 // refuses returns what Helm says to values that it must not take.
 func refuses(t *testing.T, arguments ...string) string {
 	t.Helper()
@@ -94,15 +115,7 @@ func TestHelmLintsTheChart(t *testing.T) {
 
 // TestTheChartInstallsWhatConfigDoes holds that there is one product, whichever way it is installed.
 func TestTheChartInstallsWhatConfigDoes(t *testing.T) {
-	kubectl, err := filepath.Abs(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(kubectl, "kustomize", filepath.Join(root, "config", "default")).Output()
-	if err != nil {
-		t.Fatalf("kubectl kustomize (make assets builds kubectl): %v", err)
-	}
-	want, got := objects(t, out), template(t, "--set", "image.tag=dev")
+	want, got := kustomized(t, "resources: [config/default]\n"), template(t, "--set", "image.tag=dev")
 	delete(want, "Namespace/sallyport-system") // helm install --create-namespace
 	if missing, more := difference(want, got), difference(got, want); len(missing)+len(more) > 0 {
 		t.Fatalf("the chart lacks %v and has %v besides", missing, more)

@@ -11,12 +11,13 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 )
 
-// TestTheAuditLogSaysWhoChangedIt: with the admission policy, records of changes name the user; nobody can put another's name there.
-func TestTheAuditLogSaysWhoChangedIt(t *testing.T) {
-	ns := namespace(t)
-	kubectl(t, "apply", "-k", filepath.Join(root, "config", "admission", "changed-by"))
-	t.Cleanup(func() { kubectl(t, "delete", "-k", filepath.Join(root, "config", "admission", "changed-by")) })
-	as := func(name string) client.Client {
+// stamping installs the admission policy until the end of the test, and returns clients of people whom it knows by name. It is in force when it answers.
+func stamping(t *testing.T, ns string) (as func(name string) client.Client) {
+	t.Helper()
+	folder := filepath.Join(root, "config", "admission", "changed-by")
+	kubectl(t, "apply", "-k", folder)
+	t.Cleanup(func() { kubectl(t, "delete", "--ignore-not-found", "-k", folder) })
+	as = func(name string) client.Client {
 		t.Helper()
 		config := rest.CopyConfig(apiServer)
 		config.Impersonate = rest.ImpersonationConfig{UserName: name, Groups: []string{"system:masters"}}
@@ -26,12 +27,20 @@ func TestTheAuditLogSaysWhoChangedIt(t *testing.T) {
 		}
 		return c
 	}
-	alice, mallory := as("alice@acme.example"), as("mallory@acme.example")
+	alice := as("alice@acme.example")
 	eventually(t, "the policy is in force", func() bool {
 		try := serviceProvider(ns)
 		err := alice.Create(t.Context(), try, client.DryRunAll)
 		return err == nil && try.Annotations[v1alpha1.AnnotationChangedBy] == "alice@acme.example"
 	})
+	return as
+}
+
+// TestTheAuditLogSaysWhoChangedIt: with the admission policy, records of changes name the user; nobody can put another's name there.
+func TestTheAuditLogSaysWhoChangedIt(t *testing.T) {
+	ns := namespace(t)
+	as := stamping(t, ns)
+	alice, mallory := as("alice@acme.example"), as("mallory@acme.example")
 	o := newOperator(t, ns)
 	create(t, serviceProvider(ns))
 	_ = newPod(t, ns, "main")

@@ -118,7 +118,7 @@ func (w *world) isUninstalled() {
 	if left := w.must("get", "deployments,services,networkpolicies,serviceaccounts,poddisruptionbudgets", "-n", operatorNamespace, "-l", "app.kubernetes.io/instance=sallyport", "-o", "name"); left != "" {
 		w.t.Errorf("the release has left %s", left)
 	}
-	if left := w.must("get", "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings", "-l", "app.kubernetes.io/instance=sallyport", "-o", "name"); left != "" {
+	if left := w.must("get", "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,mutatingadmissionpolicybindings", "-l", "app.kubernetes.io/instance=sallyport", "-o", "name"); left != "" {
 		w.t.Errorf("the release has left %s", left)
 	}
 	if kept := strings.Count(w.must("get", "crds", "-o", "name"), ".sso.sallyport.dev"); kept != kinds {

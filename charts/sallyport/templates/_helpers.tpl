@@ -20,6 +20,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* Whether the policy that stamps the user's name is installed: Auto asks the API server whether it has the kind, which comes with Kubernetes 1.36. */}}
+{{- define "sallyport.changedBy" -}}
+{{- $wanted := .Values.admission.changedBy -}}
+{{- or (eq $wanted "Enabled") (and (eq $wanted "Auto") (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy")) -}}
+{{- end -}}
+
 {{/* The objects of a file under files/, which are copies of config/, in the release's namespace and with its labels. */}}
 {{- define "sallyport.objects" -}}
 {{- $root := .root }}
