@@ -18,8 +18,18 @@ const (
 	entityManagement = 3004
 )
 
-// other is the activity that the schema has no number for; activity_name says what it is then.
+// other is the activity that the schema has no number for; activity_name is the record's type then.
 const other = 99
+
+// activityNames are the schema's names of the activities that are used here: activity_name has to be the name of activity_id.
+var activityNames = map[class]string{
+	{accountChange, 1}: "Create", {accountChange, 2}: "Enable", {accountChange, 5}: "Disable", {accountChange, 6}: "Delete", {accountChange, 10}: "MFA Factor Enable", {accountChange, 11}: "MFA Factor Disable",
+	{authentication, 1}: "Logon", {authentication, 2}: "Logoff",
+	{entityManagement, 1}: "Create", {entityManagement, 2}: "Read", {entityManagement, 3}: "Update", {entityManagement, 4}: "Delete", {entityManagement, 8}: "Enable", {entityManagement, 9}: "Disable",
+}
+
+// hostProfile brings the attribute actor to Entity Management; the other two classes have it of their own.
+const hostProfile = "host"
 
 // class is the event class and activity of a record.
 type class struct{ uid, activity int }
@@ -37,6 +47,7 @@ var classes = map[audit.Type]class{
 	audit.TypeIdPGroupMemberAdded: {accountChange, other}, audit.TypeIdPGroupMemberRemoved: {accountChange, other},
 
 	audit.TypeDebugEntryViewed: {entityManagement, 2}, audit.TypeAuditQueried: {entityManagement, 2}, audit.TypeSignInExplained: {entityManagement, 2}, audit.TypeAuditKeyRotated: {entityManagement, 3}, audit.TypeAuditRetentionApplied: {entityManagement, 4},
+	audit.TypeSAMLIdPEnabled: {entityManagement, 8}, audit.TypeSAMLIdPDisabled: {entityManagement, 9},
 	audit.TypeSAMLDomainBound: {entityManagement, 1}, audit.TypeSAMLDomainUnbound: {entityManagement, 4}, audit.TypeIdPGroupDiscovered: {entityManagement, 1},
 }
 
@@ -89,6 +100,7 @@ type ocsfMetadata struct {
 	EventCode      string      `json:"event_code"`
 	Sequence       uint64      `json:"sequence"`
 	LogName        string      `json:"log_name"`
+	Profiles       []string    `json:"profiles,omitempty"`
 	Product        ocsfProduct `json:"product"`
 }
 
@@ -135,7 +147,7 @@ func ocsf(r audit.Record) ocsfEvent {
 	c := classOf(r.Type)
 	name := r.Type.String()
 	e := ocsfEvent{
-		ActivityID: c.activity, ActivityName: name, CategoryUID: 3, ClassUID: c.uid, TypeUID: c.uid*100 + c.activity, SeverityID: severity(r), StatusID: 1, StatusCode: r.Reason,
+		ActivityID: c.activity, ActivityName: or(activityNames[c], name), CategoryUID: 3, ClassUID: c.uid, TypeUID: c.uid*100 + c.activity, SeverityID: severity(r), StatusID: 1, StatusCode: r.Reason,
 		Time: r.Time.UnixMilli(), Message: strings.ReplaceAll(name, "_", " "),
 		Metadata: ocsfMetadata{Version: ocsfVersion, UID: r.ID, CorrelationUID: r.Request, EventCode: name, Sequence: r.Sequence, LogName: r.Writer,
 			Product: ocsfProduct{Name: "Sallyport", VendorName: "Sallyport", Version: version.Version}},
@@ -163,6 +175,7 @@ func ocsf(r audit.Record) ocsfEvent {
 	case accountChange:
 		e.User = subject(r)
 	default:
+		e.Metadata.Profiles = []string{hostProfile}
 		e.Entity = &ocsfEntity{Name: r.Target.Name, UID: r.Target.UID, Type: r.Target.Kind}
 		if r.Target.Name == "" && r.Target.UID == "" {
 			e.Entity.Name = or(r.Target.Kind, name) // the schema wants one of the two
