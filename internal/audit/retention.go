@@ -93,3 +93,9 @@ func (v *verifier) beginning(s *chainState) {
 	}
 	v.find(f)
 }
+
+// removed tells whether retention has removed the records of a gap while the stream was read. It states no more than what it has found and removed itself.
+func (v *verifier) removed(writer string, g gap) bool {
+	through := v.beginnings[writer]
+	return v.o.Live && (g.to < through.Sequence || g.to == through.Sequence && g.hash == through.Hash)
+}

@@ -27,6 +27,8 @@ type VerifyOptions struct {
 	Beginning bool
 	// OpenEnd accepts chains that end without a checkpoint, because the stream was cut at a time of the caller's choice.
 	OpenEnd bool
+	// Live says that retention may have gone on while the stream was read from the store: records in the middle that it has removed by now are not missing.
+	Live bool
 	// Now judges whether an unsealed end is just young; zero means that any unsealed end is a finding, unless OpenEnd.
 	Now time.Time
 	// MaxFindings bounds Report.Findings; default 1,000. Report.Faults counts on.
@@ -136,6 +138,8 @@ type chainState struct {
 type gap struct {
 	from, to uint64
 	line     int64
+	// hash is that of the last record in it, as the record after it says.
+	hash string
 }
 
 func newVerifier(o VerifyOptions) *verifier {
@@ -224,7 +228,7 @@ func (v *verifier) place(s *chainState, l link, at Finding, intact bool) bool {
 			v.find(at)
 		}
 	case l.Sequence > s.Last:
-		s.gaps = append(s.gaps, gap{s.Last + 1, l.Sequence - 1, v.number})
+		s.gaps = append(s.gaps, gap{s.Last + 1, l.Sequence - 1, v.number, l.PreviousHash})
 	default:
 		v.late(s, l, at, intact)
 		return false
@@ -250,10 +254,10 @@ func (v *verifier) late(s *chainState, l link, at Finding, intact bool) {
 		v.find(at)
 		s.gaps = slices.Delete(s.gaps, i, i+1)
 		if l.Sequence > g.from {
-			s.gaps = append(s.gaps, gap{g.from, l.Sequence - 1, g.line})
+			s.gaps = append(s.gaps, gap{g.from, l.Sequence - 1, g.line, l.PreviousHash})
 		}
 		if l.Sequence < g.to {
-			s.gaps = append(s.gaps, gap{l.Sequence + 1, g.to, g.line})
+			s.gaps = append(s.gaps, gap{l.Sequence + 1, g.to, g.line, g.hash})
 		}
 		return
 	}
@@ -317,6 +321,9 @@ func (v *verifier) finish() *Report {
 		s := v.writers[name]
 		slices.SortFunc(s.gaps, func(a, b gap) int { return int(a.line - b.line) })
 		for _, g := range s.gaps {
+			if v.removed(name, g) {
+				continue
+			}
 			v.find(Finding{Kind: FindingMissing, Line: g.line, Writer: name, Sequence: g.from, Message: fmt.Sprintf("records %d to %d are missing before this line", g.from, g.to)})
 		}
 		v.beginning(s)

@@ -128,24 +128,59 @@ An export that breaks off says from where to go on: with --cursor, or with --res
 	return c
 }
 
+// exported is an export under way.
+type exported struct {
+	served
+	out      io.Writer
+	progress *progress
+	records  int
+	// last is the ID of the last record that was written.
+	last string
+}
+
 func runExport(command *cobra.Command, s served, query url.Values, out io.Writer, file string, whole bool) error {
+	ctx := command.Context()
+	var ends *proof
 	if file != "" && whole {
 		// The ends come first: every one of them must then be in what follows.
-		proof, err := s.proof(command.Context())
-		if err != nil {
+		var err error
+		if ends, err = s.proof(ctx); err != nil {
 			return err
 		}
-		if err := writeProof(file+".proof", proof); err != nil {
+		if err := writeProof(file+".proof", ends); err != nil {
 			return err
 		}
 	}
-	response, err := s.Stream(command.Context(), "/audit/export", query)
+	e := &exported{served: s, out: out, progress: newProgress(command.ErrOrStderr()), last: query.Get("cursor")}
+	err := e.write(ctx, query)
+	if err == nil && ends != nil && !query.Has("until") {
+		err = e.afterRetention(ctx, query, ends)
+	}
+	e.progress.done()
+	if err == nil {
+		fmt.Fprintf(command.ErrOrStderr(), "%s exported\n", plural(e.records, "record", "records"))
+	}
+	return err
+}
+
+// afterRetention goes on where retention has removed records since the ends were asked for: the record that says so may be newer than the export, and without it
+// the file would look cut off at its beginning.
+func (e *exported) afterRetention(ctx context.Context, query url.Values, ends *proof) error {
+	later := &proof{}
+	if err := e.heads(ctx, later); err != nil || !ends.retained(later) {
+		return err
+	}
+	query.Set("cursor", e.last)
+	return e.write(ctx, query)
+}
+
+// write writes what matches, and says from where to go on when it breaks off.
+func (e *exported) write(ctx context.Context, query url.Values) error {
+	response, err := e.Stream(ctx, "/audit/export", query)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	p, records, last := newProgress(command.ErrOrStderr()), 0, query.Get("cursor")
-	defer p.done()
 	var fault error
 	err = eachLine(response.Body, func(line []byte) error {
 		var id struct {
@@ -154,21 +189,18 @@ func runExport(command *cobra.Command, s served, query url.Values, out io.Writer
 		if err := json.Unmarshal(line, &id); err != nil {
 			return fmt.Errorf("a line is no audit record: %w", err)
 		}
-		if _, fault = out.Write(append(line[:len(line):len(line)], '\n')); fault != nil {
+		if _, fault = e.out.Write(append(line[:len(line):len(line)], '\n')); fault != nil {
 			return fault
 		}
-		last = id.ID
-		if records++; records%1000 == 0 {
-			p.show("%d records", records)
+		e.last = id.ID
+		if e.records++; e.records%1000 == 0 {
+			e.progress.show("%d records", e.records)
 		}
 		return nil
 	})
-	p.done()
 	if err != nil && fault == nil {
-		return fmt.Errorf("the export broke off after %s (%w): go on with --cursor %s", plural(records, "record", "records"), err, last)
-	}
-	if err == nil {
-		fmt.Fprintf(command.ErrOrStderr(), "%s exported\n", plural(records, "record", "records"))
+		e.progress.done()
+		return fmt.Errorf("the export broke off after %s (%w): go on with --cursor %s", plural(e.records, "record", "records"), err, e.last)
 	}
 	return err
 }

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,7 +54,13 @@ func (s served) proof(ctx context.Context) (*proof, error) {
 	if err := s.Get(ctx, "/audit/keys", nil, p); err != nil {
 		return nil, err
 	}
-	return p, s.Get(ctx, "/audit/heads", nil, p)
+	return p, s.heads(ctx, p)
+}
+
+// heads asks for the ends of now, and where retention has left the chains to begin.
+func (s served) heads(ctx context.Context, p *proof) error {
+	p.Heads = nil
+	return s.Get(ctx, "/audit/heads", nil, p)
 }
 
 func writeProof(file string, p *proof) error {
@@ -188,7 +192,7 @@ func (a *app) verifyFiles(command *cobra.Command, files []string, proofFile, out
 	return report(command, io.MultiReader(all...), options, output)
 }
 
-// verifyStore reads every chain up to its end of now.
+// verifyStore reads every chain up to its end of now, while the store goes on.
 func verifyStore(command *cobra.Command, s served, start time.Time, proofFile, output string) error {
 	ctx := command.Context()
 	now, err := s.proof(ctx)
@@ -199,7 +203,7 @@ func verifyStore(command *cobra.Command, s served, start time.Time, proofFile, o
 	if err != nil {
 		return err
 	}
-	options.Now, options.Whole, options.Beginning = time.Now(), start.IsZero(), start.IsZero()
+	options.Now, options.Live, options.Whole, options.Beginning = time.Now(), true, start.IsZero(), start.IsZero()
 	if proofFile != "" {
 		kept, err := readProof(proofFile)
 		if err != nil {
@@ -213,89 +217,13 @@ func verifyStore(command *cobra.Command, s served, start time.Time, proofFile, o
 		options.Keys, options.Heads = trusted.Keys, append(options.Heads, trusted.Heads...)
 	}
 	reader, writer := io.Pipe()
-	go func() { writer.CloseWithError(readChains(ctx, command, s, now.Heads, start, writer)) }()
+	go func() {
+		chains := &chainReader{served: s, out: writer, start: start, read: map[string]uint64{}, progress: newProgress(command.ErrOrStderr())}
+		writer.CloseWithError(chains.whole(ctx, now))
+	}()
 	err = report(command, reader, options, output)
 	reader.CloseWithError(io.ErrClosedPipe)
 	return err
-}
-
-// readChains writes the lines of every chain, one chain after the other.
-func readChains(ctx context.Context, command *cobra.Command, s served, chains []chainEnds, start time.Time, w io.Writer) error {
-	p, records := newProgress(command.ErrOrStderr()), 0
-	defer p.done()
-	for _, c := range chains {
-		after, err := s.firstBefore(ctx, c, start)
-		if err != nil {
-			return err
-		}
-		for after < c.Sequence {
-			last, n, err := s.chainPage(ctx, c.Writer, after, int(min(10_000, c.Sequence-after)), w)
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				break // the end is missing: the verifier says so
-			}
-			after = last
-			records += n
-			p.show("%d records", records)
-		}
-	}
-	return nil
-}
-
-// chainPage writes some lines of a chain and returns the number of the last one and how many there were.
-func (s served) chainPage(ctx context.Context, writer string, after uint64, limit int, w io.Writer) (last uint64, n int, err error) {
-	query := url.Values{"writer": {writer}, "after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}}
-	response, err := s.Stream(ctx, "/audit/chain", query)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer response.Body.Close()
-	var newest []byte
-	err = eachLine(response.Body, func(line []byte) error {
-		n++
-		newest = append(append(newest[:0], line...), '\n')
-		_, err := w.Write(newest)
-		return err
-	})
-	if err != nil || n == 0 {
-		return 0, 0, err
-	}
-	var r struct {
-		Sequence uint64 `json:"sequence"`
-	}
-	if json.Unmarshal(newest, &r) != nil || r.Sequence <= after {
-		// What was tampered with so that it cannot be read further is for the verifier, which has the line by now.
-		return after + uint64(n), n, nil
-	}
-	return r.Sequence, n, nil
-}
-
-// firstBefore is the number before the first record of a chain that is not older than start, found by halving.
-func (s served) firstBefore(ctx context.Context, c chainEnds, start time.Time) (uint64, error) {
-	low, high := c.First-1, c.Sequence
-	if c.First == 0 {
-		low = 0
-	}
-	if start.IsZero() {
-		return low, nil
-	}
-	for low < high {
-		middle := low + (high-low)/2
-		var line bytes.Buffer
-		_, n, err := s.chainPage(ctx, c.Writer, middle, 1, &line)
-		if err != nil {
-			return 0, err
-		}
-		var r auditRecord
-		if n == 0 || json.Unmarshal(line.Bytes(), &r) != nil || r.Time.Before(start) {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	return low, nil
 }
 
 // report verifies and says what was found.

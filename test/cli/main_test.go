@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/store/storetest"
 )
 
 var (
@@ -65,5 +66,5 @@ func run(m *testing.M) int {
 	if k8s, err = client.NewWithWatch(apiServer, client.Options{Scheme: objects}); err != nil {
 		return fail("client", err)
 	}
-	return m.Run()
+	return storetest.Main(m)
 }

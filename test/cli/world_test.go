@@ -155,10 +155,18 @@ var (
 	theIdP  *samltest.IdP
 )
 
-// newWorld is newCluster with a service provider that serves okta and entra.
+// newWorld is newCluster with a service provider that serves okta.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := newCluster(t)
+	w.serveOkta()
+	return w
+}
+
+// serveOkta starts a service provider with one connection.
+func (w *world) serveOkta(flags ...string) {
+	t := w.t
+	t.Helper()
 	idpOnce.Do(func() {
 		var err error
 		if theIdP, err = samltest.NewIdP("https://idp.example/metadata", "https://idp.example/sso", "https://idp.example/slo", time.Now()); err != nil {
@@ -177,8 +185,8 @@ func newWorld(t *testing.T) *world {
 	c.Mapping.Rules = []snapshot.Rule{{When: `"ML" in attributes["department"]`, AddGroups: []string{"ml-team"}}}
 	w.snapshot.Connections = []snapshot.Connection{c}
 	w.snapshot.Domains = []snapshot.Domain{{Domain: "acme.example", Connection: "okta", Binding: "acme"}}
+	w.flags = flags
 	w.start()
-	return w
 }
 
 // serve writes the snapshot for the process to find.
