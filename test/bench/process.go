@@ -46,6 +46,15 @@ func startServiceProviderWith(ctx context.Context, s snapshot.Snapshot, known, t
 	if err != nil {
 		return nil, fmt.Errorf("signing people in: %w", err)
 	}
+	p, err := startOn(dir, s)
+	if p != nil {
+		p.people, p.cookie = people, cookieName+people.small
+	}
+	return p, err
+}
+
+// startOn runs it on the store.db of a directory, which is removed when it is stopped.
+func startOn(dir string, s snapshot.Snapshot, flags ...string) (*serviceProviderProcess, error) {
 	encoded, err := snapshot.Encode(s)
 	if err != nil {
 		return nil, err
@@ -66,13 +75,14 @@ func startServiceProviderWith(ctx context.Context, s snapshot.Snapshot, known, t
 	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(benchToken+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	command := exec.Command(filepath.Join("bin", "serviceprovider"), "--snapshot-dir", dir, "--store", "sqlite://"+file, "--listen", public, "--management-listen", management,
-		"--management-token-file", filepath.Join(dir, "token"), "--log-level", "warn")
+	args := append([]string{"--snapshot-dir", dir, "--store", "sqlite://" + filepath.Join(dir, "store.db"), "--listen", public, "--management-listen", management,
+		"--management-token-file", filepath.Join(dir, "token"), "--log-level", "warn"}, flags...)
+	command := exec.Command(filepath.Join("bin", "serviceprovider"), args...)
 	command.Stderr = os.Stderr
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("%w: make build makes it", err)
 	}
-	p := &serviceProviderProcess{peerProcess{command, public, cookieName + people.small}, people, dir, management}
+	p := &serviceProviderProcess{peerProcess: peerProcess{command: command, address: public}, dir: dir, management: management}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		response, err := http.Get("http://" + management + "/readyz")
 		if err == nil {
