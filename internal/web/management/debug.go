@@ -47,7 +47,7 @@ func viewDebug(e store.DebugEntry) DebugEntry {
 		v.NameID = &e.NameID
 	}
 	if e.ClockDifference != 0 {
-		v.ClockDifference = e.ClockDifference.String()
+		v.ClockDifference = e.ClockDifference.Round(time.Millisecond).String()
 	}
 	return v
 }
