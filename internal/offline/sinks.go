@@ -5,6 +5,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
+	"sallyport.dev/sallyport/internal/trust"
 )
 
 // sinks finds what the audit sinks refer to. A sink whose Secret is not among the files is left out, and that is noted.
@@ -38,6 +39,11 @@ func sink(field string, s v1alpha1.AuditSink, found *references) (out compile.Re
 		out.CABundle, err = found.configMap(field+".caBundle", *ca.ConfigMapRef, v1alpha1.DefaultCAKey)
 	case ca.SecretRef != nil:
 		out.CABundle, err = found.secret(field+".caBundle", *ca.SecretRef, v1alpha1.DefaultCAKey)
+	}
+	if err == nil && ca != nil {
+		if _, problem := trust.ParsePEM(string(out.CABundle)); problem != nil {
+			return compile.ResolvedSink{Reason: v1alpha1.ReasonInvalidCertificate, Message: fmt.Sprintf("%s.caBundle: %v", field, problem)}, nil
+		}
 	}
 	return out, err
 }

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// withSinks is a ServiceProvider whose audit sinks are these, one a line. The first is on line 8.
+func withSinks(lines ...string) string {
+	return "apiVersion: sso.sallyport.dev/v1alpha1\nkind: ServiceProvider\nmetadata: {name: main}\nspec:\n  url: https://sso.example.com\n  audit:\n    sinks:\n    - " +
+		strings.Join(lines, "\n    - ") + "\n"
+}
+
+const (
+	siemSecret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: siem}\nstringData: {key: hunter2}\n"
+	webhook    = `{name: siem, webhook: {url: "https://siem.example.com/in", keySecretRef: {name: siem}}}`
+	syslog     = `{name: log, syslog: {address: "syslog.example.com:6514"}}`
+)
+
+func configMap(name, content string) string {
+	return "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {ca.crt: " + content + "}\n"
+}
+
+func TestLintFindsWhatIsWrongWithASink(t *testing.T) {
+	const field = ":8: error: spec.audit.sinks[0]"
+	for name, c := range map[string]struct{ manifest, want string }{
+		"no receiver":             {withSinks(`{name: siem}`), field + ": exactly one of webhook, syslog, otlp"},
+		"two receivers":           {withSinks(`{name: siem, syslog: {address: "a:1"}, otlp: {url: "https://otel.example.com/v1/logs"}}`), field + ": exactly one of webhook, syslog, otlp"},
+		"no name":                 {withSinks(`{syslog: {address: "a:1"}}`), field + ".name: required"},
+		"a name":                  {withSinks(`{name: SIEM, syslog: {address: "a:1"}}`), field + ".name: "},
+		"the same name twice":     {withSinks(syslog, syslog), ":9: error: spec.audit.sinks[1]: "},
+		"a format":                {withSinks(`{name: siem, format: XLSX, syslog: {address: "a:1"}}`), field + ".format: "},
+		"http":                    {withSinks(`{name: siem, webhook: {url: "http://siem.example.com", keySecretRef: {name: siem}}}`), field + ".webhook.url: must be an absolute https:// URL"},
+		"a password":              {withSinks(`{name: otel, otlp: {url: "https://alice:hunter2@otel.example.com"}}`), field + ".otlp.url: must not contain a user name or password"},
+		"no key":                  {withSinks(`{name: siem, webhook: {url: "https://siem.example.com"}}`), field + ".webhook.keySecretRef: required"},
+		"no port":                 {withSinks(`{name: log, syslog: {address: syslog.example.com}}`), field + ".syslog.address: must be a host and a port"},
+		"a key that is not there": {withSinks(strings.Replace(webhook, "name: siem}", "name: siem, key: hmac}", 1)) + siemSecret, field + `: Secret siem has no key "hmac"`},
+		"a token that is not there": {withSinks(`{name: otel, otlp: {url: "https://otel.example.com/v1/logs", tokenSecretRef: {name: siem}}}`) + siemSecret,
+			field + `: Secret siem has no key "token"`},
+		"the second sink": {withSinks(webhook, strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca, key: other}}", 1)) + siemSecret + configMap("ca", "x"),
+			`:9: error: spec.audit.sinks[1].caBundle: ConfigMap ca has no key "other"`},
+		"two sources of authorities": {withSinks(strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca}, secretRef: {name: ca}}", 1)), field + ".syslog.caBundle: exactly one of configMapRef, secretRef"},
+		"no certificate":             {withSinks(strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca}}", 1)) + configMap("ca", "nonsense"), field + ".caBundle: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := sso(t, "", "lint", manifest(t, c.manifest))
+			if got.code != exitFindings || !strings.Contains(got.stdout, c.want) || strings.Count(got.stdout, ": error: ") != 1 {
+				t.Errorf("exit %d, want %q once in\n%s%s", got.code, c.want, got.stdout, got.stderr)
+			}
+			if strings.Contains(got.stdout+got.stderr, "hunter2") {
+				t.Errorf("a secret is printed:\n%s", got.stdout)
+			}
+		})
+	}
+}
+
+func TestLintPassesGoodSinks(t *testing.T) {
+	otlp := `{name: otel, format: OCSF, otlp: {url: "https://otel.example.com:4318/v1/logs", caBundle: {configMapRef: {name: ca}}}}`
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	ca := "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca}\ndata:\n  ca.crt: |\n    " + strings.ReplaceAll(strings.TrimSpace(authority), "\n", "\n    ") + "\n"
+	got := sso(t, "", "lint", manifest(t, withSinks(webhook, syslog, otlp)+siemSecret+ca))
+	if got.code != exitClean || got.stdout != "1 objects: nothing to change\n" {
+		t.Errorf("%+v", got)
+	}
+	// A Secret that is kept elsewhere is no mistake.
+	got = sso(t, "", "lint", manifest(t, withSinks(syslog, webhook)))
+	if want := ":9: note: spec.audit.sinks[1]: Secret siem is not among the files: not checked"; got.code != exitClean || !strings.Contains(got.stdout, want) {
+		t.Errorf("exit %d, want %q in\n%s", got.code, want, got.stdout)
+	}
+}
