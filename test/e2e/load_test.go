@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -29,12 +30,12 @@ func TestNoCheckFails(t *testing.T) {
 			}
 		})
 	})
-	t.Run("every pod is replaced", func(t *testing.T) {
+	proof := filepath.Join(t.TempDir(), "proof.json")
+	t.Run("every pod is replaced, because another key signs the audit log", func(t *testing.T) {
 		w := w.in(t)
-		w.under(t, cookies, func() {
-			w.must("rollout", "restart", "deployment/main-sallyport")
-			w.rolledOut("main-sallyport")
-		})
+		w.keepProof(proof)
+		w.under(t, cookies, w.rotatesAuditKey)
+		contains(t, "kubectl sso audit verify", w.sso("audit", "verify", "--proof", proof), "no gap, no change")
 	})
 	t.Run("a sign-in that began on one pod ends on another", func(t *testing.T) {
 		w := w.in(t)
@@ -76,6 +77,9 @@ func TestNoCheckFails(t *testing.T) {
 		})
 	})
 	t.Run("the chart is upgraded, uninstalled and installed again", func(t *testing.T) { w.in(t).survivesHelm(t, cookies) })
+	if _, err := os.Stat(proof); err == nil { // not where another part was asked for alone
+		w.provesItself(proof)
+	}
 	w.keepsQuiet(cookies)
 }
 
