@@ -104,6 +104,28 @@ func (b *Tab) Press(selector string) {
 	}
 }
 
+// ByKeyboard goes to what the CSS selector names with the Tab key alone, holds that the focus shows there, and presses Enter.
+func (b *Tab) ByKeyboard(selector string) {
+	b.t.Helper()
+	const ringed = `(e => e !== document.body && e.matches(%q) ? getComputedStyle(e).outlineStyle + " " + getComputedStyle(e).outlineWidth : "")(document.activeElement)`
+	for range 60 {
+		if err := b.run(chromedp.KeyEvent("\t")); err != nil {
+			b.fail("no Tab key: %v", err)
+		}
+		switch ring := b.Evaluate(fmt.Sprintf(ringed, selector)); ring {
+		case "":
+		case "solid 3px":
+			if err := b.run(chromedp.KeyEvent("\r")); err != nil {
+				b.fail("no Enter key: %v", err)
+			}
+			return
+		default:
+			b.fail("the focus does not show on %s: %s", selector, ring)
+		}
+	}
+	b.fail("the Tab key does not lead to %s", selector)
+}
+
 // WaitText waits until the page shows the text.
 func (b *Tab) WaitText(text string) {
 	b.t.Helper()
