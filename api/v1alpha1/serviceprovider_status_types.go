@@ -68,10 +68,14 @@ type ServiceProviderStatus struct {
 // AuditKeyStatus is the public half of an Ed25519 key.
 type AuditKeyStatus struct {
 	// id names the key in checkpoints: the first 16 hexadecimal digits of the SHA-256 of the public key.
+	// +kubebuilder:validation:MinLength=16
 	// +kubebuilder:validation:MaxLength=16
-	ID string `json:"id"`
+	// +required
+	ID string `json:"id,omitempty"`
 
 	// publicKey is its 32 bytes in base64.
+	// +kubebuilder:validation:MinLength=44
 	// +kubebuilder:validation:MaxLength=44
-	PublicKey []byte `json:"publicKey"`
+	// +required
+	PublicKey []byte `json:"publicKey,omitempty"`
 }
