@@ -18,6 +18,7 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cli"
 	"sallyport.dev/sallyport/internal/render"
+	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
 // api asks the management API directly.
@@ -70,7 +71,7 @@ func TestTheClusterCannotBeReached(t *testing.T) {
 	w := newCluster(t)
 	w.kubeconfig = filepath.Join(t.TempDir(), "none")
 	w.fails([]string{"status"}, "kubeconfig", "--context")
-	content := "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: \"https://" + freeAddress(t) + "\"}}]\ncontexts: [{name: a, context: {cluster: a}}]\ncurrent-context: a\n"
+	content := "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: \"https://" + loopback.Free(t) + "\"}}]\ncontexts: [{name: a, context: {cluster: a}}]\ncurrent-context: a\n"
 	if err := os.WriteFile(w.kubeconfig, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func TestThePodCannotBeReached(t *testing.T) {
 	}
 	contains(t, got.stderr, "the management port of pod main-sallyport-0 does not answer")
 	// Nobody listens any more.
-	w.pods.Store(w.pod.Name, freeAddress(t))
+	w.pods.Store(w.pod.Name, loopback.Free(t))
 	w.fails([]string{"users", "list"}, "the management port of pod main-sallyport-0 does not answer", "connection refused")
 	w.setReady(w.pod, false)
 	w.fails([]string{"users", "list"}, "no pod of ServiceProvider main is ready", "kubectl sso status")

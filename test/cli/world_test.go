@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,6 +28,7 @@ import (
 	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
 const (
@@ -230,7 +230,7 @@ func (w *world) start() {
 		}
 	}
 	if w.public == "" {
-		w.public, w.management = freeAddress(w.t), freeAddress(w.t)
+		w.public, w.management = loopback.Free(w.t), loopback.Free(w.t)
 	}
 	args := append([]string{"--snapshot-dir", filepath.Join(w.dir, "snapshot"), "--store", "sqlite://" + filepath.Join(w.dir, "sso.db"), "--listen", w.public,
 		"--management-listen", w.management, "--management-token-file", tokenFile, "--audit-writer", "test", "--audit-key-file", w.auditKey, "--drain", "0s"}, w.flags...)
@@ -270,16 +270,6 @@ func (w *world) stop() {
 	if w.t.Failed() {
 		w.t.Logf("the service provider said:\n%s", &w.log)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (w *world) eventually(what string, holds func() bool) {

@@ -28,6 +28,7 @@ import (
 	"sallyport.dev/sallyport/hack/demo/echo"
 	"sallyport.dev/sallyport/hack/demo/edge"
 	"sallyport.dev/sallyport/test/internal/browser"
+	"sallyport.dev/sallyport/test/internal/loopback"
 	"sallyport.dev/sallyport/test/internal/nginx"
 	"sallyport.dev/sallyport/test/interop/simplesamlphp"
 )
@@ -109,7 +110,7 @@ type rig struct {
 func newRig(t *testing.T, o options) *rig {
 	t.Helper()
 	r := &rig{t: t, options: o, snapshot: filepath.Join(t.TempDir(), "snapshot"), store: "sqlite://" + filepath.Join(t.TempDir(), "sso.db"),
-		listen: nginx.FreeAddress(t), manage: nginx.FreeAddress(t), output: &lockedBuffer{}}
+		listen: loopback.Free(t), manage: loopback.Free(t), output: &lockedBuffer{}}
 	if o.peer != nil {
 		r.peer = o.peer(t, "https://"+idpHost)
 	} else {

@@ -5,7 +5,6 @@ package metrics
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,17 +108,6 @@ func program(t *testing.T, name string, arguments ...string) {
 			}
 		}
 	})
-}
-
-// freePort is a port of loopback that nobody listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // eventually waits until what holds.

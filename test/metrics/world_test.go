@@ -23,6 +23,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/saml/samltest"
+	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
 // manifests are a ServiceProvider with an audit sink that does not answer, an identity provider whose metadata is here, one whose metadata is fetched, and one
@@ -142,7 +143,7 @@ func newWorld(t *testing.T) *world {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(other.Metadata()) })) //nolint:errcheck // a test
 	t.Cleanup(server.Close)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	w := &world{t: t, idp: idp, public: freePort(t), operatorAddr: freePort(t), providerAddr: freePort(t)}
+	w := &world{t: t, idp: idp, public: loopback.Free(t), operatorAddr: loopback.Free(t), providerAddr: loopback.Free(t)}
 	data := map[string]string{"CA": string(authority), "Metadata": string(idp.Metadata()), "URL": server.URL, "DisplayName": "Okta"}
 	apply(t, data)
 	program(t, "operator", "--leader-elect", "--namespace", "sallyport-system", "--service-provider-image", "none", "--allow-loopback-metadata",

@@ -23,7 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"sallyport.dev/sallyport/hack/proxies"
-	"sallyport.dev/sallyport/test/internal/nginx"
+	"sallyport.dev/sallyport/test/internal/loopback"
 	"sallyport.dev/sallyport/test/internal/page"
 )
 
@@ -212,7 +212,7 @@ func awaitRoute(t *testing.T, address, url string) {
 // TestTraefikInKubernetes guards an application by the objects that docs/proxies/kubernetes.md prints for Traefik.
 func TestTraefikInKubernetes(t *testing.T) {
 	files := page.Files(t, "../../docs/proxies/kubernetes.md", "main-sallyport.sso.svc.cluster.local:80", w(t).spAddress())
-	c, address := startCluster(t), nginx.FreeAddress(t)
+	c, address := startCluster(t), loopback.Free(t)
 	_, port, _ := net.SplitHostPort(address)
 	c.surroundings(t, port)
 	for name, way := range map[string]struct {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport.dev/sallyport/test/internal/nginx"
+	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
 // TestSignedOut is what each sort of request gets while nobody is signed in.
@@ -134,7 +134,7 @@ func TestPreflightsCanBeLetThrough(t *testing.T) {
 
 // TestTheDoorFailsClosed takes the service provider away: nothing reaches the application, not even what is public.
 func TestTheDoorFailsClosed(t *testing.T) {
-	nobody := nginx.FreeAddress(t)
+	nobody := loopback.Free(t)
 	edit := func(files map[string]string) {
 		for name, text := range files {
 			files[name] = strings.ReplaceAll(text, w(t).spAddress(), nobody)

@@ -16,6 +16,7 @@ import (
 
 	"sallyport.dev/sallyport/hack/demo/edge"
 	"sallyport.dev/sallyport/hack/proxies"
+	"sallyport.dev/sallyport/test/internal/loopback"
 	"sallyport.dev/sallyport/test/internal/nginx"
 	"sallyport.dev/sallyport/test/internal/page"
 )
@@ -53,7 +54,7 @@ func startNginx(t *testing.T, edit func(map[string]string)) string {
 }
 
 func startHAProxy(t *testing.T, edit func(map[string]string)) string {
-	w, dir, address := theWorld(t), t.TempDir(), nginx.FreeAddress(t)
+	w, dir, address := theWorld(t), t.TempDir(), loopback.Free(t)
 	files := page.Files(t, "../../docs/proxies/haproxy.md", "/etc/haproxy/", dir+"/", "bind :443", "bind "+address,
 		"10.0.0.10:80", w.spAddress(), "10.0.0.20:3000", w.application.address)
 	write(t, dir, files, edit, map[string]string{"tls.pem": string(w.pair.Certificate) + string(w.pair.Key)})
@@ -62,7 +63,7 @@ func startHAProxy(t *testing.T, edit func(map[string]string)) string {
 }
 
 func startCaddy(t *testing.T, edit func(map[string]string)) string {
-	w, dir, address := theWorld(t), t.TempDir(), nginx.FreeAddress(t)
+	w, dir, address := theWorld(t), t.TempDir(), loopback.Free(t)
 	program, err := proxies.Program("caddy")
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +83,7 @@ func startCaddy(t *testing.T, edit func(map[string]string)) string {
 }
 
 func startTraefik(t *testing.T, edit func(map[string]string)) string {
-	w, dir, address := theWorld(t), t.TempDir(), nginx.FreeAddress(t)
+	w, dir, address := theWorld(t), t.TempDir(), loopback.Free(t)
 	program, err := proxies.Program("traefik")
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -28,6 +27,7 @@ import (
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
 const (
@@ -150,7 +150,7 @@ func (r *rig) start() *replica {
 func (r *rig) launch() *replica {
 	r.t.Helper()
 	r.started++
-	p := &replica{t: r.t, public: freeAddress(r.t), management: freeAddress(r.t), done: make(chan struct{})}
+	p := &replica{t: r.t, public: loopback.Free(r.t), management: loopback.Free(r.t), done: make(chan struct{})}
 	p.process = exec.Command(program, "--snapshot-dir", filepath.Join(r.dir, "snapshot"), "--store-url-file", filepath.Join(r.dir, "store"), "--listen", p.public,
 		"--management-listen", p.management, "--management-token-file", filepath.Join(r.dir, "token"), "--second-factor-key-file", filepath.Join(r.dir, "factors"),
 		"--audit-key-file", filepath.Join(r.dir, "audit"), "--audit-writer", fmt.Sprintf("replica-%d", r.started), "--drain", "0s")
@@ -202,16 +202,6 @@ func (p *replica) api(method, path, body string, into any) int {
 		}
 	}
 	return response.StatusCode
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // browser keeps cookies and follows no redirect. to is the replica that the proxy in front sends it to.

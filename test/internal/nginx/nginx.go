@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/hack/demo/edge"
+	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
 // Program is where Debian's package puts nginx.
@@ -32,7 +33,7 @@ func Start(t testing.TB, pageFile string, site edge.Site, pair edge.Pair, extra 
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Nginx{Address: FreeAddress(t), dir: t.TempDir() + "/"}
+	n := &Nginx{Address: loopback.Free(t), dir: t.TempDir() + "/"}
 	site.Dir, site.TLSDir, site.Listen = n.dir, n.dir, n.Address
 	files, err := edge.Files(page, site)
 	if err != nil {
@@ -87,15 +88,4 @@ func (n *Nginx) run(t testing.TB) {
 			t.Fatalf("nginx does not listen on %s: %v\n%s", n.Address, err, output.String())
 		}
 	}
-}
-
-// FreeAddress is a loopback address with a port that nobody listens on.
-func FreeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"sallyport.dev/sallyport/test/internal/daemon"
-	"sallyport.dev/sallyport/test/internal/nginx"
+	"sallyport.dev/sallyport/test/internal/loopback"
 	"sallyport.dev/sallyport/test/interop/simplesamlphp"
 )
 
@@ -29,7 +29,7 @@ type IdP struct {
 // Start runs the IdP until the test ends; browsers reach it at base. environment has SIGNR=1 and ENC=1 where they are wanted.
 func Start(t testing.TB, base string, environment ...string) *IdP {
 	t.Helper()
-	idp := &IdP{t: t, Address: nginx.FreeAddress(t), dir: t.TempDir()}
+	idp := &IdP{t: t, Address: loopback.Free(t), dir: t.TempDir()}
 	key, certificate, err := simplesamlphp.NewKey("pysaml2")
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ import (
 	"github.com/crewjam/saml"
 
 	"sallyport.dev/sallyport/test/internal/daemon"
-	"sallyport.dev/sallyport/test/internal/nginx"
+	"sallyport.dev/sallyport/test/internal/loopback"
 	"sallyport.dev/sallyport/test/interop/simplesamlphp"
 )
 
@@ -59,7 +59,7 @@ func Start(t testing.TB, base string, o Options) *IdP {
 	if err != nil {
 		t.Fatalf("%v (%s)", err, hint)
 	}
-	idp := &IdP{t: t, Address: nginx.FreeAddress(t), dir: t.TempDir()}
+	idp := &IdP{t: t, Address: loopback.Free(t), dir: t.TempDir()}
 	key, certificate, err := simplesamlphp.NewKey("samlp")
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
 // IdP is a running SimpleSAMLphp.
@@ -28,7 +30,7 @@ type IdP struct {
 // an empty baseURL takes Address itself.
 func Start(t testing.TB, baseURL string) *IdP {
 	t.Helper()
-	address := freeAddress(t)
+	address := loopback.Free(t)
 	if baseURL == "" {
 		baseURL = "http://" + address + "/simplesaml/"
 	}
@@ -174,14 +176,4 @@ func (i *IdP) Log() string {
 	}
 	lines := strings.Split(string(content), "\n")
 	return strings.Join(lines[max(0, len(lines)-40):], "\n")
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
