@@ -86,7 +86,11 @@ func TestNoCheckFails(t *testing.T) {
 // becomesReadyAfterAChange holds that the operator works: a change reaches the pods.
 func (w *world) becomesReadyAfterAChange(displayName string) {
 	w.t.Helper()
-	w.must("patch", "idp", "acme", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"displayName":%q}}`, displayName))
+	// An API server that was away answers 503 for some seconds, until its policies know the kinds again.
+	w.eventually("the change to be taken", time.Minute, func() error {
+		_, err := ground.Kubectl(w.t.Context(), "-n", w.Namespace, "patch", "idp", "acme", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"displayName":%q}}`, displayName))
+		return err
+	})
 	generation := w.must("get", "idp", "acme", "-o", "jsonpath={.metadata.generation}")
 	w.must("wait", "idp/acme", "--timeout=120s", "--for=jsonpath={.status.observedGeneration}="+generation)
 	w.must("wait", "idp/acme", "--timeout=120s", "--for=condition=Ready")
