@@ -158,10 +158,10 @@ func (p *proofs) look(key types.NamespacedName, known *proof) {
 	defer func() { <-p.places }()
 	ctx, cancel := context.WithTimeout(context.Background(), lookUpTimeout)
 	defer cancel()
+	now := p.clock.Now() // an answer is as old as its question
 	records, found, err := p.lookUp(ctx, known.record.RecordName)
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	now := p.clock.Now()
 	known.running, known.answered = false, true
 	if err == nil && found && slices.Contains(records, known.record.RecordValue) {
 		known.seen, known.gone, known.failures, known.next = now, false, 0, now.Add(verifiedAgain)
