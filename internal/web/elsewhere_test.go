@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strings"
@@ -174,5 +176,32 @@ func TestHandoverLeadsNowhereElse(t *testing.T) {
 	// A proxy that does not pass the path on sends it back to us: that ends with a page.
 	if got := b.follow(spURL+"/signin?rd="+url.QueryEscape("https://wiki.example.org/.sallyport/start?to=/"), "https://wiki"); got.status != 200 || !strings.Contains(got.body, "does not pass /.sallyport/ on") {
 		t.Errorf("%d %q %s", got.status, got.location, got.body)
+	}
+}
+
+// Nobody can make up a code that works where there is no secret: the hash of nothing is known to everybody. With one, whoever has an account could sign somebody
+// else's browser in as themselves.
+func TestHandoverNeedsASecretOfTheBrowser(t *testing.T) {
+	w := newWorld(t, severalDomains)
+	mallory := w.browser()
+	mallory.signIn("mallory@acme.example")
+	for name, secret := range map[string]string{"nothing": "", "white space": " ", "too short": "AAAA"} {
+		state := sha256.Sum256([]byte(secret))
+		callback := "https://wiki.example.org/.sallyport/callback?state=" + hex.EncodeToString(state[:]) + "&to=" + url.QueryEscape("https://wiki.example.org/")
+		link := mallory.get(spURL + "/signin?rd=" + url.QueryEscape(callback)).location
+		if !strings.HasPrefix(link, "https://wiki.example.org/.sallyport/callback?code=") {
+			t.Fatalf("%s: %q", name, link)
+		}
+		r, err := http.NewRequest("GET", link, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if secret != "" {
+			r.Header.Set("Cookie", "__Host-sso-at-main-start="+secret)
+		}
+		victim := w.browser()
+		if got := victim.do(r); got.status != http.StatusForbidden || victim.checkAt("wiki.example.org").status != http.StatusUnauthorized {
+			t.Errorf("%s: %d, and the browser is signed in as %q", name, got.status, victim.checkAt("wiki.example.org").header.Get("Remote-User"))
+		}
 	}
 }

@@ -157,7 +157,8 @@ func (h *Handler) takeOver(r *http.Request, s *site.Site, host, code, secret str
 		}
 		u, err := url.Parse(p.ReturnURL)
 		parentKey, keyErr := hex.DecodeString(p.Session)
-		if p.Session == "" || keyErr != nil || err != nil || u.Host != host || subtle.ConstantTimeCompare(hash(secret), p.BrowserHash) != 1 {
+		// The state is the asker's choice and may be the hash of nothing: a browser without a secret has asked for no code.
+		if p.Session == "" || keyErr != nil || err != nil || u.Host != host || !isSecret(secret) || subtle.ConstantTimeCompare(hash(secret), p.BrowserHash) != 1 {
 			refused = errHandover
 			return nil
 		}
