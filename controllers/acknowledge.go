@@ -65,6 +65,13 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 	s.pods = ready
 	r.refusals.follow(s.key, ready, m.token)
 	s.ready = ready
+	if len(ready) == 0 {
+		why, err := r.whyUnready(ctx, s, pods.Items)
+		if err != nil {
+			return err
+		}
+		s.whyUnready = why
+	}
 	s.programmed = programmed{wanted: int(max(1, s.serviceProvider.Spec.Replicas)), ready: len(ready)}
 	s.counts, s.storeDown = r.counting.of(s.key, ready, m.token, len(s.idps))
 	if m.published.encoded == nil {

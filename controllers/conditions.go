@@ -41,7 +41,7 @@ func (c *conditions) program(s *scope, f *compile.Finding, same bool) {
 	case f.Serving == compile.ServingLastGood:
 		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonServingLastGood, "This generation cannot be served; the pods serve the last good one.")
 	case p.ready == 0:
-		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready: kubectl -n %s get pods -l app.kubernetes.io/instance=%s", s.key.Namespace, s.key.Name)
+		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready: kubectl -n %s describe sp %s", s.key.Namespace, s.key.Name)
 	case s.blocked != nil && !same:
 		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, s.blocked.reason, "%s", s.blocked.message)
 	case p.all || same:

@@ -61,6 +61,7 @@ type scope struct {
 	counts     *counts // nil: nobody has counted yet
 	storeDown  bool
 	pods       []*corev1.Pod
+	whyUnready string // when no pod is ready; empty: nobody has said
 
 	// undo: the IdentityProviders of which the service provider has undone everything, or is doing it when there is no ServiceProvider any more
 	undone, undoing map[types.UID]bool

@@ -1,12 +1,16 @@
 package controllers
 
 import (
+	"cmp"
+	"fmt"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	apply "sallyport.dev/sallyport/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/compile"
 )
 
 func (r *Reconciler) serviceProvider(s *scope) subject {
@@ -46,7 +50,8 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 		c.set(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAvailable, "%s pods are ready.", p.pods())
 	} else {
 		c.set(v1alpha1.ConditionStoreReady, metav1.ConditionUnknown, v1alpha1.ReasonNoReadyPods, "No pod is ready to say how the store is.")
-		c.set(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready: kubectl -n %s get pods -l app.kubernetes.io/instance=%s", sp.Namespace, sp.Name)
+		c.set(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready. %s",
+			cmp.Or(s.whyUnready, fmt.Sprintf("kubectl -n %s describe pods,deployments,statefulsets -l app.kubernetes.io/instance=%s", sp.Namespace, sp.Name)))
 	}
 	if s.blocked != nil {
 		c.set(v1alpha1.ConditionAccepted, metav1.ConditionFalse, s.blocked.reason, "%s", s.blocked.message)
@@ -56,8 +61,7 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 	status.Conditions = c.merge(sp.Status.Conditions, sp.Generation, s.now)
 	if s.output.Snapshot != nil {
 		status.URL = s.output.Snapshot.ServiceProvider.URL
-		status.IdentityProviders = ptr.To(int32(len(s.output.Snapshot.Connections)))
-		status.DomainBindings = ptr.To(int32(len(s.output.Snapshot.Domains)))
+		status.IdentityProviders, status.DomainBindings = accepted(s.output)
 	}
 	if s.counts != nil {
 		status.Users, status.ActiveSessions = ptr.To(s.counts.Users), ptr.To(s.counts.ActiveSessions)
@@ -72,4 +76,21 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 		}
 	}
 	return status
+}
+
+// accepted counts the IdentityProviders and DomainBindings that are in order: the snapshot also names connections whose spec cannot be served, and domains that
+// are held because their IdentityProvider is missing.
+func accepted(o *compile.Output) (idps, bindings *int32) {
+	idps, bindings = new(int32), new(int32)
+	for i := range o.Snapshot.Connections {
+		if f := o.Finding(v1alpha1.KindIdentityProvider, o.Snapshot.Connections[i].Name); f != nil && f.Accepted() {
+			*idps++
+		}
+	}
+	for i := range o.Snapshot.Domains {
+		if f := o.Finding(v1alpha1.KindDomainBinding, o.Snapshot.Domains[i].Binding); f != nil && f.Accepted() {
+			*bindings++
+		}
+	}
+	return idps, bindings
 }

@@ -179,7 +179,7 @@ var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	}
 	was, wasReady := readySince(before)
 	is, isReady := readySince(after)
-	return wasReady != isReady || !was.Equal(is) || runOf(before) != runOf(after)
+	return wasReady != isReady || !was.Equal(is) || runOf(before) != runOf(after) || !isReady && podTrouble(before) != podTrouble(after)
 }}
 
 // ours are objects that the operator has made.

@@ -42,7 +42,7 @@ func checkRoot(name string) error {
 }
 
 func errWebPage() error {
-	return fail(KindNotXML, "What came is a web page, not metadata. Open the URL in a browser that is not signed in to see what is there.")
+	return fail(KindNotXML, "What came is a web page, not metadata. If it is from a URL, open that in a browser that is not signed in to see what is there; else copy the XML itself, whose first element is EntityDescriptor.")
 }
 
 func (s *splitter) declarationError(open []byte) error {
