@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -12,12 +14,15 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/trust"
+	"sallyport.dev/sallyport/internal/web/jwt"
 )
 
 // certificateFacts are what is shown of one of our own certificates.
 type certificateFacts struct {
 	sha256   string
 	notAfter time.Time
+	// keyID is the kid of a key of the signed header.
+	keyID string
 }
 
 // ownCertificate parses a certificate once: it is asked for in every pass.
@@ -29,6 +34,9 @@ func (m *memory) ownCertificate(der []byte) certificateFacts {
 	facts := certificateFacts{sha256: hex.EncodeToString(sum[:])}
 	if certificate, err := x509.ParseCertificate(der); err == nil {
 		facts.notAfter = certificate.NotAfter
+		if public, ok := certificate.PublicKey.(*ecdsa.PublicKey); ok && public.Curve == elliptic.P256() {
+			facts.keyID, _ = jwt.KeyID(public) // a key that is none of the header's has none
+		}
 	}
 	m.certificates[sum] = facts
 	return facts

@@ -22,7 +22,7 @@ const maxUnhealthy = 200
 type gauges struct {
 	catalogue metric.Catalogue
 
-	certificateEnd, conditions, unhealthy, pods, published, acknowledged *prometheus.Desc
+	certificateEnd, headerKeyEnd, conditions, unhealthy, pods, published, acknowledged *prometheus.Desc
 
 	propagation *prometheus.HistogramVec
 	refreshes   *prometheus.CounterVec
@@ -40,6 +40,9 @@ func newGauges() *gauges {
 	g.certificateEnd = c.GaugeDesc("sso_certificate_not_after_seconds",
 		"When a certificate expires that nothing has replaced yet, in Unix seconds. side is idp or sp, sha256 the beginning of the fingerprint.",
 		"namespace", "serviceprovider", "idp", "side", "sha256")
+	g.headerKeyEnd = c.GaugeDesc("sso_header_key_not_after_seconds",
+		"When the key that signs the identity header has to have been replaced, in Unix seconds. kid is its ID in tokens. It is replaced by itself two hours before.",
+		"namespace", "serviceprovider", "kid")
 	g.pods = c.GaugeDesc("sso_pods", "Pods of a ServiceProvider by state: wanted, ready, and current, which are the ready ones that serve the published revision.", "namespace", "serviceprovider", "state")
 	g.published = c.GaugeDesc("sso_published_revision_info", "1 for the revision of the snapshot that the operator has published.", "namespace", "serviceprovider", "revision")
 	g.acknowledged = c.GaugeDesc("sso_acknowledged_revision_info", "1 for the last revision that every ready pod has acknowledged.", "namespace", "serviceprovider", "revision")
@@ -51,7 +54,7 @@ func newGauges() *gauges {
 
 // Describe and Collect make it a prometheus.Collector.
 func (g *gauges) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.certificateEnd, g.conditions, g.unhealthy, g.pods, g.published, g.acknowledged} {
+	for _, d := range []*prometheus.Desc{g.certificateEnd, g.headerKeyEnd, g.conditions, g.unhealthy, g.pods, g.published, g.acknowledged} {
 		descriptions <- d
 	}
 	g.propagation.Describe(descriptions)
@@ -87,6 +90,11 @@ func (g *gauges) set(s *scope, subjects []subject) {
 	}
 	for _, c := range s.expiring {
 		add(g.certificateEnd, float64(c.notAfter.Unix()), c.connection, c.side, short(c.sha256))
+	}
+	for _, k := range s.memory.headerKeyStatus(s.wanted.headerKeys()) {
+		if k.Phase == v1alpha1.KeyPhaseCurrent {
+			add(g.headerKeyEnd, float64(k.NotAfter.Unix()), k.ID)
+		}
 	}
 	counts, wrong := tally(subjects)
 	for labels, n := range counts {

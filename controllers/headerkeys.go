@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,6 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/snapshot"
@@ -46,4 +48,57 @@ func (r *Reconciler) writeHeaderKeys(ctx context.Context, s *scope, set trust.Ke
 			APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindServiceProvider, Name: sp.Name, UID: sp.UID,
 			Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}}},
 		Type: corev1.SecretTypeOpaque, Data: set.Data()})
+}
+
+// headerKeyStatus shows the keys that the pods publish, under the names that tokens have for them.
+func (m *memory) headerKeyStatus(keys []snapshot.SPKey) []v1alpha1.HeaderKeyStatus {
+	var all []v1alpha1.HeaderKeyStatus
+	for _, key := range keys {
+		known := m.ownCertificate(key.Certificate)
+		if known.keyID == "" {
+			continue // somebody has put another kind of key into the Secret: no pod takes it
+		}
+		all = append(all, v1alpha1.HeaderKeyStatus{ID: known.keyID, Phase: v1alpha1.KeyPhase(key.Phase), NotAfter: metav1.NewTime(known.notAfter)})
+	}
+	return all
+}
+
+// headerKeyNews says what became of the keys of the signed header: published, in use, let go. A header that is switched off lets all of them go, and publishes the
+// same ones when it is switched on again; so the version of the object is in the names of the news.
+func headerKeyNews(sp *v1alpha1.ServiceProvider, before, after []v1alpha1.HeaderKeyStatus) []news {
+	was := map[string]v1alpha1.KeyPhase{}
+	for _, k := range before {
+		was[k.ID] = k.Phase
+	}
+	var all []news
+	add := func(recordType audit.Type, k v1alpha1.HeaderKeyStatus, reason, note string) {
+		day := k.NotAfter.UTC().Format(time.DateOnly)
+		n := news{key: key(sp, sp.ResourceVersion, reason, k.ID), kind: v1alpha1.KindServiceProvider, about: sp,
+			record: &audit.Record{Type: recordType, Actor: operator, Details: details{Key: k.ID, Phase: string(k.Phase), NotAfter: day}}}
+		if note != "" {
+			n.event = &eventNote{reason: reason, action: "RotateKeys", note: fmt.Sprintf(note, k.ID)}
+		}
+		all = append(all, n)
+	}
+	there := map[string]bool{}
+	for _, k := range after {
+		there[k.ID] = true
+		phase, known := was[k.ID]
+		if !known {
+			note := ""
+			if k.Phase == v1alpha1.KeyPhaseNext {
+				note = "Key %s is published, and signs the identity header an hour after every pod publishes it."
+			}
+			add(audit.TypeHeaderKeyAdded, k, "HeaderKeyAdded", note)
+		}
+		if k.Phase == v1alpha1.KeyPhaseCurrent && phase != k.Phase {
+			add(audit.TypeHeaderKeyActivated, k, "HeaderKeyActivated", "Key %s signs the identity header now; the one before it, if any, stays published for an hour.")
+		}
+	}
+	for _, k := range before {
+		if !there[k.ID] {
+			add(audit.TypeHeaderKeyRetired, k, "HeaderKeyRetired", "Key %s of the identity header is published no longer: what it has signed is refused.")
+		}
+	}
+	return all
 }

@@ -44,6 +44,8 @@ type details struct {
 	IdentityProvider string `json:"identityProvider,omitempty"`
 	Winner           string `json:"winner,omitempty"`
 
+	// Key is the ID of a key of the signed header.
+	Key         string `json:"key,omitempty"`
 	Certificate string `json:"certificate,omitempty"`
 	NotAfter    string `json:"notAfter,omitempty"`
 	Phase       string `json:"phase,omitempty"`

@@ -29,6 +29,7 @@ func (r *Reconciler) serviceProvider(s *scope) subject {
 	if status.AuditKey != nil {
 		o.news = append(o.news, auditKeyNews(sp, o.told.AuditKey, status.AuditKey.ID)...)
 	}
+	o.news = append(o.news, headerKeyNews(sp, o.told.HeaderKeys, status.HeaderKeys)...)
 	return o
 }
 
@@ -62,6 +63,7 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 	if s.output.Snapshot != nil {
 		status.URL = s.output.Snapshot.ServiceProvider.URL
 		status.IdentityProviders, status.DomainBindings = accepted(s.output)
+		status.HeaderKeys = s.memory.headerKeyStatus(s.wanted.headerKeys())
 	}
 	if s.counts != nil {
 		status.Users, status.ActiveSessions = ptr.To(s.counts.Users), ptr.To(s.counts.ActiveSessions)

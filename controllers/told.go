@@ -21,6 +21,8 @@ type toldStatus struct {
 	// Revision is the programmed one of a ServiceProvider, and AuditKey the ID of the key that signs its audit log.
 	Revision string `json:"revision,omitempty"`
 	AuditKey string `json:"auditKey,omitempty"`
+	// HeaderKeys are those of the signed header.
+	HeaderKeys []v1alpha1.HeaderKeyStatus `json:"headerKeys,omitempty"`
 }
 
 // told is the status of an object as far as the log was told of it; persisted is what the object has.
@@ -38,7 +40,8 @@ func (t toldStatus) identityProvider() *v1alpha1.IdentityProviderStatus {
 func toldOf(status any) toldStatus {
 	switch status := status.(type) {
 	case v1alpha1.ServiceProviderStatus:
-		return toldStatus{Conditions: told(status.Conditions), Revision: status.ProgrammedRevision, AuditKey: ptr.Deref(status.AuditKey, v1alpha1.AuditKeyStatus{}).ID}
+		return toldStatus{Conditions: told(status.Conditions), Revision: status.ProgrammedRevision, AuditKey: ptr.Deref(status.AuditKey, v1alpha1.AuditKeyStatus{}).ID,
+			HeaderKeys: status.HeaderKeys}
 	case v1alpha1.IdentityProviderStatus:
 		return toldStatus{Conditions: told(status.Conditions), Connection: toldConnection(status)}
 	case v1alpha1.DomainBindingStatus:

@@ -63,6 +63,30 @@ type ServiceProviderStatus struct {
 	// auditKey is the public key that verifies the audit log's checkpoints. Keep a copy elsewhere: it verifies what later keys have signed, too.
 	// +optional
 	AuditKey *AuditKeyStatus `json:"auditKey,omitempty"`
+
+	// headerKeys are the keys of the signed header, as they are published at /.well-known/jwks.json below url. None: there is no signed header.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=3
+	HeaderKeys []HeaderKeyStatus `json:"headerKeys,omitempty"`
+}
+
+// HeaderKeyStatus is one key of the signed header.
+type HeaderKeyStatus struct {
+	// id is the kid of the key in tokens and in the published keys: its thumbprint (RFC 7638).
+	// +kubebuilder:validation:MinLength=43
+	// +kubebuilder:validation:MaxLength=43
+	// +required
+	ID string `json:"id,omitempty"`
+
+	// phase is where the key is in its life: Next is published and signs nothing yet, Current signs, Previous is still published.
+	// +optional
+	Phase KeyPhase `json:"phase,omitempty"`
+
+	// notAfter is when the key has to have been replaced.
+	// +optional
+	NotAfter metav1.Time `json:"notAfter,omitzero"`
 }
 
 // AuditKeyStatus is the public half of an Ed25519 key.

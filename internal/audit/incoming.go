@@ -28,5 +28,6 @@ func (i Incoming) Record() Record {
 
 // FromOperator tells whether the operator writes records of the type: what happens to custom resources, and to the snapshot.
 func (t Type) FromOperator() bool {
-	return t >= TypeSAMLIdPCreated && t <= TypeAttributeMappingExamplesFailed || t >= TypeServiceProviderCreated && t <= TypeSnapshotProgrammed || t == TypeAuditKeyRotated
+	return t >= TypeSAMLIdPCreated && t <= TypeAttributeMappingExamplesFailed || t >= TypeServiceProviderCreated && t <= TypeSnapshotProgrammed || t == TypeAuditKeyRotated ||
+		t >= TypeHeaderKeyAdded && t <= TypeHeaderKeyRetired
 }

@@ -93,6 +93,11 @@ const (
 	TypeAuditKeyRotated
 	TypeSignInExplained
 
+	// Keys of the signed header.
+	TypeHeaderKeyAdded
+	TypeHeaderKeyActivated
+	TypeHeaderKeyRetired
+
 	typeEnd
 )
 
@@ -191,6 +196,9 @@ var typeTable = [typeEnd]typeInfo{
 	TypeAuditDeadLettered:              {"audit_dead_lettered", TierSecurity},
 	TypeAuditKeyRotated:                {"audit_key_rotated", TierSecurity},
 	TypeSignInExplained:                {"sign_in_explained", TierSecurity},
+	TypeHeaderKeyAdded:                 {"header_key_added", TierAdmin},
+	TypeHeaderKeyActivated:             {"header_key_activated", TierAdmin},
+	TypeHeaderKeyRetired:               {"header_key_retired", TierAdmin},
 }
 
 var typeByName = func() map[string]Type {

@@ -9,28 +9,31 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/cli/cluster"
 )
 
 // lookEvery is how often an object is read while something is waited for.
 const lookEvery = 500 * time.Millisecond
 
 // nudge is a command that sets an annotation for the operator and waits for what comes of it.
-type nudge struct {
+type nudge[O client.Object] struct {
 	annotation string
+	// find reads the object that the command is about.
+	find func(ctx context.Context, k *cluster.Cluster, args []string) (O, error)
 	// waiting is what the terminal shows meanwhile, late what is said when it takes too long.
 	waiting, late string
 	// begins refuses what cannot work; done says from the object before and now whether the operator has done it.
-	begins func(idp *v1alpha1.IdentityProvider) error
-	done   func(before, now *v1alpha1.IdentityProvider) bool
+	begins func(object O) error
+	done   func(before, now O) bool
 	// outcome is the line to print, and whether it is good.
-	outcome func(idp *v1alpha1.IdentityProvider) (string, bool)
+	outcome func(object O) (string, bool)
 }
 
-func (a *app) nudgeCommand(c *cobra.Command, n nudge) *cobra.Command {
+func nudgeCommand[O client.Object](a *app, c *cobra.Command, n nudge[O]) *cobra.Command {
 	var timeout time.Duration
-	c.Args = exactly("an IdentityProvider (idp/NAME)")
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the outcome; 0 does not wait")
 	c.RunE = func(command *cobra.Command, args []string) error {
 		if timeout < 0 {
@@ -41,40 +44,38 @@ func (a *app) nudgeCommand(c *cobra.Command, n nudge) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		idp, err := k.IdentityProvider(ctx, args[0])
+		before, err := n.find(ctx, k, args)
 		if err != nil {
 			return err
 		}
 		if n.begins != nil {
-			if err := n.begins(idp); err != nil {
+			if err := n.begins(before); err != nil {
 				return err
 			}
 		}
-		before := idp.DeepCopy()
-		if err := k.Annotate(ctx, idp, n.annotation, time.Now().UTC().Format(time.RFC3339Nano)); err != nil {
+		name, now := nameOf(before), before.DeepCopyObject().(O)
+		if err := k.Annotate(ctx, now, n.annotation, time.Now().UTC().Format(time.RFC3339Nano)); err != nil {
 			return err
 		}
 		if timeout == 0 {
-			_, err := fmt.Fprintf(command.OutOrStdout(), "idp/%s: asked\n", idp.Name)
+			_, err := fmt.Fprintf(command.OutOrStdout(), "%s: asked\n", name)
 			return err
 		}
 		p := newProgress(command.ErrOrStderr())
-		p.show(n.waiting, idp.Name)
+		p.show(n.waiting, name)
 		err = wait.PollUntilContextTimeout(ctx, lookEvery, timeout, true, func(context.Context) (bool, error) {
-			if err := k.Refetch(ctx, idp); err != nil {
-				return false, err
-			}
-			return n.done(before, idp), nil
+			now, err = n.find(ctx, k, args)
+			return err == nil && n.done(before, now), err
 		})
 		p.done()
 		if wait.Interrupted(err) && ctx.Err() == nil {
-			return fmt.Errorf("idp/%s: "+n.late, idp.Name, timeout)
+			return fmt.Errorf("%s: "+n.late, name, timeout)
 		}
 		if err != nil {
 			return err
 		}
-		text, good := n.outcome(idp)
-		if _, err := fmt.Fprintf(command.OutOrStdout(), "idp/%s: %s\n", idp.Name, clean(text)); err != nil {
+		text, good := n.outcome(now)
+		if _, err := fmt.Fprintf(command.OutOrStdout(), "%s: %s\n", name, clean(text)); err != nil {
 			return err
 		}
 		if !good {
@@ -85,13 +86,40 @@ func (a *app) nudgeCommand(c *cobra.Command, n nudge) *cobra.Command {
 	return c
 }
 
+// nameOf is an object as people type it.
+func nameOf(object client.Object) string {
+	if _, ok := object.(*v1alpha1.ServiceProvider); ok {
+		return "sp/" + object.GetName()
+	}
+	return "idp/" + object.GetName()
+}
+
+// nudgeIdP is a nudge of the IdentityProvider that is the argument.
+func (a *app) nudgeIdP(c *cobra.Command, n nudge[*v1alpha1.IdentityProvider]) *cobra.Command {
+	c.Args = exactly("an IdentityProvider (idp/NAME)")
+	n.find = func(ctx context.Context, k *cluster.Cluster, args []string) (*v1alpha1.IdentityProvider, error) {
+		return k.IdentityProvider(ctx, args[0])
+	}
+	return nudgeCommand(a, c, n)
+}
+
+// nudgeServiceProvider is a nudge of the ServiceProvider that the flag names, or of the only one.
+func (a *app) nudgeServiceProvider(c *cobra.Command, n nudge[*v1alpha1.ServiceProvider]) *cobra.Command {
+	c.Args = exactly()
+	a.pickServiceProvider(c)
+	n.find = func(ctx context.Context, k *cluster.Cluster, _ []string) (*v1alpha1.ServiceProvider, error) {
+		return k.ServiceProvider(ctx, a.serviceProvider)
+	}
+	return nudgeCommand(a, c, n)
+}
+
 func (a *app) refreshCommand() *cobra.Command {
-	return a.nudgeCommand(&cobra.Command{
+	return a.nudgeIdP(&cobra.Command{
 		Use: "refresh idp/NAME", Short: "Fetch an IdP's metadata now",
 		Long:    "Fetch an IdP's metadata now instead of at the next scheduled time, and say what came of it. The last good copy is served meanwhile, and after a failure. Exit code 1: the fetch failed.",
 		Example: "  kubectl sso refresh idp/okta",
-	}, nudge{
-		annotation: v1alpha1.AnnotationRefresh, waiting: "fetching the metadata of idp/%s",
+	}, nudge[*v1alpha1.IdentityProvider]{
+		annotation: v1alpha1.AnnotationRefresh, waiting: "fetching the metadata of %s",
 		late: "asked, but nothing was fetched within %s: see `kubectl describe idp`, and whether the operator runs",
 		begins: func(idp *v1alpha1.IdentityProvider) error {
 			if idp.Spec.SAML.Metadata.URL == "" {
@@ -117,13 +145,13 @@ func (a *app) refreshCommand() *cobra.Command {
 }
 
 func (a *app) rotateCommand() *cobra.Command {
-	c := a.nudgeCommand(&cobra.Command{
+	c := a.nudgeIdP(&cobra.Command{
 		Use: "rotate idp/NAME", Short: "Begin to rotate our own key of a connection now",
 		Long: `Begin to rotate the service provider's key of a connection. The new certificate is published first and signs only after
 spec.saml.keys.overlap, so that the IdP has time to read it; the old key decrypts for as long again. Nothing breaks meanwhile.`,
 		Example: "  kubectl sso rotate idp/okta",
-	}, nudge{
-		annotation: v1alpha1.AnnotationRotateKeys, waiting: "making the next key of idp/%s",
+	}, nudge[*v1alpha1.IdentityProvider]{
+		annotation: v1alpha1.AnnotationRotateKeys, waiting: "making the next key of %s",
 		begins: func(idp *v1alpha1.IdentityProvider) error {
 			for _, c := range ours(idp) {
 				if c.Phase == v1alpha1.KeyPhaseNext {
@@ -144,7 +172,7 @@ spec.saml.keys.overlap, so that the IdP has time to read it; the old key decrypt
 			return "a new key signs now", true
 		},
 	})
-	c.AddCommand(a.rotateAuditKeyCommand())
+	c.AddCommand(a.rotateAuditKeyCommand(), a.rotateHeaderKeyCommand())
 	return c
 }
 

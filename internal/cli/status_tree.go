@@ -45,6 +45,9 @@ func (e *estate) tree(sp *v1alpha1.ServiceProvider) *branch {
 	if sp.Status.Users != nil && sp.Status.ActiveSessions != nil {
 		root.leaf("%s, %s", plural(int(*sp.Status.Users), "user", "users"), plural(int(*sp.Status.ActiveSessions), "session", "sessions"))
 	}
+	for _, k := range sp.Status.HeaderKeys {
+		root.leaf("header key  %s  %s  until %s%s", k.ID, k.Phase, k.NotAfter.UTC().Format(time.DateOnly), ended(k.NotAfter.Time))
+	}
 	pods := root
 	if n := len(e.Pods[sp.Name]); n != 1 {
 		pods = &branch{text: plural(n, "pod", "pods")}

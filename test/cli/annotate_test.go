@@ -87,36 +87,66 @@ func TestNobodyAnswersANudge(t *testing.T) {
 	contains(t, w.must(0, "rotate", "idp/okta", "--timeout", "0s"), "idp/okta: asked")
 }
 
-func TestRotateTheAuditKey(t *testing.T) {
-	w := newCluster(t)
-	w.fails([]string{"rotate", "audit-key", "--timeout", "1s"}, "status.auditKey is the same after 1s", "whether the operator runs")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+// operatorOf does something to the ServiceProvider as soon as an annotation has another value than now, as the operator would. The function it returns waits for that.
+func (w *world) operatorOf(annotation string, answer func(*v1alpha1.ServiceProvider)) (wait func()) {
+	w.t.Helper()
 	var sp v1alpha1.ServiceProvider
-	if err := k8s.Get(ctx, client.ObjectKey{Namespace: w.ns, Name: "main"}, &sp); err != nil {
-		t.Fatal(err)
+	get := func() error { return k8s.Get(w.t.Context(), client.ObjectKey{Namespace: w.ns, Name: "main"}, &sp) }
+	if err := get(); err != nil {
+		w.t.Fatal(err)
 	}
-	asked := sp.Annotations[v1alpha1.AnnotationRotateAuditKey]
-	if asked == "" {
-		t.Fatal("the operator was not asked")
-	}
-	done := make(chan error, 1)
+	asked, done := sp.Annotations[annotation], make(chan error, 1)
 	go func() {
-		for ctx.Err() == nil {
-			if err := k8s.Get(ctx, client.ObjectKey{Namespace: w.ns, Name: "main"}, &sp); err != nil {
+		for {
+			if err := get(); err != nil {
 				done <- err
 				return
 			}
-			if sp.Annotations[v1alpha1.AnnotationRotateAuditKey] != asked {
-				sp.Status.AuditKey = &v1alpha1.AuditKeyStatus{ID: "0123456789abcdef", PublicKey: make([]byte, 32)}
-				done <- k8s.Status().Update(ctx, &sp)
+			if sp.Annotations[annotation] != asked {
+				answer(&sp)
+				done <- k8s.Status().Update(w.t.Context(), &sp)
 				return
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
 	}()
-	contains(t, w.must(0, "rotate", "audit-key"), "sp/main: key 0123456789abcdef signs the audit log now")
-	if err := <-done; err != nil {
-		t.Error(err)
+	return func() {
+		w.t.Helper()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
 	}
+}
+
+func TestRotateTheAuditKey(t *testing.T) {
+	w := newCluster(t)
+	w.fails([]string{"rotate", "audit-key", "--timeout", "1s"}, "status.auditKey is the same after 1s", "whether the operator runs")
+	wait := w.operatorOf(v1alpha1.AnnotationRotateAuditKey, func(sp *v1alpha1.ServiceProvider) {
+		sp.Status.AuditKey = &v1alpha1.AuditKeyStatus{ID: "0123456789abcdef", PublicKey: make([]byte, 32)}
+	})
+	contains(t, w.must(0, "rotate", "audit-key"), "sp/main: key 0123456789abcdef signs the audit log now")
+	wait()
+}
+
+func TestRotateTheHeaderKey(t *testing.T) {
+	w := newCluster(t)
+	w.fails([]string{"rotate", "header-key"}, "sp/main signs no header", "spec.signedHeader switches it on")
+	var sp v1alpha1.ServiceProvider
+	if err := k8s.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "main"}, &sp); err != nil {
+		t.Fatal(err)
+	}
+	sp.Spec.SignedHeader = &v1alpha1.SignedHeaderSettings{}
+	if err := k8s.Update(t.Context(), &sp); err != nil {
+		t.Fatal(err)
+	}
+	w.fails([]string{"rotate", "header-key", "--timeout", "1s"}, "no new key was published within 1s", "whether the operator runs")
+	next := strings.Repeat("k", 43)
+	wait := w.operatorOf(v1alpha1.AnnotationRotateKeys, func(sp *v1alpha1.ServiceProvider) {
+		end := metav1.NewTime(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+		sp.Status.HeaderKeys = []v1alpha1.HeaderKeyStatus{{ID: strings.Repeat("c", 43), Phase: v1alpha1.KeyPhaseCurrent, NotAfter: end}, {ID: next, Phase: v1alpha1.KeyPhaseNext, NotAfter: end}}
+	})
+	contains(t, w.must(0, "rotate", "header-key"), "sp/main: key "+next+" is published at "+spURL+"/.well-known/jwks.json", "signs an hour after")
+	wait()
+	w.fails([]string{"rotate", "header-keys"}, "rotating already", next)
+	contains(t, w.sso("status").stdout, "header key  "+next+"  Next  until 2040-01-01")
 }

@@ -1,7 +1,10 @@
 package controllers
 
 import (
+	"crypto/x509"
+	"encoding/json"
 	"maps"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -11,8 +14,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/trust"
+	"sallyport.dev/sallyport/internal/web/jwt"
 )
 
 // headerKeys are the signed header's keys in the published snapshot, by phase; none while another one is being published.
@@ -96,6 +101,9 @@ func TestTheSignedHeadersKeys(t *testing.T) {
 	second := rotated(t, ns, clock, first)
 	clock.Step(48*time.Hour + time.Minute)
 	third := rotated(t, ns, clock, second)
+	get(t, sp)
+	signs := sp.Status.HeaderKeys[0].ID
+	o.headerKeysAreTold(t, sp, 3, 3, 2)
 
 	// A Secret that is deleted, or written over with nonsense, is what it was.
 	_, secret := keptHeaderKeys(t, ns)
@@ -114,6 +122,92 @@ func TestTheSignedHeadersKeys(t *testing.T) {
 		s, err := tryServed(t, ns)
 		return err == nil && s.ServiceProvider.SignedHeader == nil
 	})
+	eventually(t, "status without keys", func() bool { get(t, sp); return len(sp.Status.HeaderKeys) == 0 })
+	o.headerKeysAreTold(t, sp, 3, 3, 3)
+	// The same key again.
+	change(&v1alpha1.SignedHeaderSettings{KeyLifetime: "48h"})
+	awaitHeaderKeys(t, ns, map[snapshot.KeyPhase]string{snapshot.KeyCurrent: third})
+	awaitHeaderKeyStatus(t, ns, sp)
+	if sp.Status.HeaderKeys[0].ID != signs {
+		t.Errorf("%+v, want %s", sp.Status.HeaderKeys, signs)
+	}
+	o.headerKeysAreTold(t, sp, 4, 4, 3)
+}
+
+// awaitHeaderKeyStatus waits until status shows the keys that are published, under the names that tokens and the published keys have for them, with phase and end.
+func awaitHeaderKeyStatus(t testing.TB, ns string, sp *v1alpha1.ServiceProvider) {
+	t.Helper()
+	eventually(t, "status to show the keys of the signed header", func() bool {
+		get(t, sp)
+		s, err := tryServed(t, ns)
+		if err != nil || s.ServiceProvider.SignedHeader == nil || len(sp.Status.HeaderKeys) != len(s.ServiceProvider.SignedHeader.Keys) {
+			return false
+		}
+		for i, key := range s.ServiceProvider.SignedHeader.Keys {
+			shown := sp.Status.HeaderKeys[i]
+			certificate, err := x509.ParseCertificate(key.Certificate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if shown.ID != kidOf(t, key) || string(shown.Phase) != string(key.Phase) || !shown.NotAfter.Time.Equal(certificate.NotAfter) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// kidOf is what applications find the key under, in what a pod publishes.
+func kidOf(t testing.TB, key snapshot.SPKey) string {
+	t.Helper()
+	key.Phase = snapshot.KeyCurrent
+	signer, err := jwt.New("https://sso.example.com", []snapshot.SPKey{key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	signer.ServeKeys(answer, nil)
+	var published struct{ Keys []struct{ Kid string } }
+	if err := json.Unmarshal(answer.Body.Bytes(), &published); err != nil || len(published.Keys) != 1 {
+		t.Fatalf("%s, %v", answer.Body, err)
+	}
+	return published.Keys[0].Kid
+}
+
+// headerKeysAreTold waits until the steps of the keys were told that often, each once and by an Event, too.
+func (o *operator) headerKeysAreTold(t testing.TB, sp *v1alpha1.ServiceProvider, added, activated, retired int) {
+	t.Helper()
+	eventually(t, "the steps of the keys to be told", func() bool {
+		return o.audit.count(audit.TypeHeaderKeyAdded, "main") == added && o.audit.count(audit.TypeHeaderKeyActivated, "main") == activated &&
+			o.audit.count(audit.TypeHeaderKeyRetired, "main") == retired
+	})
+	keys := map[string]bool{}
+	for _, r := range o.audit.all() {
+		if r.Type != audit.TypeHeaderKeyAdded && r.Type != audit.TypeHeaderKeyActivated && r.Type != audit.TypeHeaderKeyRetired {
+			continue
+		}
+		var d struct{ Key, Phase, NotAfter string }
+		text, err := json.Marshal(r.Details)
+		if err != nil || json.Unmarshal(text, &d) != nil || len(d.Key) != 43 || d.Phase == "" || d.NotAfter == "" {
+			t.Errorf("%s: %s, %v", r.Type, text, err)
+		}
+		if told := transitionKey(t, r.Details); keys[told] {
+			t.Errorf("%s was told twice", text)
+		} else {
+			keys[told] = true
+		}
+	}
+	for reason, want := range map[string]int{"HeaderKeyActivated": activated, "HeaderKeyRetired": retired} {
+		eventually(t, "Events with the reason "+reason, func() bool {
+			n := 0
+			for _, e := range told(t, sp, reason) {
+				if n++; e.Series != nil {
+					n += int(e.Series.Count) - 1
+				}
+			}
+			return n == want
+		})
+	}
 }
 
 // rotated follows a rotation that has begun, and returns the key that signs after it.
@@ -121,9 +215,13 @@ func rotated(t testing.TB, ns string, clock *testclock.FakeClock, before string)
 	t.Helper()
 	next := nextHeaderKey(t, ns)
 	awaitHeaderKeys(t, ns, map[snapshot.KeyPhase]string{snapshot.KeyCurrent: before, snapshot.KeyNext: next})
+	sp := signInProvider(ns)
+	awaitHeaderKeyStatus(t, ns, sp)
 	clock.Step(time.Hour)
 	awaitHeaderKeys(t, ns, map[snapshot.KeyPhase]string{snapshot.KeyCurrent: next, snapshot.KeyPrevious: before})
+	awaitHeaderKeyStatus(t, ns, sp)
 	clock.Step(time.Hour)
 	awaitHeaderKeys(t, ns, map[snapshot.KeyPhase]string{snapshot.KeyCurrent: next})
+	awaitHeaderKeyStatus(t, ns, sp)
 	return next
 }

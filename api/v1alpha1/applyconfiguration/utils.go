@@ -80,6 +80,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.GroupRuleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GroupSources"):
 		return &apiv1alpha1.GroupSourcesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HeaderKeyStatus"):
+		return &apiv1alpha1.HeaderKeyStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HTTPRouteExposure"):
 		return &apiv1alpha1.HTTPRouteExposureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IdentityProvider"):

@@ -47,6 +47,7 @@ var classes = map[audit.Type]class{
 	audit.TypeIdPGroupMemberAdded: {accountChange, other}, audit.TypeIdPGroupMemberRemoved: {accountChange, other},
 
 	audit.TypeDebugEntryViewed: {entityManagement, 2}, audit.TypeAuditQueried: {entityManagement, 2}, audit.TypeSignInExplained: {entityManagement, 2}, audit.TypeAuditKeyRotated: {entityManagement, 3}, audit.TypeAuditRetentionApplied: {entityManagement, 4},
+	audit.TypeHeaderKeyAdded: {entityManagement, 1}, audit.TypeHeaderKeyRetired: {entityManagement, 4},
 	audit.TypeSAMLIdPEnabled: {entityManagement, 8}, audit.TypeSAMLIdPDisabled: {entityManagement, 9},
 	audit.TypeSAMLDomainBound: {entityManagement, 1}, audit.TypeSAMLDomainUnbound: {entityManagement, 4}, audit.TypeIdPGroupDiscovered: {entityManagement, 1},
 }

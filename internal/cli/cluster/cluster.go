@@ -168,7 +168,7 @@ func (c *Cluster) List(ctx context.Context, resource string, into client.ObjectL
 	return c.explain(c.Client.List(ctx, into, client.InNamespace(c.Namespace)), need{"list", resource + ".sso.sallyport.dev", "", false})
 }
 
-// Annotate sets an annotation of an IdentityProvider and leaves everything else as it is.
+// Annotate sets an annotation of an IdentityProvider or ServiceProvider and leaves everything else as it is.
 func (c *Cluster) Annotate(ctx context.Context, object client.Object, annotation, value string) error {
 	before := object.DeepCopyObject().(client.Object)
 	annotations := maps.Clone(object.GetAnnotations())
@@ -183,11 +183,6 @@ func (c *Cluster) Annotate(ctx context.Context, object client.Object, annotation
 	}
 	err := c.Client.Patch(ctx, object, client.MergeFrom(before), client.FieldOwner(Manager))
 	return c.explain(err, need{"patch", resource + ".sso.sallyport.dev", object.GetName(), false})
-}
-
-// Refetch reads an IdentityProvider again.
-func (c *Cluster) Refetch(ctx context.Context, idp *v1alpha1.IdentityProvider) error {
-	return c.get(ctx, "identityproviders", v1alpha1.KindIdentityProvider, idp.Name, idp)
 }
 
 // Warn writes a Warning Event about a ServiceProvider.

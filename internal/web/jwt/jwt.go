@@ -88,7 +88,7 @@ func New(issuer string, keys []snapshot.SPKey) (*Signer, error) {
 		if err != nil || !ok || key.Curve != elliptic.P256() {
 			return nil, fmt.Errorf("the %s key is no ECDSA key on P-256", k.Phase)
 		}
-		public, err := publicOf(key)
+		public, err := publicOf(&key.PublicKey)
 		if err != nil {
 			return nil, err
 		}
@@ -113,8 +113,14 @@ func New(issuer string, keys []snapshot.SPKey) (*Signer, error) {
 	return s, err
 }
 
-func publicOf(key *ecdsa.PrivateKey) (jwk, error) {
-	point, err := key.PublicKey.Bytes() // 4, x, y (SEC 1, 2.3.3)
+// KeyID is the kid of a key on P-256.
+func KeyID(key *ecdsa.PublicKey) (string, error) {
+	public, err := publicOf(key)
+	return public.KeyID, err
+}
+
+func publicOf(key *ecdsa.PublicKey) (jwk, error) {
+	point, err := key.Bytes() // 4, x, y (SEC 1, 2.3.3)
 	if err != nil {
 		return jwk{}, err
 	}

@@ -577,6 +577,18 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: atomic
 - name: dev.sallyport.sallyport.api.v1alpha1.HTTPSURL
   scalar: string
+- name: dev.sallyport.sallyport.api.v1alpha1.HeaderKeyStatus
+  map:
+    fields:
+    - name: id
+      type:
+        scalar: string
+    - name: notAfter
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: phase
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.KeyPhase
 - name: dev.sallyport.sallyport.api.v1alpha1.IdentityProvider
   map:
     fields:
@@ -1286,6 +1298,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: domainBindings
       type:
         scalar: numeric
+    - name: headerKeys
+      type:
+        list:
+          elementType:
+            namedType: dev.sallyport.sallyport.api.v1alpha1.HeaderKeyStatus
+          elementRelationship: associative
+          keys:
+          - id
     - name: identityProviders
       type:
         scalar: numeric

@@ -37,6 +37,8 @@ type ServiceProviderStatusApplyConfiguration struct {
 	ActiveSessions *int64 `json:"activeSessions,omitempty"`
 	// auditKey is the public key that verifies the audit log's checkpoints. Keep a copy elsewhere: it verifies what later keys have signed, too.
 	AuditKey *AuditKeyStatusApplyConfiguration `json:"auditKey,omitempty"`
+	// headerKeys are the keys of the signed header, as they are published at /.well-known/jwks.json below url. None: there is no signed header.
+	HeaderKeys []HeaderKeyStatusApplyConfiguration `json:"headerKeys,omitempty"`
 }
 
 // ServiceProviderStatusApplyConfiguration constructs a declarative configuration of the ServiceProviderStatus type for use with
@@ -151,5 +153,18 @@ func (b *ServiceProviderStatusApplyConfiguration) WithActiveSessions(value int64
 // If called multiple times, the AuditKey field is set to the value of the last call.
 func (b *ServiceProviderStatusApplyConfiguration) WithAuditKey(value *AuditKeyStatusApplyConfiguration) *ServiceProviderStatusApplyConfiguration {
 	b.AuditKey = value
+	return b
+}
+
+// WithHeaderKeys adds the given value to the HeaderKeys field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the HeaderKeys field.
+func (b *ServiceProviderStatusApplyConfiguration) WithHeaderKeys(values ...*HeaderKeyStatusApplyConfiguration) *ServiceProviderStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithHeaderKeys")
+		}
+		b.HeaderKeys = append(b.HeaderKeys, *values[i])
+	}
 	return b
 }
