@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -369,6 +370,42 @@ func testSessions(e *env) {
 	}
 }
 
+// testEndHandedOver: what was handed over ends with the session that it came from, and nothing else does.
+func testEndHandedOver(e *env, alice, bob store.User) {
+	of := func(parent byte) func(*store.Session) {
+		return func(s *store.Session) { s.Audience, s.Parent = "wiki.example.org", hex.EncodeToString(hash(parent)) }
+	}
+	for _, m := range []store.SessionMatch{{TokenHash: hash(21)}, {SessionPrefix: "1515151515"}} {
+		e.do(func(tx store.Tx) error {
+			_, err := tx.EndSessions(store.SessionMatch{UserID: alice.ID})
+			_, err2 := tx.EndSessions(store.SessionMatch{UserID: bob.ID})
+			return errors.Join(err, err2)
+		})
+		e.session(alice.ID, 21)
+		e.session(alice.ID, 22, of(21))
+		e.session(alice.ID, 23, of(21))
+		e.session(alice.ID, 24)
+		e.session(alice.ID, 25, of(24))
+		// A browser may call itself anything.
+		e.session(alice.ID, 26, func(s *store.Session) { s.UserAgent = `","parent":"` + hex.EncodeToString(hash(21)) + `"` })
+		e.session(bob.ID, 27, of(21))
+		var got []byte
+		e.do(func(tx store.Tx) error {
+			got = nil
+			ended, err := tx.EndSessions(m)
+			for _, s := range ended {
+				got = append(got, s.TokenHash[0])
+			}
+			return err
+		})
+		if len(got) == 0 || got[0] != 21 {
+			e.Errorf("%+v: the session itself does not come first: %v", m, got)
+		}
+		slices.Sort(got)
+		same(e.T, "handed over", got, []byte{21, 22, 23})
+	}
+}
+
 func testEndSessions(e *env) {
 	alice, bob := e.user("alice@example.com"), e.user("bob@example.org")
 	add := func() {
@@ -417,6 +454,7 @@ func testEndSessions(e *env) {
 		slices.Sort(got)
 		same(e.T, c.name, got, c.want)
 	}
+	testEndHandedOver(e, alice, bob)
 	for name, m := range map[string]store.SessionMatch{"nothing": {}, "only an exception": {Except: hash(1)}, "a short prefix": {SessionPrefix: "0202"}, "no hex": {SessionPrefix: "zzzzzzzz"}} {
 		if err := e.db.Do(e.Context(), func(tx store.Tx) error { _, err := tx.EndSessions(m); return err }); err == nil {
 			e.Errorf("%s ended sessions", name)

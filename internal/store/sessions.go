@@ -214,8 +214,32 @@ func (t *txn) EndSessions(m SessionMatch) ([]EndedSession, error) {
 	if err != nil {
 		return nil, err
 	}
+	ended, err := t.endSessions(w, m.Limit)
+	if err != nil || m.TokenHash == nil && m.SessionPrefix == "" {
+		// What was handed over is of the same user, IdP, name ID and domain: every other match has found it.
+		return ended, err
+	}
+	for _, e := range ended {
+		children, err := t.endChildren(e)
+		if err != nil {
+			return nil, err
+		}
+		ended = append(ended, children...)
+	}
+	return ended, nil
+}
+
+// endChildren ends what was handed over from a session. A quote within a value of the document is written otherwise, so that none can pose as the parent.
+func (t *txn) endChildren(parent EndedSession) ([]EndedSession, error) {
+	var w where
+	w.add("user_id = %s", parent.UserID)
+	w.add("document LIKE %s", `%"parent":"`+hex.EncodeToString(parent.TokenHash)+`"%`)
+	return t.endSessions(w, 0)
+}
+
+func (t *txn) endSessions(w where, limit int) ([]EndedSession, error) {
 	rows, err := t.sql.QueryContext(t.ctx, fmt.Sprintf(`DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM sessions%s LIMIT %d)
-		RETURNING token_hash, user_id, idp_uid, idp_name, session_index, document, (SELECT email FROM users WHERE users.id = sessions.user_id)`, w.String(), limitOf(m.Limit, 1000)), w.args...)
+		RETURNING token_hash, user_id, idp_uid, idp_name, session_index, document, (SELECT email FROM users WHERE users.id = sessions.user_id)`, w.String(), limitOf(limit, 1000)), w.args...)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}

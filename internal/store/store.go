@@ -155,7 +155,7 @@ type Tx interface {
 	CreateSession(s Session) error
 	// Session reads one session as SessionByHash does.
 	Session(hash []byte) (Session, error)
-	// EndSessions ends the sessions that match and tells every replica. It returns what it ended.
+	// EndSessions ends the sessions that match, with those that were handed over from them, and tells every replica. It returns what it ended.
 	EndSessions(m SessionMatch) ([]EndedSession, error)
 	// UpdateSession changes one session's second-factor state or token; the old token stops working.
 	UpdateSession(hash []byte, u SessionUpdate) error

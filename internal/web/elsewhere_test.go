@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
@@ -63,13 +64,7 @@ func TestHandoverToAnotherDomain(t *testing.T) {
 		t.Fatalf("%d %v", got.status, got.header)
 	}
 	// What that host was shown opens nothing else, and not for want of the name.
-	u, _ := url.Parse("https://wiki.example.org/")
-	var token string
-	for _, c := range b.Jar.Cookies(u) {
-		if c.Name == "__Host-sso-at-main" {
-			token = c.Value
-		}
-	}
+	token := b.cookie("https://wiki.example.org/", "__Host-sso-at-main")
 	thief := w.browser()
 	if got := thief.checkAt("wiki.example.org", "Cookie", "__Host-sso-at-main="+token); got.status != 200 {
 		t.Fatalf("the test's own idea of the cookie is wrong: %d", got.status)
@@ -94,6 +89,21 @@ func TestHandoverToAnotherDomain(t *testing.T) {
 	if home, there := b.checkAt("grafana.example.com").status, b.checkAt("wiki.example.org").status; home != 401 || there != 401 {
 		t.Errorf("signed out: %d and %d", home, there)
 	}
+}
+
+// cookie is what the browser holds for an address, "" for nothing.
+func (b *browser) cookie(address, name string) string {
+	b.t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, c := range b.Jar.Cookies(u) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
 }
 
 // code brings a browser to the point where it holds a code for wiki.example.org.
@@ -202,6 +212,44 @@ func TestHandoverNeedsASecretOfTheBrowser(t *testing.T) {
 		victim := w.browser()
 		if got := victim.do(r); got.status != http.StatusForbidden || victim.checkAt("wiki.example.org").status != http.StatusUnauthorized {
 			t.Errorf("%s: %d, and the browser is signed in as %q", name, got.status, victim.checkAt("wiki.example.org").header.Get("Remote-User"))
+		}
+	}
+}
+
+// Whoever ends a session that somebody else may have, in the account or as an administrator, ends what was handed over from it too.
+func TestEndingASessionEndsWhatWasHandedOver(t *testing.T) {
+	w := newWorld(t, severalDomains)
+	for name, end := range map[string]func(thief, owner *browser){
+		"by its person": func(thief, owner *browser) {
+			key, _ := session.KeyOf(thief.cookie(spURL, "__Secure-sso-main"))
+			if !strings.Contains(owner.get("/account").body, key.Hex()) {
+				t.Fatal("the account does not list the other session")
+			}
+			owner.post("/account/sessions/revoke", "same-origin", url.Values{"session": {key.Hex()}})
+		},
+		"by an administrator": func(thief, _ *browser) {
+			key, _ := session.KeyOf(thief.cookie(spURL, "__Secure-sso-main"))
+			if code := w.api("POST", "/v1/sessions/revoke", `{"session":"`+key.Hex()[:32]+`"}`, nil); code != http.StatusOK {
+				t.Fatal(code)
+			}
+		},
+		"by signing in again": func(thief, _ *browser) {
+			thief.signIn("alice@acme.example")
+		},
+	} {
+		thief, owner := w.browser(), w.browser()
+		thief.signIn("alice@acme.example")
+		owner.signIn("alice@acme.example")
+		if thief.get(thief.code()); thief.checkAt("wiki.example.org").status != http.StatusOK {
+			t.Fatalf("%s: not handed over", name)
+		}
+		if owner.get(owner.code()); owner.checkAt("wiki.example.org").status != http.StatusOK {
+			t.Fatalf("%s: not handed over", name)
+		}
+		end(thief, owner)
+		waitFor(t, name, func() bool { return thief.checkAt("wiki.example.org").status == http.StatusUnauthorized })
+		if home, there := owner.checkAt("grafana.example.com").status, owner.checkAt("wiki.example.org").status; home != 200 || there != 200 {
+			t.Errorf("%s ended the other sessions: %d and %d", name, home, there)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package signin
 
 import (
-	"context"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
-	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/pages"
@@ -189,29 +187,6 @@ func (h *Handler) takeOver(r *http.Request, s *site.Site, host, code, secret str
 		err = refused
 	}
 	return token, to, expires, err
-}
-
-// signOutElsewhere ends the sessions that were handed over from one that has ended. What fails is logged: they end with the parent's lifetime.
-func (h *Handler) signOutElsewhere(ctx context.Context, s *site.Site, parent *session.Session, who serve.Client) {
-	if !s.HandsOver {
-		return
-	}
-	by := provision.Caller{Actor: audit.Actor{Kind: audit.ActorUser, ID: parent.UserID, Email: parent.Email(), IP: who.IP, UserAgent: who.UserAgent}, Request: serve.NewReference()}
-	for cursor := ""; ; {
-		sessions, next, err := h.Store.Sessions(ctx, store.SessionQuery{UserID: parent.UserID, Cursor: cursor})
-		for _, child := range sessions {
-			if child.Parent == parent.Key.Hex() {
-				_, endErr := h.people.SignOut(ctx, session.Key(child.TokenHash), by)
-				err = errors.Join(err, endErr)
-			}
-		}
-		if err != nil {
-			h.Log.Error("sessions on other domains may not have ended", "reference", by.Request, "error", err)
-		}
-		if cursor = next; next == "" || err != nil {
-			return
-		}
-	}
 }
 
 func (h *Handler) nothingElsewhere(w http.ResponseWriter, s *site.Site) {

@@ -62,7 +62,6 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request, s *site.Site) 
 		Request: serve.NewReference(),
 	})
 	h.Sessions.Forget(current.Key)
-	h.signOutElsewhere(r.Context(), s, current, who)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		h.afterSignOut(w, r, s, back)
