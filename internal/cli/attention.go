@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,7 +30,7 @@ const (
 
 // attention is what is not as it should be, the worst first. Conditions that only repeat another one are left out.
 func attention(e *estate, now time.Time) []concern {
-	var all []concern
+	all := []concern{} // in JSON a list, also when it is empty
 	for i := range e.ServiceProviders {
 		sp := &e.ServiceProviders[i]
 		all = append(all, concernsOf("sp/"+sp.Name, rankServiceProvider, sp.Status.Conditions, nil)...)
@@ -41,17 +42,46 @@ func attention(e *estate, now time.Time) []concern {
 	}
 	for i := range e.IdentityProviders {
 		idp := &e.IdentityProviders[i]
-		all = append(all, concernsOf("idp/"+idp.Name, rankConnection, idp.Status.Conditions, []string{v1alpha1.ReasonDisabled})...)
+		all = append(all, concernsOf("idp/"+idp.Name, rankConnection, idp.Status.Conditions, append(e.told(idp), v1alpha1.ReasonDisabled))...)
 		all = append(all, ending(idp, now)...)
 	}
 	for i := range e.DomainBindings {
-		all = append(all, concernsOf("domainbinding/"+e.DomainBindings[i].Name, rankOther, e.DomainBindings[i].Status.Conditions, nil)...)
+		b := &e.DomainBindings[i]
+		all = append(all, concernsOf("domainbinding/"+b.Name, rankOther, b.Status.Conditions, e.told(e.idp(b.Spec.IdentityProviderRef)))...)
 	}
 	for i := range e.AttributeMappings {
-		all = append(all, concernsOf("attributemapping/"+e.AttributeMappings[i].Name, rankOther, e.AttributeMappings[i].Status.Conditions, nil)...)
+		m := &e.AttributeMappings[i]
+		all = append(all, concernsOf("attributemapping/"+m.Name, rankOther, m.Status.Conditions, e.told(e.idp(m.Spec.IdentityProviderRef)))...)
 	}
 	slices.SortStableFunc(all, func(a, b concern) int { return cmp.Compare(a.rank, b.rank) })
 	return all
+}
+
+// told are the reasons about pods that the ServiceProvider of an IdentityProvider has itself: one concern, and not one for each of its objects.
+func (e *estate) told(idp *v1alpha1.IdentityProvider) []string {
+	var reasons []string
+	for i := range e.ServiceProviders {
+		sp := &e.ServiceProviders[i]
+		if idp == nil || sp.Name != string(idp.Spec.ServiceProviderRef.Name) {
+			continue
+		}
+		for _, c := range sp.Status.Conditions {
+			if c.Status != metav1.ConditionTrue && (c.Reason == v1alpha1.ReasonNoReadyPods || c.Reason == v1alpha1.ReasonWaitingForPods) {
+				reasons = append(reasons, c.Reason)
+			}
+		}
+	}
+	return reasons
+}
+
+// idp is the IdentityProvider that a reference names, nil when it is not there.
+func (e *estate) idp(ref v1alpha1.IdentityProviderReference) *v1alpha1.IdentityProvider {
+	for i := range e.IdentityProviders {
+		if e.IdentityProviders[i].Name == string(ref.Name) {
+			return &e.IdentityProviders[i]
+		}
+	}
+	return nil
 }
 
 // concernsOf are the conditions of an object that are not as they should be. One that only says that others are not is left out where those are told.
@@ -76,7 +106,20 @@ func concernsOf(object string, rank int, conditions []metav1.Condition, meant []
 		// Ready comes last and says it best.
 		return sums[len(sums)-1:]
 	}
-	return causes
+	return withoutEchoes(causes)
+}
+
+// withoutEchoes leaves out what only follows from the first concern of an object: the same sentence again, and that the pods do not serve it.
+func withoutEchoes(causes []concern) []concern {
+	var kept []concern
+	for i, c := range causes {
+		follows := i > 0 && strings.HasSuffix(c.What, " "+v1alpha1.ReasonNotServed)
+		if follows || slices.ContainsFunc(kept, func(k concern) bool { return k.Message == c.Message }) {
+			continue
+		}
+		kept = append(kept, c)
+	}
+	return kept
 }
 
 // ending are the certificates of the IdP and of ours that end soon, where no other one goes on after them. CertificatesValid tells of those that have ended.

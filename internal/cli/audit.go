@@ -155,7 +155,7 @@ A record is printed by -o ndjson exactly as it was hashed. Asking is recorded wi
 	commands(c, a.auditExport(), a.auditVerify(), a.auditProof())
 	c.RunE = func(command *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return fmt.Errorf("unknown command %q: see `%s --help`", args[0], command.CommandPath())
+			return unknownCommand(command, args[0])
 		}
 		if err := errors.Join(oneOf("--output", output, "table", "json", "ndjson"), atLeastNone(limit)); err != nil {
 			return err

@@ -125,7 +125,7 @@ Exit code: 0 no gap and no change, 1 something was found, with its place.`,
 	}
 	a.pickServiceProvider(c)
 	c.Flags().StringVar(&from, "since", "", "begin with the records of then: a duration such as 90d, or a time")
-	c.Flags().StringVar(&proofFile, "proof", "", "file of `kubectl sso audit proof`, from a place that can be trusted")
+	c.Flags().StringVar(&proofFile, "proof", "", "`file` that kubectl sso audit proof has printed, from a place that can be trusted")
 	c.Flags().BoolVar(&partial, "partial", false, "the files are a part of the log: say nothing of what came before them, or of writers that are not in them")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c

@@ -87,6 +87,7 @@ func NewCommand(forward cluster.Forwarder) *cobra.Command {
 		return fmt.Errorf("%w: see `%s --help`", err, c.CommandPath())
 	})
 	a.flags.AddFlags(root.PersistentFlags())
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
 	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Look:"}, &cobra.Group{ID: groupFiles, Title: "Check manifests, without a cluster:"},
 		&cobra.Group{ID: groupPeople, Title: "People:"}, &cobra.Group{ID: groupConnections, Title: "Connections:"})
 	add := func(group string, commands ...*cobra.Command) {
@@ -99,7 +100,24 @@ func NewCommand(forward cluster.Forwarder) *cobra.Command {
 	add(groupFiles, newLintCommand(), newRenderCommand())
 	add(groupPeople, a.usersCommand(), a.sessionsCommand(), a.breakGlassCommand())
 	add(groupConnections, a.testCommand(), a.refreshCommand(), a.rotateCommand())
-	return root
+	return commands(root)
+}
+
+// usageTemplate is cobra's, without the twenty flags of kubectl below every command: what is said of a command fits on a screen.
+func usageTemplate(original string) string {
+	const (
+		flags = `{{if .HasAvailableInheritedFlags}}
+
+Global Flags:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}`
+		fewer = `{{if .HasParent}}{{if and .Parent.HasParent .Parent.HasAvailablePersistentFlags}}
+
+Flags of {{.Parent.CommandPath}}:
+{{.Parent.PersistentFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if ne .GroupID "` + groupFiles + `"}}
+
+The flags of kubectl work too, such as -n, --context, --kubeconfig and --as: {{.Root.CommandPath}} --help lists them.{{end}}{{end}}`
+	)
+	return strings.Replace(original, flags, fewer, 1)
 }
 
 const (
@@ -193,13 +211,23 @@ func describeArgs(what []string) string {
 // commands is for a command that only holds others.
 func commands(c *cobra.Command, inner ...*cobra.Command) *cobra.Command {
 	c.AddCommand(inner...)
+	c.Args, c.SuggestionsMinimumDistance = cobra.ArbitraryArgs, 2
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return fmt.Errorf("unknown command %q: see `%s --help`", args[0], c.CommandPath())
+			return unknownCommand(c, args[0])
 		}
 		return c.Help()
 	}
 	return c
+}
+
+// unknownCommand is one line, as every error.
+func unknownCommand(c *cobra.Command, typed string) error {
+	hint := ""
+	if meant := c.SuggestionsFor(typed); len(meant) > 0 {
+		hint = fmt.Sprintf(" (did you mean %s?)", strings.Join(meant, " or "))
+	}
+	return fmt.Errorf("unknown command %q%s: see `%s --help`", typed, hint, c.CommandPath())
 }
 
 // since reads a duration such as 90d, 12h or 30m before now, or a time in RFC 3339.

@@ -111,6 +111,7 @@ func survey(ctx context.Context, k *cluster.Cluster) (*estate, error) {
 		}
 	}
 	e.ServiceProviders, e.IdentityProviders, e.DomainBindings, e.AttributeMappings = sps.Items, idps.Items, bindings.Items, mappings.Items
+	e.trim()
 	if len(e.ServiceProviders) == 0 && len(e.IdentityProviders) == 0 {
 		return nil, fmt.Errorf("there is no ServiceProvider in namespace %s: name another with -n, or look at all with -A", k.Namespace)
 	}
@@ -124,6 +125,22 @@ func survey(ctx context.Context, k *cluster.Cluster) (*estate, error) {
 		}
 	}
 	return e, nil
+}
+
+// trim takes away who has written which field: it is longer than everything else, and kubectl does not show it either.
+func (e *estate) trim() {
+	for i := range e.ServiceProviders {
+		e.ServiceProviders[i].ManagedFields = nil
+	}
+	for i := range e.IdentityProviders {
+		e.IdentityProviders[i].ManagedFields = nil
+	}
+	for i := range e.DomainBindings {
+		e.DomainBindings[i].ManagedFields = nil
+	}
+	for i := range e.AttributeMappings {
+		e.AttributeMappings[i].ManagedFields = nil
+	}
 }
 
 // stateOf says in a few words how a pod is.

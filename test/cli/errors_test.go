@@ -52,6 +52,8 @@ func TestUnknownValuesAndArguments(t *testing.T) {
 		{[]string{"users", "list", "--limit", "-1"}, []string{"--limit -1"}},
 		{[]string{"users", "list", "--wrong"}, []string{"unknown flag: --wrong", "kubectl sso users list --help"}},
 		{[]string{"users", "fire", "alice@acme.example"}, []string{`unknown command "fire"`, "kubectl sso users --help"}},
+		{[]string{"audti"}, []string{`unknown command "audti" (did you mean audit?): see `, "kubectl sso --help"}},
+		{[]string{"audit", "verfy"}, []string{`unknown command "verfy" (did you mean verify?): see `, "kubectl sso audit --help"}},
 		{[]string{"users", "show"}, []string{"takes the e-mail address of a person", "0 arguments"}},
 		{[]string{"sessions", "revoke"}, []string{"say which sessions", "--user or --idp"}},
 		{[]string{"refresh", "sp/main"}, []string{`"sp/main" names no IdentityProvider: write idp/NAME`}},
@@ -77,6 +79,26 @@ func TestTheClusterCannotBeReached(t *testing.T) {
 	}
 	w.fails([]string{"status"}, "cannot be reached", "check --context")
 	w.fails([]string{"status", "--context", "b"}, `"b"`, "--context")
+	// Without any, it is not a server at localhost:8080 that is away.
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	var stderr bytes.Buffer
+	if code := cli.Run(t.Context(), []string{"status"}, cli.Options{Out: io.Discard, Err: &stderr}); code != 2 || stderr.String() != "error: there is no kubeconfig that names a cluster: set KUBECONFIG or --kubeconfig\n" {
+		t.Errorf("%d %s", code, &stderr)
+	}
+}
+
+// TestHelpFitsOnAScreen: what is said of a command is not lost among the flags of kubectl, which are said once.
+func TestHelpFitsOnAScreen(t *testing.T) {
+	w := newCluster(t)
+	for _, args := range [][]string{{"status"}, {"debug"}, {"audit", "verify"}, {"users", "list"}, {"rotate"}} {
+		help := w.must(0, append(args, "--help")...)
+		contains(t, help, "Usage:", "Examples:", "The flags of kubectl work too, such as -n, --context, --kubeconfig and --as: kubectl sso --help lists them.")
+		if lines := strings.Count(help, "\n"); lines > 40 || strings.Contains(help, "--certificate-authority") {
+			t.Errorf("%v --help has %d lines:\n%s", args, lines, help)
+		}
+	}
+	contains(t, w.must(0, "users", "list", "--help"), "Flags of kubectl sso users:\n      --service-provider")
+	contains(t, w.must(0, "--help"), "--certificate-authority", "--context")
 }
 
 func TestThePodCannotBeReached(t *testing.T) {

@@ -95,6 +95,48 @@ func TestStatusTellsFirstWhatNeedsAttention(t *testing.T) {
 	contains(t, w.must(0, "status"), "Not ready (Disabled)")
 }
 
+// TestStatusTellsEachTroubleOnce: what follows from a trouble that is told is left out, so that the first line is the one to act on.
+func TestStatusTellsEachTroubleOnce(t *testing.T) {
+	w := newCluster(t)
+	sp, idp := w.allWell()
+	const missing = "spec.saml.metadata.fromSecret: there is no Secret okta in this namespace: create it, or correct the name."
+	w.conditions(idp, func() {
+		for conditionType, reason := range map[string]string{v1alpha1.ConditionAccepted: v1alpha1.ReasonInvalid, v1alpha1.ConditionTrustEstablished: v1alpha1.ReasonReferenceNotFound,
+			v1alpha1.ConditionMetadataFresh: v1alpha1.ReasonReferenceNotFound, v1alpha1.ConditionReady: v1alpha1.ReasonInvalid} {
+			meta.SetStatusCondition(&idp.Status.Conditions, condition(conditionType, metav1.ConditionFalse, reason, missing))
+		}
+		meta.SetStatusCondition(&idp.Status.Conditions, condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotServed, "It is left out of what the pods serve."))
+	})
+	if got := w.must(1, "status"); !strings.HasPrefix(got, "1 thing needs attention in namespace "+w.ns+":\n  idp/okta  Accepted=False Invalid\n    "+missing+"\n\n") {
+		t.Errorf("%s", got)
+	}
+	// No pod is ready: the ServiceProvider says so, and not each of its objects as well.
+	w.allWell()
+	binding := &v1alpha1.DomainBinding{ObjectMeta: w.named("acme")}
+	noPods := func(conditions *[]metav1.Condition) {
+		for _, conditionType := range []string{v1alpha1.ConditionProgrammed, v1alpha1.ConditionReady} {
+			meta.SetStatusCondition(conditions, condition(conditionType, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready."))
+		}
+	}
+	w.conditions(sp, func() { noPods(&sp.Status.Conditions) })
+	w.conditions(idp, func() { noPods(&idp.Status.Conditions) })
+	w.conditions(binding, func() { noPods(&binding.Status.Conditions) })
+	if got := w.must(1, "status"); !strings.HasPrefix(got, "1 thing needs attention in namespace "+w.ns+":\n  sp/main  Programmed=False NoReadyPods\n") {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestStatusAsJSONIsForPrograms: a list is one when it is empty, and nothing is in it that kubectl does not print either.
+func TestStatusAsJSONIsForPrograms(t *testing.T) {
+	w := newCluster(t)
+	w.allWell()
+	got := w.must(0, "status", "-o", "json")
+	contains(t, got, `"attention": []`)
+	if strings.Contains(got, "managedFields") {
+		t.Error("it tells who has written which field")
+	}
+}
+
 // TestItIsAPlugin runs the program as people do: kubectl finds it by its name and hands it the kubeconfig.
 func TestItIsAPlugin(t *testing.T) {
 	w := newCluster(t)

@@ -28,6 +28,9 @@ import (
 // Manager is the field manager of what `kubectl sso` changes.
 const Manager = "kubectl-sso"
 
+// nowhere is the API server that the libraries of kubectl assume where no kubeconfig names one.
+const nowhere = "http://localhost:8080"
+
 // Cluster is one namespace of one cluster, as the user of the kubeconfig may see it.
 type Cluster struct {
 	Client    client.WithWatch
@@ -43,6 +46,9 @@ func Connect(flags *genericclioptions.ConfigFlags, forward Forwarder) (*Cluster,
 	config, err := loader.ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("the kubeconfig cannot be used (%s): set KUBECONFIG, --kubeconfig or --context", oneLine(err))
+	}
+	if raw, err := loader.RawConfig(); err == nil && len(raw.Clusters) == 0 && config.Host == nowhere {
+		return nil, errors.New("there is no kubeconfig that names a cluster: set KUBECONFIG or --kubeconfig")
 	}
 	namespace, _, err := loader.Namespace()
 	if err != nil {
