@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -75,6 +76,7 @@ func TestContract(t *testing.T) {
 		"groups are synchronised":                  testGroups,
 		"sessions are found, listed and touched":   testSessions,
 		"sessions end by every match":              testEndSessions,
+		"no handover outlives an end":              testHandoverMeetsEnd,
 		"sessions rotate":                          testRotate,
 		"second factors and throttles":             testFactors,
 		"jobs survive":                             testJobs,
@@ -458,6 +460,58 @@ func testEndSessions(e *env) {
 	for name, m := range map[string]store.SessionMatch{"nothing": {}, "only an exception": {Except: hash(1)}, "a short prefix": {SessionPrefix: "0202"}, "no hex": {SessionPrefix: "zzzzzzzz"}} {
 		if err := e.db.Do(e.Context(), func(tx store.Tx) error { _, err := tx.EndSessions(m); return err }); err == nil {
 			e.Errorf("%s ended sessions", name)
+		}
+	}
+}
+
+// testHandoverMeetsEnd: a session is ended at the very moment at which one is being handed over from it.
+func testHandoverMeetsEnd(e *env) {
+	alice := e.user("alice@example.com")
+	for name, m := range map[string]store.SessionMatch{"hash": {TokenHash: hash(1)}, "user": {UserID: alice.ID}} {
+		parent := store.Session{TokenHash: hash(1), UserID: alice.ID, IdP: okta, CreatedAt: start, LastSeenAt: start, ExpiresAt: start.Add(time.Hour), EmailDomain: "example.com"}
+		e.do(func(tx store.Tx) error { return tx.CreateSession(parent) })
+		ended := make(chan int, 1)
+		e.do(func(tx store.Tx) error {
+			child, err := tx.Session(parent.TokenHash)
+			if err != nil {
+				return err
+			}
+			go func() {
+				n := 0
+				err := e.db.Do(context.Background(), func(tx store.Tx) error {
+					all, err := tx.EndSessions(m)
+					n = len(all)
+					return err
+				})
+				if err != nil {
+					e.Error(err)
+				}
+				ended <- n
+			}()
+			e.untilWaiting(ended)
+			child.TokenHash, child.Audience, child.Parent = hash(2), "wiki.example.org", hex.EncodeToString(parent.TokenHash)
+			return tx.CreateSession(child)
+		})
+		same(e.T, name, <-ended, 2)
+		if _, err := e.db.SessionByHash(e.Context(), hash(2)); !errors.Is(err, store.ErrNotFound) {
+			e.Errorf("%s: what was handed over is still there: %v", name, err)
+		}
+	}
+}
+
+// untilWaiting returns when another transaction waits for this one, or is done. With SQLite it cannot even begin.
+func (e *env) untilWaiting(done chan int) {
+	e.Helper()
+	for deadline := time.Now().Add(10 * time.Second); strings.HasPrefix(e.url, "postgres") && len(done) == 0; time.Sleep(time.Millisecond) {
+		waits := false
+		if err := store.Write(e.db).QueryRow(`SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE NOT l.granted AND a.datname = current_database())`).Scan(&waits); err != nil {
+			e.Fatal(err)
+		}
+		if waits {
+			return
+		}
+		if time.Now().After(deadline) {
+			e.Fatal("nobody waits")
 		}
 	}
 }

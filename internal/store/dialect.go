@@ -20,6 +20,8 @@ type dialect struct {
 	blob string
 	// forUpdate locks the rows of a SELECT; SQLite has one writer anyway.
 	forUpdate string
+	// lockSession does so with the row of the session alone.
+	lockSession string
 	// groups is the list of the session's valid groups as a JSON array, in a SELECT over sessions s.
 	groups string
 	// notify is true when other processes share the store and must be told.
@@ -34,7 +36,7 @@ var (
 		groups: `(SELECT json_group_array(g.name)` + groupsFrom + `)`,
 	}
 	postgresDialect = dialect{
-		goose: goose.DialectPostgres, blob: "BYTEA", forUpdate: " FOR UPDATE", notify: true,
+		goose: goose.DialectPostgres, blob: "BYTEA", forUpdate: " FOR UPDATE", lockSession: " FOR UPDATE OF s", notify: true,
 		groups: `(SELECT COALESCE(json_agg(g.name)::text, '[]')` + groupsFrom + `)`,
 	}
 )

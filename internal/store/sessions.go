@@ -67,8 +67,9 @@ func (d *DB) SessionByHash(ctx context.Context, hash []byte) (Session, error) {
 	return scanSession(d.read.QueryRowContext(ctx, d.sessionSelect()+sessionOfHash, hash, micros(d.now())))
 }
 
+// Session locks the session, so that nobody ends it while something is made of it.
 func (t *txn) Session(hash []byte) (Session, error) {
-	return scanSession(t.sql.QueryRowContext(t.ctx, t.db.sessionSelect()+sessionOfHash, hash, micros(t.at)))
+	return scanSession(t.sql.QueryRowContext(t.ctx, t.db.sessionSelect()+sessionOfHash+t.db.dialect.lockSession, hash, micros(t.at)))
 }
 
 // Sessions lists sessions, newest first.
@@ -215,9 +216,18 @@ func (t *txn) EndSessions(m SessionMatch) ([]EndedSession, error) {
 		return nil, err
 	}
 	ended, err := t.endSessions(w, m.Limit)
-	if err != nil || m.TokenHash == nil && m.SessionPrefix == "" {
-		// What was handed over is of the same user, IdP, name ID and domain: every other match has found it.
-		return ended, err
+	if err != nil || len(ended) == 0 {
+		return nil, err
+	}
+	if m.TokenHash == nil && m.SessionPrefix == "" {
+		// What was handed over is of the same user, IdP, name ID and domain, so that every other match finds it: this statement the one that a transaction has just added
+		// which held one of those locked.
+		left := limitOf(m.Limit, 1000) - len(ended)
+		if left == 0 {
+			return ended, nil
+		}
+		late, err := t.endSessions(w, left)
+		return append(ended, late...), err
 	}
 	for _, e := range ended {
 		children, err := t.endChildren(e)
