@@ -27,8 +27,8 @@ type Head struct {
 	// Hash is the last record's, SHA-256 in hex.
 	Hash string `json:"hash"`
 
-	// newest is the time in the last ID that was made here: the IDs of a chain sort as its sequence does, also where a transaction that began earlier
-	// commits later.
+	// newest is the time in the last ID: the IDs of a chain sort as its sequence does, also where a transaction that began earlier commits later, or a clock
+	// was set back.
 	newest time.Time
 }
 
@@ -57,7 +57,7 @@ type body struct {
 }
 
 // Append seals a record as the next of the chain and moves the head on. On an error the head stays where it was.
-// now is used when the record has no time of its own.
+// now is used when the record has no time of its own, and for its ID: a record may be about what has happened a while ago, and IDs follow the order of the log.
 func (h *Head) Append(r Record, now time.Time) (Sealed, error) {
 	if h.Writer == "" {
 		return Sealed{}, errors.New("the audit chain has no writer name")
@@ -67,8 +67,8 @@ func (h *Head) Append(r Record, now time.Time) (Sealed, error) {
 	}
 	r.Time = r.Time.UTC().Truncate(time.Microsecond)
 	if r.ID == "" {
-		if r.Time.After(h.newest) {
-			h.newest = r.Time
+		if now.After(h.newest) {
+			h.newest = now
 		}
 		r.ID = newID(h.newest, h.Sequence+1)
 	}
@@ -97,6 +97,18 @@ func (h *Head) Append(r Record, now time.Time) (Sealed, error) {
 	}
 	h.Sequence, h.Hash = r.Sequence, r.Hash
 	return Sealed{Record: r, Line: line}, nil
+}
+
+// GoOn says which ID the last record of the chain has: those of the next records sort after it.
+func (h *Head) GoOn(id string) error {
+	u, err := uuid.Parse(id)
+	if err != nil {
+		return fmt.Errorf("the ID of the last record: %w", err)
+	}
+	at := binary.BigEndian.Uint64(u[:8])
+	fraction := at & 0xfff
+	h.newest = time.UnixMilli(int64(at >> 16)).Add(time.Duration((fraction*1000+4095)/4096) * time.Microsecond)
+	return nil
 }
 
 const hashMember = `,"hash":"`

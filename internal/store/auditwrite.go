@@ -105,7 +105,11 @@ func (t *txn) readLane(l *lane) error {
 		return fmt.Errorf("store: audit chain: %w", err)
 	}
 	*l = lane{head: audit.Head{Writer: writer, Sequence: uint64(sequence), Hash: hash}, known: true, sealed: uint64(sealed), sealedAt: fromMicros(at), vouched: l.vouched}
-	return nil
+	last, err := lines(t.ctx, t.sql, ` WHERE writer = $1 AND sequence = $2`, writer, sequence)
+	if err != nil || len(last) == 0 {
+		return err
+	}
+	return l.head.GoOn(last[0].ID)
 }
 
 func (t *txn) moveLane(l *lane, from uint64) (bool, error) {

@@ -111,10 +111,6 @@ func (d *DB) WriteAuditOnce(ctx context.Context, records ...KeyedRecord) (int, e
 				continue
 			}
 			added++
-			if r.Record.ID == "" {
-				// It may have happened a while ago; identifiers follow the order of the log.
-				r.Record.ID = audit.NewID(t.at)
-			}
 			if err := tx.AppendAudit(r.Record); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -77,7 +78,7 @@ func TestFollowingTheAuditLog(t *testing.T) {
 	}
 }
 
-func TestExportGoesOnFromACursor(t *testing.T) {
+func TestExportGoesOnFromAPosition(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"alice", "bob", "carol"} {
 		w.browser().signIn(name + "@acme.example")
@@ -94,17 +95,30 @@ func TestExportGoesOnFromACursor(t *testing.T) {
 	if len(lines) != 1203 {
 		t.Fatalf("%d records", len(lines))
 	}
-	var middle struct{ ID string }
+	var middle struct {
+		ID, Writer string
+		Sequence   uint64
+	}
 	if err := json.Unmarshal([]byte(lines[700]), &middle); err != nil {
 		t.Fatal(err)
 	}
 	var rest string
-	w.api("GET", "/v1/audit/export?type=user_signed_in_saml,snapshot_programmed&cursor="+middle.ID, "", &rest)
+	w.api("POST", "/v1/audit/export?type=user_signed_in_saml,snapshot_programmed", fmt.Sprintf(`{"after":{%q:%d}}`, middle.Writer, middle.Sequence), &rest)
 	if strings.TrimSpace(rest) != strings.Join(lines[701:], "\n") {
-		t.Error("the rest is not what follows the cursor")
+		t.Error("the rest is not what follows the position")
+	}
+	for request, want := range map[string]int{"GET ?cursor=" + middle.ID: 400, "GET ?newest=true": 400, `POST {"after":{"w":-1}}`: 400, `POST {"cursor":"x"}`: 400, `POST {}`: 200} {
+		method, what, _ := strings.Cut(request, " ")
+		path, body := "/v1/audit/export", what
+		if method == "GET" {
+			path, body = path+what, ""
+		}
+		if code := w.api(method, path, body, nil); code != want {
+			t.Errorf("%s: %d, want %d", request, code, want)
+		}
 	}
 	var recorded string
-	if w.api("GET", "/v1/audit?type=audit_queried", "", &recorded); strings.Count(recorded, `"kind":"export"`) != 2 || !strings.Contains(recorded, `"types":["user_signed_in_saml","snapshot_programmed"]`) {
+	if w.api("GET", "/v1/audit?type=audit_queried", "", &recorded); strings.Count(recorded, `"kind":"export"`) != 3 || !strings.Contains(recorded, `"types":["user_signed_in_saml","snapshot_programmed"]`) {
 		t.Errorf("the export was not recorded: %s", recorded)
 	}
 }

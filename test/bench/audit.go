@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,10 +127,10 @@ func exportAudit(ctx context.Context, p *serviceProviderProcess, file string) ([
 	}
 	defer out.Close()
 	idle := p.peakMemory()
-	begin, total, cursor := time.Now(), 0, ""
+	begin, total, position := time.Now(), 0, map[string]uint64{}
 	var few float64
 	for most := auditFew; ; most = auditPart {
-		n, err := exportPart(ctx, p, &cursor, most, out)
+		n, err := exportPart(ctx, p, position, most, out)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +146,7 @@ func exportAudit(ctx context.Context, p *serviceProviderProcess, file string) ([
 		return nil, fmt.Errorf("%d records came", total)
 	}
 	return []Result{
-		{Name: fmt.Sprintf("export of %d records, broken off and gone on from the cursor %d times", total, total/auditPart+1), Value: took.Seconds(), Unit: "s"},
+		{Name: fmt.Sprintf("export of %d records, broken off and gone on with %d times", total, total/auditPart+1), Value: took.Seconds(), Unit: "s"},
 		{Name: "export", Value: float64(total) / took.Seconds(), Unit: "records/s"},
 		{Name: "service provider, most memory before", Value: idle / 1e6, Unit: "MB"},
 		{Name: fmt.Sprintf("service provider, most memory after %d records", auditFew), Value: few / 1e6, Unit: "MB"},
@@ -155,31 +154,33 @@ func exportAudit(ctx context.Context, p *serviceProviderProcess, file string) ([
 	}, out.Close()
 }
 
-// exportPart takes at most so many records from the cursor on, and breaks the stream off.
-func exportPart(ctx context.Context, p *serviceProviderProcess, cursor *string, most int, out io.Writer) (n int, err error) {
-	response, err := p.manage(ctx, "/v1/audit/export?"+url.Values{"cursor": {*cursor}}.Encode())
+// exportPart takes at most so many records beyond a position, moves that on, and breaks the stream off.
+func exportPart(ctx context.Context, p *serviceProviderProcess, position map[string]uint64, most int, out io.Writer) (n int, err error) {
+	from, err := json.Marshal(map[string]any{"after": position})
+	if err != nil {
+		return 0, err
+	}
+	response, err := p.manage(ctx, http.MethodPost, "/v1/audit/export", bytes.NewReader(from))
 	if err != nil {
 		return 0, err
 	}
 	defer response.Body.Close()
 	lines, w := bufio.NewScanner(response.Body), bufio.NewWriter(out)
 	lines.Buffer(nil, 1<<20)
-	var last []byte
 	for n < most && lines.Scan() {
 		n++
-		last = append(append(last[:0], lines.Bytes()...), '\n')
-		if _, err := w.Write(last); err != nil {
+		if _, err := w.Write(append(lines.Bytes(), '\n')); err != nil {
 			return n, err
 		}
+		var r struct {
+			Writer   string
+			Sequence uint64
+		}
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return n, err
+		}
+		position[r.Writer] = r.Sequence
 	}
-	if n == 0 {
-		return 0, lines.Err()
-	}
-	var r struct{ ID string }
-	if err := json.Unmarshal(last, &r); err != nil {
-		return n, err
-	}
-	*cursor = r.ID
 	return n, errors.Join(lines.Err(), w.Flush())
 }
 
@@ -187,7 +188,7 @@ func exportPart(ctx context.Context, p *serviceProviderProcess, cursor *string, 
 func writeAuditProof(ctx context.Context, p *serviceProviderProcess, file string) error {
 	proof := map[string]json.RawMessage{}
 	for _, path := range []string{"/v1/audit/keys", "/v1/audit/heads"} {
-		response, err := p.manage(ctx, path)
+		response, err := p.manage(ctx, http.MethodGet, path, nil)
 		if err != nil {
 			return err
 		}
@@ -203,8 +204,8 @@ func writeAuditProof(ctx context.Context, p *serviceProviderProcess, file string
 	return os.WriteFile(file, content, 0o600)
 }
 
-func (p *serviceProviderProcess) manage(ctx context.Context, path string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.management+path, nil)
+func (p *serviceProviderProcess) manage(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+p.management+path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -127,6 +127,11 @@ func (c *Client) Stream(ctx context.Context, path string, query url.Values) (*ht
 	return c.send(ctx, http.MethodGet, path, query, nil)
 }
 
+// StreamFrom asks for lines and says in the body from where on. The caller closes the body of the answer.
+func (c *Client) StreamFrom(ctx context.Context, path string, query url.Values, from any) (*http.Response, error) {
+	return c.send(ctx, http.MethodPost, path, query, from)
+}
+
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, in any) (*http.Response, error) {
 	address := "http://" + c.o.Address + "/v1" + path
 	if len(query) > 0 {

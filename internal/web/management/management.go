@@ -31,8 +31,9 @@ const (
 	// maxWait bounds a long poll; defaultWait is without a timeout parameter.
 	maxWait     = 30 * time.Second
 	defaultWait = 5 * time.Second
-	// maxBody bounds the body of a request, in bytes.
-	maxBody = 64 << 10
+	// maxBody bounds the body of a request, in bytes, and maxPosition that of one with a position in the audit log: every pod that ever wrote is in it.
+	maxBody     = 64 << 10
+	maxPosition = 4 << 20
 	// tokenEvery is how often the token's file is read again, so that a rotated Secret counts without a restart.
 	tokenEvery = 5 * time.Second
 	// deniedEvery is the least time between two records of refused requests: a flood of them fills no disk.
@@ -90,9 +91,12 @@ func (m *Server) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) }) //nolint:errcheck // a probe
 	mux.HandleFunc("GET /readyz", m.readyz)
 	mux.Handle("GET /metrics", m.Metrics.Handler())
-	api := func(pattern string, f func(w http.ResponseWriter, r *http.Request) error) {
+	bounded := func(most int64, pattern string, f func(w http.ResponseWriter, r *http.Request) error) {
 		method, path, _ := strings.Cut(pattern, " ")
-		mux.Handle(method+" /v1"+path, m.guard(f))
+		mux.Handle(method+" /v1"+path, m.guard(most, f))
+	}
+	api := func(pattern string, f func(w http.ResponseWriter, r *http.Request) error) {
+		bounded(maxBody, pattern, f)
 	}
 	api("GET /revision", m.revision)
 	api("GET /refusals", m.refusals)
@@ -108,6 +112,7 @@ func (m *Server) routes() http.Handler {
 	api("POST /sessions/revoke", m.revokeSessions)
 	api("GET /audit", m.audit)
 	api("GET /audit/export", m.auditExport)
+	bounded(maxPosition, "POST /audit/export", m.auditExport)
 	api("GET /audit/follow", m.auditFollow)
 	api("GET /audit/keys", m.auditKeys)
 	api("POST /audit/records", m.auditRecords)
@@ -121,7 +126,7 @@ func (m *Server) routes() http.Handler {
 	api("POST /users/{user}/break-glass", m.breakGlass)
 	api("GET /explain/{address}", m.explain)
 	// Without a match below /v1/ the token is asked for all the same: what exists is nobody's business.
-	mux.Handle("/v1/", m.guard(func(http.ResponseWriter, *http.Request) error { return status(http.StatusNotFound, "no such resource") }))
+	mux.Handle("/v1/", m.guard(maxBody, func(http.ResponseWriter, *http.Request) error { return status(http.StatusNotFound, "no such resource") }))
 	return mux
 }
 
@@ -177,8 +182,8 @@ func status(code int, format string, args ...any) error {
 	return &apiError{code, fmt.Sprintf(format, args...)}
 }
 
-// guard asks for the token, bounds the body, and turns errors into answers.
-func (m *Server) guard(f func(w http.ResponseWriter, r *http.Request) error) http.Handler {
+// guard asks for the token, bounds the body to so many bytes, and turns errors into answers.
+func (m *Server) guard(most int64, f func(w http.ResponseWriter, r *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if _, trusted := inside(r); !trusted && !m.authorized(r) {
@@ -187,7 +192,7 @@ func (m *Server) guard(f func(w http.ResponseWriter, r *http.Request) error) htt
 			writeError(w, http.StatusUnauthorized, "the request carries no valid token: take it from the Secret <service provider>-management, key token")
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		err := f(w, r)
 		refused, ok := errors.AsType[*apiError](err)
 		switch {

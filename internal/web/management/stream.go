@@ -21,40 +21,47 @@ const (
 	writeTime = 30 * time.Second
 )
 
-// auditExport streams all records that match, in the order of time, with one page in memory. The ID of the last line received is the cursor to go on from.
+// auditExport streams all records that match and are committed now, in the order of time, with one page in memory. Who goes on with an export says by POST how far it got
+// with each writer.
 func (m *Server) auditExport(w http.ResponseWriter, r *http.Request) error {
 	q, err := auditQuery(r)
 	if err != nil {
 		return err
 	}
-	if q.NewestFirst {
-		return status(http.StatusBadRequest, "newest is for pages: an export goes from the oldest to the newest")
+	if q.NewestFirst || q.Cursor != "" {
+		return status(http.StatusBadRequest, "newest and cursor are for pages: an export goes from the oldest to the newest, and goes on from the position in the body of a POST")
 	}
-	if q.Until.IsZero() {
-		q.Until = m.Clock.Now() // or it would never end
+	var from struct {
+		After store.AuditPosition `json:"after"`
+	}
+	if err := body(r, &from); err != nil {
+		return err
 	}
 	q.Limit = streamPage
 	if err := m.queried(r, "export", q); err != nil {
 		return err
 	}
-	lines, next, err := m.Store.Audit(r.Context(), q)
-	if err != nil {
+	var out *streamed
+	gone := false
+	err = m.Store.ExportAudit(r.Context(), q, from.After, func(lines []store.AuditLine) error {
+		if out == nil {
+			out = stream(w)
+		}
+		err := out.lines(lines)
+		gone = err != nil
+		return err
+	})
+	if err == nil || gone {
+		return nil
+	}
+	if out == nil {
 		return err
 	}
-	out := stream(w)
-	for {
-		if err := out.lines(lines); err != nil || next == "" {
-			return nil
-		}
-		q.Cursor = next
-		if lines, next, err = m.Store.Audit(r.Context(), q); err != nil {
-			if r.Context().Err() == nil {
-				m.Log.Error("an audit export broke off", "error", err)
-			}
-			// Half of an answer must not look like all of it.
-			panic(http.ErrAbortHandler)
-		}
+	if r.Context().Err() == nil {
+		m.Log.Error("an audit export broke off", "error", err)
 	}
+	// Half of an answer must not look like all of it.
+	panic(http.ErrAbortHandler)
 }
 
 // auditFollow streams records as they are committed, in the order of each writer, until the client goes, the pod drains, or an hour has passed.
