@@ -23,6 +23,7 @@ func count(t testing.TB, idp *v1alpha1.IdentityProvider, n int, names ...string)
 
 // TestABindingCountsFromTheMomentItIsMade: no operator has seen the new one, or runs at all. Bindings of other namespaces do not count.
 func TestABindingCountsFromTheMomentItIsMade(t *testing.T) {
+	t.Parallel()
 	ns, elsewhere := namespace(t), namespace(t)
 	okta, entra := identityProvider(ns, "okta", inline(t)), identityProvider(ns, "entra", inline(t))
 	create(t, okta, entra, domainBinding(ns, "acme-com", "acme.example", "okta"), domainBinding(elsewhere, "other", "other.example", "entra"))
@@ -43,18 +44,19 @@ func TestABindingCountsFromTheMomentItIsMade(t *testing.T) {
 	refused("many are counted", "IdentityProvider okta still has 12 domain bindings (a, b, c, d, e, f, g, h, i, j and 2 more): delete or rebind them first.")
 	// What the operator has counted holds nothing without a binding.
 	count(t, entra, 1, "acme-gone")
-	kubectl(t, "-n", ns, "delete", "idp/entra", "--timeout=10s")
+	kubectl(t, "-n", ns, "delete", "idp/entra", "--timeout=60s")
 	// In the moment of a new binding.
 	create(t, identityProvider(ns, "entra", inline(t)))
 	kubectl(t, "-n", ns, "patch", "dbind/acme-com", "--type=merge", "-p", `{"spec":{"identityProviderRef":{"name":"entra"}}}`)
 	if out, err := tryKubectl(t, "-n", ns, "delete", "idp/entra"); err == nil {
 		t.Errorf("a rebind does not count: %s", out)
 	}
-	kubectl(t, "-n", ns, "delete", "idp/okta", "--timeout=10s")
+	kubectl(t, "-n", ns, "delete", "idp/okta", "--timeout=60s")
 }
 
 // TestWhoMayNotReadBindingsGetsTheSameAnswer: the API server reads them, not the person.
 func TestWhoMayNotReadBindingsGetsTheSameAnswer(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	create(t, identityProvider(ns, "okta", inline(t)), domainBinding(ns, "acme-com", "acme.example", "okta"))
 	policy(t, ns, "")

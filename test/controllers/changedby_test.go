@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"path/filepath"
 	"testing"
 
 	"k8s.io/client-go/rest"
@@ -11,12 +10,10 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 )
 
-// stamping installs the admission policy until the end of the test, and returns clients of people whom it knows by name. It is in force when it answers.
-func stamping(t *testing.T, ns string) (as func(name string) client.Client) {
+// stamping installs the admission policy for the namespace until the end of the test, and returns clients of people whom it knows by name. It is in force when it answers.
+func stamping(t *testing.T, ns string) (as func(name string) client.Client, uninstall func()) {
 	t.Helper()
-	folder := filepath.Join(root, "config", "admission", "changed-by")
-	kubectl(t, "apply", "-k", folder)
-	t.Cleanup(func() { kubectl(t, "delete", "--ignore-not-found", "-k", folder) })
+	uninstall = installed(t, ns, "changed-by", "changed-by")
 	as = func(name string) client.Client {
 		t.Helper()
 		config := rest.CopyConfig(apiServer)
@@ -33,13 +30,14 @@ func stamping(t *testing.T, ns string) (as func(name string) client.Client) {
 		err := alice.Create(t.Context(), try, client.DryRunAll)
 		return err == nil && try.Annotations[v1alpha1.AnnotationChangedBy] == "alice@acme.example"
 	})
-	return as
+	return as, uninstall
 }
 
 // TestTheAuditLogSaysWhoChangedIt: with the admission policy, records of changes name the user; nobody can put another's name there.
 func TestTheAuditLogSaysWhoChangedIt(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
-	as := stamping(t, ns)
+	as, _ := stamping(t, ns)
 	alice, mallory := as("alice@acme.example"), as("mallory@acme.example")
 	o := newOperator(t, ns)
 	create(t, serviceProvider(ns))

@@ -14,6 +14,7 @@ import (
 
 // TestAStampedNameIsNoDifference: whoever applies the same files again changes nothing, with each way of applying, and the tools that compare see no difference.
 func TestAStampedNameIsNoDifference(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	stamping(t, ns)
 	sp := serviceProvider(ns)
@@ -73,8 +74,9 @@ func TestAStampedNameIsNoDifference(t *testing.T) {
 
 // TestTheStampIsInNobodysWay: objects of any shape and size pass or are refused by the schema alone, and without the policy everything goes on.
 func TestTheStampIsInNobodysWay(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
-	as, uninstall := stamping(t, ns), func() { kubectl(t, "delete", "-k", filepath.Join(root, "config", "admission", "changed-by")) }
+	as, uninstall := stamping(t, ns)
 	alice := as("alice@acme.example")
 	sp, idp := serviceProvider(ns), identityProvider(ns, "okta", inline(t))
 	idp.Spec.SAML.Metadata.Inline += "<!--" + strings.Repeat("a", 200_000) + "-->"

@@ -98,6 +98,7 @@ func (o *operator) expiriesTold(t testing.TB, object client.Object, certificate 
 
 // TestExpiryIsToldAtEachThresholdOnce sets the clock forward to the end of the IdP's certificate and beyond, then lets the IdP replace it.
 func TestExpiryIsToldAtEachThresholdOnce(t *testing.T) {
+	t.Parallel()
 	ns, clock := namespace(t), movable(t)
 	began := clock.Now()
 	end := began.Add(100 * day).Truncate(time.Second)
@@ -159,6 +160,7 @@ func TestExpiryIsToldAtEachThresholdOnce(t *testing.T) {
 
 // TestTwoCertificatesAreEachToldOf has our own certificate, brought by the user, end while the IdP's has ended already.
 func TestTwoCertificatesAreEachToldOf(t *testing.T) {
+	t.Parallel()
 	ns, clock := namespace(t), movable(t)
 	began := clock.Now()
 	idp := valid(t, upstream(t, "okta"), began.Add(-100*day), began.Add(-day))
@@ -185,6 +187,7 @@ func TestTwoCertificatesAreEachToldOf(t *testing.T) {
 
 // TestMetadataIsRefreshedInItsIntervalAndExpires drives the schedule: the interval, a cacheDuration, the warning at a quarter of validUntil, and the end of it.
 func TestMetadataIsRefreshedInItsIntervalAndExpires(t *testing.T) {
+	t.Parallel()
 	ns, clock := namespace(t), movable(t)
 	server := newPlayed(t)
 	o := newOperator(t, ns, withClock(clock), withFetcher(trust.FetcherOptions{Proxy: server.through, Clock: clock}))

@@ -46,6 +46,7 @@ func noteOf(t testing.TB, about client.Object, reason string) string {
 
 // TestStatusCountsPeople: users, sessions, the last sign-in, and groups that an IdP left out, counted once a minute and not oftener.
 func TestStatusCountsPeople(t *testing.T) {
+	t.Parallel()
 	ns, clock := namespace(t), testclock.NewFakeClock(time.Now())
 	newOperator(t, ns, withClock(clock))
 	sp, idp, other := withPeople(ns), connected(t, ns, "okta"), connected(t, ns, "entra")
@@ -103,6 +104,7 @@ func TestStatusCountsPeople(t *testing.T) {
 
 // TestDeletionIsToldWithItsResult: what became of people, in an Event on the ServiceProvider, because the IdentityProvider itself is gone.
 func TestDeletionIsToldWithItsResult(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	newOperator(t, ns)
 	sp, idp := withPeople(ns), connected(t, ns, "okta")
@@ -113,7 +115,7 @@ func TestDeletionIsToldWithItsResult(t *testing.T) {
 	p.visitor(t).signIn("alice@acme.example")
 	p.visitor(t).signIn("bob@acme.example")
 	remove(t, idp)
-	awaitGone(t, 10*time.Second, idp)
+	awaitGone(t, patience, idp)
 	if got, want := noteOf(t, sp, "IdentityProviderRemoved"), "IdentityProvider okta is gone: 2 sessions ended, 1 group kept and marked invalid, 2 profile values of 2 users cleared."; got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}
@@ -121,6 +123,7 @@ func TestDeletionIsToldWithItsResult(t *testing.T) {
 
 // TestStatusTellsThatTheStoreIsDown while the pod stays in its Service, for those who are signed in.
 func TestStatusTellsThatTheStoreIsDown(t *testing.T) {
+	t.Parallel()
 	ns, clock := namespace(t), testclock.NewFakeClock(time.Now())
 	newOperator(t, ns, withClock(clock))
 	sp := serviceProvider(ns)

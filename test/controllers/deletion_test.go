@@ -46,7 +46,7 @@ func (o *operator) ready(household map[string]client.Object) {
 func (o *operator) gone(name string, household map[string]client.Object, p *pod) {
 	o.t.Helper()
 	for _, object := range household {
-		awaitGone(o.t, 20*time.Second, object)
+		awaitGone(o.t, patience, object)
 	}
 	told := func() string {
 		deletions := map[string]int{"sp": o.audit.about(audit.TypeServiceProviderDeleted, household["sp"]),
@@ -60,7 +60,7 @@ func (o *operator) gone(name string, household map[string]client.Object, p *pod)
 		}
 		return ""
 	}
-	for deadline := time.Now().Add(20 * time.Second); told() != "" && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); told() != "" && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if problem := told(); problem != "" {
@@ -77,6 +77,7 @@ func (o *operator) gone(name string, household map[string]client.Object, p *pod)
 
 // TestEverythingGoesInAnyOrder deletes as kubectl delete -f dir/ does: one request after another, in the order of the files.
 func TestEverythingGoesInAnyOrder(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	random := rand.New(rand.NewPCG(4, 4))
@@ -116,6 +117,7 @@ func collectGarbage(t testing.TB, ns string) {
 }
 
 func TestEverythingGoesThoughTheOperatorWasDown(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	objects := household(t, ns)
@@ -137,6 +139,7 @@ func TestEverythingGoesThoughTheOperatorWasDown(t *testing.T) {
 
 // TestANamespaceGoesWithEverythingInIt plays the namespace controller, which does not run here, under its own name: the policy lets it pass, in any order.
 func TestANamespaceGoesWithEverythingInIt(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	objects := household(t, ns)
@@ -171,6 +174,7 @@ func TestANamespaceGoesWithEverythingInIt(t *testing.T) {
 }
 
 func TestEverythingGoesThoughNoPodAnswers(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	objects := household(t, ns)
@@ -183,7 +187,7 @@ func TestEverythingGoesThoughNoPodAnswers(t *testing.T) {
 	for _, name := range []string{"binding", "other binding", "idp"} {
 		remove(t, objects[name])
 	}
-	awaitGone(t, 5*time.Second, objects["idp"])
+	awaitGone(t, patience, objects["idp"])
 	remove(t, objects["mapping"], objects["sp"])
 	o.gone("no pod answers", objects, p)
 	if n := o.audit.about(audit.TypeSAMLIdPUpdated, objects["idp"]); n != 0 {
@@ -224,9 +228,11 @@ func directory(t *testing.T, order []string, objects map[string]client.Object) s
 // TestKubectlDeletesADirectory as people do, with the IdentityProvider before its bindings and after. Where the policy denies, it stays behind with a sentence
 // when it comes first, and the same command finishes it; everywhere else one command does.
 func TestKubectlDeletesADirectory(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"absent", "warn", "deny"} {
 		for _, order := range [][]string{{"sp", "idp", "mapping", "binding", "other binding"}, {"binding", "other binding", "mapping", "idp", "sp"}} {
 			t.Run(mode+" "+order[0]+" first", func(t *testing.T) {
+				t.Parallel()
 				ns := namespace(t)
 				o := newOperator(t, ns)
 				objects := household(t, ns)
@@ -237,14 +243,14 @@ func TestKubectlDeletesADirectory(t *testing.T) {
 				if mode != "absent" {
 					policy(t, ns, strings.TrimPrefix(mode, "deny"))
 				}
-				out, err := tryKubectl(t, "-n", ns, "delete", "-f", dir, "--timeout=20s")
+				out, err := tryKubectl(t, "-n", ns, "delete", "-f", dir, "--timeout=60s")
 				first := order[0] == "sp"
 				if mode == "deny" && first == (err == nil) || mode != "deny" && err != nil {
 					t.Fatalf("%v\n%s", err, out)
 				}
 				if first && mode == "deny" {
 					mustContain(t, out, "IdentityProvider okta still has 2 domain bindings (acme-com, acme-org): delete or rebind them first")
-					kubectl(t, "-n", ns, "delete", "-f", dir, "--ignore-not-found", "--timeout=20s")
+					kubectl(t, "-n", ns, "delete", "-f", dir, "--ignore-not-found", "--timeout=60s")
 				}
 				o.gone(mode, objects, p)
 			})
@@ -255,6 +261,7 @@ func TestKubectlDeletesADirectory(t *testing.T) {
 // TestKubectlDeletesTheSamplesInOneCommand under Deny, over and over. The API server hears of a deleted binding through a watch of its own: on a machine that is
 // very busy one run may come too early.
 func TestKubectlDeletesTheSamplesInOneCommand(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	newOperator(t, ns)
 	samples := filepath.Join(root, "config", "samples")
@@ -265,15 +272,15 @@ func TestKubectlDeletesTheSamplesInOneCommand(t *testing.T) {
 		newPod(t, ns, "main")
 		await(t, binding, "Ready", isTrue, "Serving")
 		if i == 0 {
-			policyInForce(t, ns, "", "idp/acme")
+			policyInForce(t, ns, "", "acme")
 		}
-		if out, err := tryKubectl(t, "-n", ns, "delete", "-f", samples, "--timeout=20s"); err != nil && lost == "" {
+		if out, err := tryKubectl(t, "-n", ns, "delete", "-f", samples, "--timeout=60s"); err != nil && lost == "" {
 			lost = out
-			kubectl(t, "-n", ns, "delete", "-f", samples, "--ignore-not-found", "--timeout=20s")
+			kubectl(t, "-n", ns, "delete", "-f", samples, "--ignore-not-found", "--timeout=60s")
 		} else if err != nil {
 			t.Fatalf("this is the second time: %v\n%s\nbefore:\n%s", err, out, lost)
 		}
-		awaitGone(t, 20*time.Second, idp)
+		awaitGone(t, patience, idp)
 		collectGarbage(t, ns)
 	}
 }

@@ -52,6 +52,7 @@ func try(t *testing.T, as *rest.Config, attempts []attempt) {
 
 // TestAServiceProvidersTokenOpensItsSnapshotAlone uses the token that is mounted into a pod, as somebody would who has broken into it.
 func TestAServiceProvidersTokenOpensItsSnapshotAlone(t *testing.T) {
+	t.Parallel()
 	ns, other := namespace(t), namespace(t)
 	newOperator(t, ns)
 	idp := identityProvider(ns, "okta", v1alpha1.MetadataSource{Inline: idpMetadata(t, "https://okta.idp.example/metadata")})

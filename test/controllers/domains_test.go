@@ -9,12 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
 )
 
 // TestDomainsAreAcceptedAndRefusedWithTheFormToWrite: some are refused by the schema, with the answer to kubectl apply, and the rest by the operator.
 func TestDomainsAreAcceptedAndRefusedWithTheFormToWrite(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	newOperator(t, ns)
 	create(t, serviceProvider(ns), identityProvider(ns, "okta", inline(t)))
@@ -74,6 +74,7 @@ func get(t testing.TB, object client.Object) {
 }
 
 func TestTheOlderBindingWinsAndTheOtherTakesOver(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	create(t, serviceProvider(ns), identityProvider(ns, "okta", inline(t)), identityProvider(ns, "entra", inline(t)))
@@ -105,11 +106,26 @@ func TestTheOlderBindingWinsAndTheOtherTakesOver(t *testing.T) {
 // TestABindingIsReadyOnlyUnderAnIdPThatIsHeld kills the operator after each of its writes: at no moment is there a binding that is Ready while its
 // IdentityProvider could be deleted, by the admission policy's count or by the finalizer.
 func TestABindingIsReadyOnlyUnderAnIdPThatIsHeld(t *testing.T) {
-	ns := namespace(t)
-	o := newOperator(t, ns)
-	create(t, serviceProvider(ns))
-	newPod(t, ns, "main")
-	safe := func(binding *v1alpha1.DomainBinding, idp *v1alpha1.IdentityProvider) (ready bool) {
+	t.Parallel()
+	writes := afterEachWrite(t, func(t *testing.T) func(*testing.T, int) bool {
+		ns := namespace(t)
+		o := newOperator(t, ns)
+		create(t, serviceProvider(ns))
+		newPod(t, ns, "main")
+		return func(t *testing.T, k int) bool { return o.bindsAndCrashes(t, k) }
+	})
+	if writes < 3 {
+		t.Errorf("a binding took %d writes: the test proves nothing", writes)
+	}
+}
+
+// bindsAndCrashes makes an IdentityProvider and its binding, lets the operator die after its k-th write, and watches the binding all the time.
+func (o *operator) bindsAndCrashes(t *testing.T, k int) (died bool) {
+	t.Helper()
+	crashed := o.wire.crash(k)
+	idp, binding := identityProvider(o.ns, "okta", inline(t)), domainBinding(o.ns, "acme", "acme.example", "okta")
+	create(t, binding, idp)
+	safe := func() (ready bool) {
 		t.Helper()
 		// The binding is read first: what it promises must hold afterwards.
 		get(t, binding)
@@ -120,34 +136,23 @@ func TestABindingIsReadyOnlyUnderAnIdPThatIsHeld(t *testing.T) {
 		}
 		return ready
 	}
-	for k := 1; ; k++ {
-		crashed := o.wire.crash(k)
-		idp, binding := identityProvider(ns, "okta", inline(t)), domainBinding(ns, "acme", "acme.example", "okta")
-		create(t, binding, idp)
-		died := false
-		eventually(t, "the operator has crashed or the binding is Ready", func() bool {
-			select {
-			case <-crashed:
-				died = true
-				safe(binding, idp)
-				return true
-			default:
-				return safe(binding, idp)
-			}
-		})
-		if died {
-			o.restart()
-		} else {
-			o.wire.revive()
+	eventually(t, "the operator has crashed or the binding is Ready", func() bool {
+		select {
+		case <-crashed:
+			died = true
+			safe()
+			return true
+		default:
+			return safe()
 		}
-		eventually(t, "the binding is Ready", func() bool { return safe(binding, idp) })
-		remove(t, binding, idp)
-		awaitGone(t, patience, idp)
-		if !died {
-			if k < 4 {
-				t.Errorf("a binding took %d writes: the test proves nothing", k)
-			}
-			return
-		}
+	})
+	if died {
+		o.restart()
+	} else {
+		o.wire.revive()
 	}
+	eventually(t, "the binding is Ready", safe)
+	remove(t, binding, idp)
+	awaitGone(t, patience, idp)
+	return died
 }

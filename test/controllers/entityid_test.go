@@ -65,6 +65,7 @@ func change(t *testing.T, idp *v1alpha1.IdentityProvider, edit func()) {
 // TestAnotherEntityIDIsRefusedUntilItIsPinned: whoever edits the ConfigMap, the Secret or the text, an IdentityProvider stays with the entity ID that it has, also
 // over a restart, while the content changes once more and when something else in the spec is edited, and goes over when the new one is pinned.
 func TestAnotherEntityIDIsRefusedUntilItIsPinned(t *testing.T) {
+	t.Parallel()
 	for name := range entityIDCases(t, "", upstream(t, "any")) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,6 +129,7 @@ func TestAnotherEntityIDIsRefusedUntilItIsPinned(t *testing.T) {
 
 // TestAnotherSourceIsNoPin: the entity ID also stays when metadata comes from elsewhere, and manual.entityID is a pin of its own.
 func TestAnotherSourceIsNoPin(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	server := newPlayed(t)
 	o := newOperator(t, ns, withFetcher(trust.FetcherOptions{Proxy: server.through, Timeout: 8 * time.Second}))

@@ -202,6 +202,7 @@ func asUnstructured(t testing.TB, object client.Object) *unstructured.Unstructur
 
 // TestGitOpsToolsSeeEveryState takes objects of all kinds through what can happen to them, and asks the tools at every station.
 func TestGitOpsToolsSeeEveryState(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	g := newGitOps(t)
 	sp, idp, binding, mapping := serviceProvider(ns), identityProvider(ns, "okta", inline(t)), domainBinding(ns, "acme", "acme.example", "okta"), attributeMapping(ns, "okta", "okta")
@@ -256,7 +257,7 @@ func TestGitOpsToolsSeeEveryState(t *testing.T) {
 		t.Errorf("pruned under its domain it is %s to Argo CD, and kstatus computes %s", health, gitOpsStatus(t, u))
 	}
 	remove(t, binding)
-	awaitGone(t, 20*time.Second, idp)
+	awaitGone(t, patience, idp)
 }
 
 // mustBeMended breaks an object of each kind that a commit can break, and mends it.
@@ -285,11 +286,12 @@ func (g *gitOps) mustBeMended(ns string, idp *v1alpha1.IdentityProvider, mapping
 	await(g.t, second, "Ready", isFalse, "Conflicted")
 	g.shows(second, "with a domain that is bound already", "Degraded", status.FailedStatus, status.InProgressStatus)
 	remove(g.t, second)
-	awaitGone(g.t, 20*time.Second, second)
+	awaitGone(g.t, patience, second)
 }
 
 // TestArgoCDAndFluxAgreeOnEveryReason holds the two lists together: one reason must not stop the one and be waited for by the other.
 func TestArgoCDAndFluxAgreeOnEveryReason(t *testing.T) {
+	t.Parallel()
 	g := newGitOps(t)
 	same := map[string]status.Status{"Healthy": status.CurrentStatus, "Suspended": status.CurrentStatus, "Progressing": status.InProgressStatus, "Degraded": status.FailedStatus}
 	failing := 0

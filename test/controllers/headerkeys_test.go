@@ -75,6 +75,7 @@ func nextHeaderKey(t testing.TB, ns string) string {
 // TestTheSignedHeadersKeys: they are made when the header is asked for, rotate by themselves and on demand, survive whoever meddles with them, and leave the
 // snapshot when the header is switched off.
 func TestTheSignedHeadersKeys(t *testing.T) {
+	t.Parallel()
 	ns, clock := namespace(t), movable(t)
 	o := newOperator(t, ns, withClock(clock))
 	sp := signInProvider(ns)

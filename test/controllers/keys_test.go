@@ -93,6 +93,7 @@ func (d *door) publishes(t testing.TB, connection string, signing, encryption []
 // TestOurKeysRotateWhilePeopleSignIn takes a connection through a rotation by hand and to the one that comes by itself, with an IdP that checks
 // signatures, encrypts assertions, and does not always look at our metadata.
 func TestOurKeysRotateWhilePeopleSignIn(t *testing.T) {
+	t.Parallel()
 	ns, clock := namespace(t), movable(t)
 	o := newOperator(t, ns, withClock(clock))
 	idp := upstream(t, "okta")
@@ -158,6 +159,7 @@ func TestOurKeysRotateWhilePeopleSignIn(t *testing.T) {
 
 // TestAKeyPairOfTheUsersGoesThroughThePhases brings a key pair, replaces it, and breaks the Secret in between.
 func TestAKeyPairOfTheUsersGoesThroughThePhases(t *testing.T) {
+	t.Parallel()
 	ns, clock := namespace(t), movable(t)
 	o := newOperator(t, ns, withClock(clock))
 	idp := upstream(t, "okta")
@@ -236,30 +238,41 @@ func (k *seenKeys) see(s snapshot.Snapshot) {
 // TestNoCrashLosesTheSigningKey rotates again and again, and crashes the operator after the first write of a rotation, then after the second one, and
 // so on, until a rotation has no such write.
 func TestNoCrashLosesTheSigningKey(t *testing.T) {
-	ns, clock := namespace(t), movable(t)
-	o := newOperator(t, ns, withClock(clock))
-	object := identityProvider(ns, "okta", inline(t))
-	create(t, serviceProvider(ns), object)
-	p := podObject(t, ns, "main")
-	seen := &seenKeys{published: map[string]bool{}}
-	p.sees = seen.see
-	p.serve(t)
-	<-p.firstSnapshot()
-	p.setReady(t, true)
-	awaitPhases(t, object, v1alpha1.KeyPhaseCurrent)
-	rotations := 0
-	for k, crashed := 1, true; crashed; k++ {
-		rotations++
-		before := phasesOf(object)[v1alpha1.KeyPhaseCurrent]
-		crashed = o.rotateAndCrash(t, clock, object, k)
-		if after := phasesOf(object)[v1alpha1.KeyPhaseCurrent]; after == before {
-			t.Fatalf("crashed after write %d, and the key is the same as before", k)
+	t.Parallel()
+	writes := afterEachWrite(t, func(t *testing.T) func(*testing.T, int) bool {
+		ns, clock := namespace(t), movable(t)
+		o := newOperator(t, ns, withClock(clock))
+		object := identityProvider(ns, "okta", inline(t))
+		create(t, serviceProvider(ns), object)
+		p := podObject(t, ns, "main")
+		seen := &seenKeys{published: map[string]bool{}}
+		p.sees = seen.see
+		p.serve(t)
+		<-p.firstSnapshot()
+		p.setReady(t, true)
+		awaitPhases(t, object, v1alpha1.KeyPhaseCurrent)
+		rotations := 0
+		t.Cleanup(func() { o.toldRotations(t, seen, rotations) })
+		return func(t *testing.T, k int) bool {
+			rotations++
+			before := phasesOf(object)[v1alpha1.KeyPhaseCurrent]
+			crashed := o.rotateAndCrash(t, clock, object, k)
+			if after := phasesOf(object)[v1alpha1.KeyPhaseCurrent]; after == before {
+				t.Fatalf("crashed after write %d, and the key is the same as before", k)
+			}
+			o.wire.revive()
+			return crashed
 		}
+	})
+	t.Logf("crashed after each of %d writes of a rotation", writes)
+	if writes < 7 {
+		t.Errorf("only %d writes: a rotation has more than that", writes)
 	}
-	t.Logf("crashed after each of %d writes of a rotation", rotations-1)
-	if rotations < 8 {
-		t.Errorf("only %d rotations: a rotation has more writes than that", rotations)
-	}
+}
+
+// toldRotations holds what a pod has seen, and what was told, to so many rotations.
+func (o *operator) toldRotations(t testing.TB, seen *seenKeys, rotations int) {
+	t.Helper()
 	seen.mutex.Lock()
 	defer seen.mutex.Unlock()
 	if len(seen.faults) > 0 {

@@ -25,6 +25,7 @@ import (
 
 // TestThePodsKeysAreMadeOnce: the key that signs the audit log and the one that encrypts second factors are made once, are what the pods are given, and outlive the operator.
 func TestThePodsKeysAreMadeOnce(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	create(t, serviceProvider(ns))
@@ -98,6 +99,7 @@ func TestThePodsKeysAreMadeOnce(t *testing.T) {
 // TestTheAuditKeyIsReplacedByOneThatItIntroduces: whoever asks with the annotation gets a new key, once, whatever crashes; status names it, the pods are rolled, it is
 // recorded, and who knows only the first public key verifies what the new one signs.
 func TestTheAuditKeyIsReplacedByOneThatItIntroduces(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	sp := serviceProvider(ns)

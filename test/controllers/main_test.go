@@ -1,18 +1,23 @@
 // Package controllers tests the operator on a real API server. Every test has a namespace and an operator of its own. Pods are objects without
 // a kubelet; what they serve is followed with the service provider's own code, and asked for over HTTP as the operator asks real pods.
+//
+// Tests run side by side: they wait most of the time. What is of the whole cluster or is measured in time runs alone before.
 package controllers
 
 import (
+	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/runtime"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"log/slog"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -24,20 +29,27 @@ var (
 	apiServer *rest.Config
 	// kubeconfig is for kubectl.
 	kubeconfig string
-	objects    = runtime.NewScheme()
+	objects    = kruntime.NewScheme()
 	k8s        client.Client
 	root       = filepath.Join("..", "..")
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
+// sideBySide is how many tests run at a time for each processor, unless -parallel says otherwise.
+const sideBySide = 2
+
 func run(m *testing.M) int {
+	if err := flag.Set("test.parallel", strconv.Itoa(sideBySide*runtime.GOMAXPROCS(0))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	level := slog.LevelError + 1
 	if os.Getenv("OPERATOR_LOG") != "" {
 		level = slog.LevelInfo
 	}
 	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
-	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*kruntime.Scheme) error{scheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(objects); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

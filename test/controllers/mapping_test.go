@@ -12,6 +12,7 @@ import (
 // TestAFailingExampleKeepsTheLastGoodMapping: an edit of a mapping whose example comes out otherwise is not served, before and after a restart of the operator; status
 // says which and why. A younger mapping of the same IdP waits, says for whom, and takes over.
 func TestAFailingExampleKeepsTheLastGoodMapping(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	idp, mapping := identityProvider(ns, "okta", inline(t)), attributeMapping(ns, "okta", "okta")

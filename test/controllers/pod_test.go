@@ -59,7 +59,7 @@ func newPod(t testing.TB, ns, serviceProvider string) *pod {
 	p.serve(t)
 	select {
 	case <-p.firstSnapshot():
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("there is no snapshot to serve")
 	}
 	p.setReady(t, true)

@@ -16,6 +16,7 @@ import (
 
 // TestARebindMovesPeopleAndEndsTheirSessions runs the operator, the API server, the service provider and two IdPs.
 func TestARebindMovesPeopleAndEndsTheirSessions(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	acme, other := domainBinding(ns, "acme", "acme.example", "okta"), domainBinding(ns, "other", "other.example", "okta")
@@ -68,6 +69,7 @@ func TestARebindMovesPeopleAndEndsTheirSessions(t *testing.T) {
 
 // TestADeletedBindingEndsSessionsAndSaysWhy: nobody may assert addresses of the domain any more, and that is no rebind.
 func TestADeletedBindingEndsSessionsAndSaysWhy(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	newOperator(t, ns)
 	acme, other := domainBinding(ns, "acme", "acme.example", "okta"), domainBinding(ns, "other", "other.example", "okta")
@@ -106,6 +108,7 @@ func signInEvents(t testing.TB, idp *v1alpha1.IdentityProvider) []eventsv1.Event
 
 // TestRefusedSignInsAreOneSeriesOfEventsForEachReason: mallory's IdP speaks for a domain that is bound to another.
 func TestRefusedSignInsAreOneSeriesOfEventsForEachReason(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	clock := testingclock.NewFakeClock(time.Now())
 	o := newOperator(t, ns, withClock(clock))

@@ -52,6 +52,7 @@ func tryServed(t testing.TB, ns string) (snapshot.Snapshot, error) {
 }
 
 func TestEverythingBecomesReadyAndThenRests(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	sp, idp, binding := serviceProvider(ns), identityProvider(ns, "okta", inline(t)), domainBinding(ns, "acme", "acme.example", "okta")
@@ -96,11 +97,14 @@ func TestEverythingBecomesReadyAndThenRests(t *testing.T) {
 	o.atRest(t)
 }
 
-// atRest asserts that the operator writes nothing when nothing changes. A namespace of its own sees to it that nothing does.
+// atRest asserts that the operator comes to rest, and then writes nothing when nothing changes. A namespace of its own sees to it that nothing does.
 func (o *operator) atRest(t testing.TB) {
 	t.Helper()
-	time.Sleep(time.Second) // what is under way
-	o.wire.take()
+	eventually(t, "a second without a write", func() bool {
+		o.wire.take()
+		time.Sleep(time.Second)
+		return len(o.wire.take()) == 0
+	})
 	time.Sleep(2 * time.Second)
 	if writes := o.wire.take(); len(writes) > 0 {
 		t.Errorf("at rest the operator wrote %v", writes)
@@ -108,6 +112,7 @@ func (o *operator) atRest(t testing.TB) {
 }
 
 func TestNothingIsReadyBeforeAPodServesIt(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	newOperator(t, ns)
 	idp := identityProvider(ns, "okta", inline(t))
@@ -125,6 +130,7 @@ func TestNothingIsReadyBeforeAPodServesIt(t *testing.T) {
 }
 
 func TestABadEditKeepsTheLastGoodServing(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	idp := identityProvider(ns, "manual", v1alpha1.MetadataSource{Manual: &v1alpha1.ManualTrust{EntityID: "https://idp.example.com/", SSOURL: "https://idp.example.com/sso",
@@ -158,6 +164,7 @@ func TestABadEditKeepsTheLastGoodServing(t *testing.T) {
 }
 
 func TestAReferencedConfigMapIsFollowed(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	idp := identityProvider(ns, "okta", v1alpha1.MetadataSource{FromConfigMap: &v1alpha1.ConfigMapKeyReference{Name: "okta-metadata"}})
@@ -225,6 +232,7 @@ func annotate(t *testing.T, object client.Object, name, value string) {
 }
 
 func TestMetadataByURLIsFetchedAndKept(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	server, set := metadataServer(t)
@@ -270,6 +278,7 @@ func TestMetadataByURLIsFetchedAndKept(t *testing.T) {
 }
 
 func TestAChangeOfOneMakesNoOtherWait(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	first, second := identityProvider(ns, "first", inline(t)), identityProvider(ns, "second", inline(t))
@@ -289,6 +298,7 @@ func TestAChangeOfOneMakesNoOtherWait(t *testing.T) {
 }
 
 func TestARolloutTouchesNoObject(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	newOperator(t, ns)
 	sp, idp := serviceProvider(ns), identityProvider(ns, "okta", inline(t))

@@ -112,62 +112,72 @@ func (o *operator) ledgerIsEmpty(t testing.TB) bool {
 // TestACrashAfterAnyWriteLeavesTheRecordsOfACleanRun: an IdentityProvider is made, renamed, given other metadata and a domain, which puts a finalizer on it, and is
 // switched off. The operator dies after each of the writes that this takes, and the log always says the same.
 func TestACrashAfterAnyWriteLeavesTheRecordsOfACleanRun(t *testing.T) {
-	ns := namespace(t)
-	o := newOperator(t, ns)
-	create(t, serviceProvider(ns))
-	db := recordingPod(t, ns)
+	t.Parallel()
 	first, second := inline(t), inline(t)
-	var clean []string
-	for k := 0; ; k++ {
-		idp, binding := identityProvider(ns, "okta", first), domainBinding(ns, "acme", "acme.example", "okta")
-		crashed, died := o.wire.crash(k), false
-		step := func(what string, object client.Object) {
-			t.Helper()
-			o.orCrash(what, crashed, &died, func() bool { return isReady(t, object) && observed(t, object) })
-		}
-		change := func(how func()) {
-			t.Helper()
-			get(t, idp)
-			patch := client.MergeFrom(idp.DeepCopy())
-			how()
-			if err := k8s.Patch(t.Context(), idp, patch); err != nil {
-				t.Fatal(err)
+	world := func(t *testing.T) func(t *testing.T, k int) (story []string, died bool) {
+		ns := namespace(t)
+		o := newOperator(t, ns)
+		create(t, serviceProvider(ns))
+		db := recordingPod(t, ns)
+		return func(t *testing.T, k int) ([]string, bool) { return o.recordedLife(t, db, first, second, k) }
+	}
+	clean, _ := world(t)(t, 0)
+	if len(clean) < 8 {
+		t.Fatalf("a clean run told %v", clean)
+	}
+	writes := afterEachWrite(t, func(t *testing.T) func(*testing.T, int) bool {
+		live := world(t)
+		return func(t *testing.T, k int) bool {
+			story, died := live(t, k)
+			if !slices.Equal(story, clean) {
+				t.Errorf("crash after write %d: the log says\n%v\nwithout a crash\n%v", k, story, clean)
 			}
+			return died
 		}
-		create(t, idp)
-		step("the IdentityProvider serves", idp)
-		change(func() { idp.Spec.DisplayName = "Acme Inc." })
-		step("the new name serves", idp)
-		change(func() { idp.Spec.SAML.Metadata = second })
-		step("the new metadata serve", idp)
-		create(t, binding)
-		step("the domain serves", binding)
-		change(func() { idp.Spec.State, idp.Spec.DisplayName = v1alpha1.StateDisabled, "Acme" })
-		o.orCrash("it is switched off", crashed, &died, func() bool { get(t, idp); return observed(t, idp) })
-		o.orCrash("nothing waits", crashed, &died, func() bool { return o.ledgerIsEmpty(t) })
-		o.wire.revive()
-		var story []string
-		for _, c := range inTheLog(t, db, idp, binding) {
-			story = append(story, c.String())
-		}
-		slices.Sort(story)
-		if k == 0 {
-			if clean = story; len(clean) < 8 {
-				t.Fatalf("a clean run told %v", clean)
-			}
-		} else if !slices.Equal(story, clean) {
-			t.Errorf("crash after write %d: the log says\n%v\nwithout a crash\n%v", k, story, clean)
-		}
-		remove(t, binding, idp)
-		awaitGone(t, patience, idp)
-		if k > 0 && !died {
-			if k < 12 {
-				t.Errorf("it took %d writes: the test proves nothing", k)
-			}
-			t.Logf("killed after each of %d writes; each time the log has %d records", k-1, len(clean))
-			return
+	})
+	if writes < 11 {
+		t.Errorf("it took %d writes: the test proves nothing", writes)
+	}
+	t.Logf("killed after each of %d writes; each time the log has %d records", writes, len(clean))
+}
+
+// recordedLife is one life of an IdentityProvider, in which the operator dies after its k-th write, and what the log says of it.
+func (o *operator) recordedLife(t *testing.T, db *store.DB, first, second v1alpha1.MetadataSource, k int) (story []string, died bool) {
+	t.Helper()
+	idp, binding := identityProvider(o.ns, "okta", first), domainBinding(o.ns, "acme", "acme.example", "okta")
+	crashed := o.wire.crash(k)
+	step := func(what string, object client.Object) {
+		t.Helper()
+		o.orCrash(what, crashed, &died, func() bool { return isReady(t, object) && observed(t, object) })
+	}
+	change := func(how func()) {
+		t.Helper()
+		get(t, idp)
+		patch := client.MergeFrom(idp.DeepCopy())
+		how()
+		if err := k8s.Patch(t.Context(), idp, patch); err != nil {
+			t.Fatal(err)
 		}
 	}
+	create(t, idp)
+	step("the IdentityProvider serves", idp)
+	change(func() { idp.Spec.DisplayName = "Acme Inc." })
+	step("the new name serves", idp)
+	change(func() { idp.Spec.SAML.Metadata = second })
+	step("the new metadata serve", idp)
+	create(t, binding)
+	step("the domain serves", binding)
+	change(func() { idp.Spec.State, idp.Spec.DisplayName = v1alpha1.StateDisabled, "Acme" })
+	o.orCrash("it is switched off", crashed, &died, func() bool { get(t, idp); return observed(t, idp) })
+	o.orCrash("nothing waits", crashed, &died, func() bool { return o.ledgerIsEmpty(t) })
+	o.wire.revive()
+	for _, c := range inTheLog(t, db, idp, binding) {
+		story = append(story, c.String())
+	}
+	slices.Sort(story)
+	remove(t, binding, idp)
+	awaitGone(t, patience, idp)
+	return story, died
 }
 
 // observed tells whether the status is about the newest generation.
@@ -184,67 +194,75 @@ func observed(t testing.TB, object client.Object) bool {
 // TestAnEditInTheMomentOfACrash: while the operator is dead somebody changes again what it was about to serve. Whatever it had told by then, the log is a history without
 // gap, overlap or repetition: each change begins where the one before it has ended.
 func TestAnEditInTheMomentOfACrash(t *testing.T) {
-	ns := namespace(t)
-	o := newOperator(t, ns)
-	create(t, serviceProvider(ns))
-	db := recordingPod(t, ns)
+	t.Parallel()
 	one, two := inline(t), inline(t)
 	broken := v1alpha1.MetadataSource{Inline: "<EntityDescriptor/>"}
 	for _, variant := range []struct {
 		name         string
 		during, last v1alpha1.MetadataSource
 	}{{"another certificate and back", two, one}, {"broken and mended", broken, one}, {"good and broken", two, broken}} {
-		idp := identityProvider(ns, "okta", one)
-		create(t, idp)
-		await(t, idp, "Ready", isTrue, "Serving")
-		change := func(name string, source v1alpha1.MetadataSource) {
-			t.Helper()
-			get(t, idp)
-			patch := client.MergeFrom(idp.DeepCopy())
-			idp.Spec.DisplayName, idp.Spec.SAML.Metadata = name, source
-			if err := k8s.Patch(t.Context(), idp, patch); err != nil {
-				t.Fatal(err)
-			}
-		}
-		settled := func() bool {
-			get(t, idp)
-			return observed(t, idp) && o.ledgerIsEmpty(t)
-		}
-		k := 1
-		for ; ; k++ {
-			crashed := o.wire.crash(k)
-			change(fmt.Sprintf("during %d", k), variant.during)
-			died := false
-			eventually(t, "a crash or the end", func() bool {
-				select {
-				case <-crashed:
-					died = true
-				default:
-				}
-				return died || settled()
-			})
-			if !died {
-				o.wire.revive()
-			}
-			change(fmt.Sprintf("after %d", k), variant.last)
-			if died {
-				o.restart()
-			}
-			eventually(t, "everything is told", settled)
-			if !died {
-				break
-			}
-			change(fmt.Sprintf("back %d", k), one)
-			eventually(t, "everything is told", settled)
-		}
-		if k < 4 {
-			t.Errorf("%s: a change took %d writes: the test proves nothing", variant.name, k)
-		}
-		checkHistory(t, variant.name, inTheLog(t, db, idp), idp)
-		t.Logf("%s: killed after each of %d writes", variant.name, k-1)
-		remove(t, idp)
-		awaitGone(t, patience, idp)
+		t.Run(variant.name, func(t *testing.T) {
+			t.Parallel()
+			editedInCrashes(t, variant.name, one, variant.during, variant.last)
+		})
 	}
+}
+
+// editedInCrashes changes an IdentityProvider from one to during, and to last when the operator has died of it, after each of its writes.
+func editedInCrashes(t *testing.T, variant string, one, during, last v1alpha1.MetadataSource) {
+	t.Helper()
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	create(t, serviceProvider(ns))
+	db := recordingPod(t, ns)
+	idp := identityProvider(ns, "okta", one)
+	create(t, idp)
+	await(t, idp, "Ready", isTrue, "Serving")
+	change := func(name string, source v1alpha1.MetadataSource) {
+		t.Helper()
+		get(t, idp)
+		patch := client.MergeFrom(idp.DeepCopy())
+		idp.Spec.DisplayName, idp.Spec.SAML.Metadata = name, source
+		if err := k8s.Patch(t.Context(), idp, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settled := func() bool {
+		get(t, idp)
+		return observed(t, idp) && o.ledgerIsEmpty(t)
+	}
+	k := 1
+	for ; ; k++ {
+		crashed := o.wire.crash(k)
+		change(fmt.Sprintf("during %d", k), during)
+		died := false
+		eventually(t, "a crash or the end", func() bool {
+			select {
+			case <-crashed:
+				died = true
+			default:
+			}
+			return died || settled()
+		})
+		if !died {
+			o.wire.revive()
+		}
+		change(fmt.Sprintf("after %d", k), last)
+		if died {
+			o.restart()
+		}
+		eventually(t, "everything is told", settled)
+		if !died {
+			break
+		}
+		change(fmt.Sprintf("back %d", k), one)
+		eventually(t, "everything is told", settled)
+	}
+	if k < 4 {
+		t.Errorf("a change took %d writes: the test proves nothing", k)
+	}
+	checkHistory(t, variant, inTheLog(t, db, idp), idp)
+	t.Logf("killed after each of %d writes", k-1)
 }
 
 // checkHistory follows the log from what was first to what is.

@@ -54,6 +54,7 @@ func logged(t testing.TB, db *store.DB) (byKey, byGeneration map[string]int) {
 // TestEveryTransitionIsInTheLogOnceWhateverCrashes lets the operator die after each of its writes, and lets pods lose their answers, while somebody switches an
 // IdentityProvider off and on.
 func TestEveryTransitionIsInTheLogOnceWhateverCrashes(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	db := storetest.Open(t, storetest.SQLiteURL(t), store.Options{})
 	o := newOperator(t, ns)

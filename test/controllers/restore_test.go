@@ -13,6 +13,7 @@ import (
 // TestKeysComeBackFromABackup restores as docs/backup.md says: the Secrets of the keys without their owners, and then the objects. Partners know the certificate of
 // before, so it has to be the one that signs; and from then on it goes with its IdentityProvider again.
 func TestKeysComeBackFromABackup(t *testing.T) {
+	t.Parallel()
 	old, fresh := namespace(t), namespace(t)
 	before := keysOfANewIdP(t, old)
 
@@ -29,6 +30,7 @@ func TestKeysComeBackFromABackup(t *testing.T) {
 
 // TestKeysOfSomebodyElseAreNotTaken: a Secret of that name which is not one of ours is neither used nor overwritten.
 func TestKeysOfSomebodyElseAreNotTaken(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "sallyport-keys-okta"}, Data: map[string][]byte{"a": []byte("b")}}
 	idp := identityProvider(ns, "okta", inline(t))

@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,6 +45,6 @@ func TestTheOperatorsRoleSuffices(t *testing.T) {
 	remove(t, idp)
 	await(t, idp, "DeletionBlocked", isTrue, "DomainsBound")
 	remove(t, binding)
-	awaitGone(t, 2*time.Second, idp)
+	awaitGone(t, patience, idp)
 	eventually(t, "what it left is undone", func() bool { return len(p.deletions(t)) == 1 })
 }

@@ -42,22 +42,48 @@ var passing = []string{"Serving", "WaitingForPods", "Pending", "NoReadyPods", "F
 // TestEveryFieldIsSetChangedAndRemoved takes every optional field of every kind through its life. Each step is followed: it shows in what the pods serve or run as, and when
 // the field is gone everything is as it was. Not one step disturbs another object.
 func TestEveryFieldIsSetChangedAndRemoved(t *testing.T) {
+	t.Parallel()
+	steps := map[string][]walked{"ServiceProvider": serviceProviderWalks(), "IdentityProvider": identityProviderWalks(t), "the others": otherWalks()}
+	t.Run("of", func(t *testing.T) {
+		for name, walks := range steps {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				walk(t, walks)
+			})
+		}
+	})
+	covered := map[string]bool{}
+	for _, walks := range steps {
+		for _, w := range walks {
+			for _, value := range []string{w.first, w.second} {
+				if value != "" {
+					cover(covered, w.kind, strings.TrimPrefix("spec."+w.path, "."), parse(t, value))
+				}
+			}
+		}
+	}
+	for _, leaf := range leaves(t) {
+		if !covered[leaf] {
+			t.Errorf("no step sets %s", leaf)
+		}
+	}
+}
+
+// walk goes the steps one after the other in a system of their own.
+func walk(t *testing.T, walks []walked) {
+	t.Helper()
 	ns := namespace(t)
 	newOperator(t, ns, withDNS(silentDNS))
 	objects := walkObjects(t, ns)
 	before := effect(t, ns)
-	covered := map[string]bool{}
-	for _, w := range walks(t) {
+	for _, w := range walks {
 		base := walkGet(t, objects[w.kind])
-		values := [2]string{w.first, w.second}
 		last := before
-		for i, value := range values {
+		for i, value := range []string{w.first, w.second} {
 			if value == "" {
 				continue
 			}
-			parsed := parse(t, value)
-			cover(covered, w.kind, strings.TrimPrefix("spec."+w.path, "."), parsed)
-			walkSet(t, objects[w.kind], w.path, parsed)
+			walkSet(t, objects[w.kind], w.path, parse(t, value))
 			reason := w.ready[i]
 			if reason == "" {
 				reason = "Serving"
@@ -80,11 +106,6 @@ func TestEveryFieldIsSetChangedAndRemoved(t *testing.T) {
 		if now := effect(t, ns); now != before {
 			t.Errorf("%s %s has left something behind:\n%s\n%s", w.kind, w.path, before, now)
 			before = now
-		}
-	}
-	for _, leaf := range leaves(t) {
-		if !covered[leaf] {
-			t.Errorf("no step sets %s", leaf)
 		}
 	}
 }

@@ -13,15 +13,6 @@ func silentDNS(context.Context, string) (records []string, found bool, err error
 	return nil, false, nil
 }
 
-func walks(t *testing.T) []walked {
-	t.Helper()
-	var all []walked
-	all = append(all, serviceProviderWalks()...)
-	all = append(all, identityProviderWalks(t)...)
-	all = append(all, otherWalks()...)
-	return all
-}
-
 func serviceProviderWalks() []walked {
 	const sp = "ServiceProvider"
 	sinks := func(ca string) string {

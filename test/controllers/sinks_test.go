@@ -79,6 +79,7 @@ func servedSinkKey(t testing.TB, ns string) string {
 
 // TestAnAuditSinkFollowsItsSecret: what is missing shows on the ServiceProvider, and what is made, changed or taken away afterwards counts without any other change.
 func TestAnAuditSinkFollowsItsSecret(t *testing.T) {
+	t.Parallel()
 	const first, second = "first-key-of-the-receiver", "second-key-of-the-receiver"
 	ns := namespace(t)
 	o, siem := newOperator(t, ns), newReceiver(t, first, second)

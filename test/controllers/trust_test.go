@@ -69,6 +69,7 @@ var badPlays = map[string]badPlay{
 // TestWhateverAMetadataServerDoesPeopleSignIn plays everything that goes wrong. Each time status, an Event and an audit record say so once, people
 // sign in while the server is being asked and after it, and when the server is well again that is said, too.
 func TestWhateverAMetadataServerDoesPeopleSignIn(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	server := newPlayed(t)
 	o := newOperator(t, ns, withFetcher(trust.FetcherOptions{Proxy: server.through, Timeout: 8 * time.Second}))
@@ -135,6 +136,7 @@ func (bad badPlay) check(t *testing.T, o *operator, server *played, door *door, 
 
 // TestARolloverAtTheIdPRunsByItself goes through what an IdP does when it replaces its signing certificate.
 func TestARolloverAtTheIdPRunsByItself(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	server := newPlayed(t)
 	o := newOperator(t, ns, withFetcher(trust.FetcherOptions{Proxy: server.through, Timeout: 8 * time.Second}))
@@ -209,6 +211,7 @@ func TestARolloverAtTheIdPRunsByItself(t *testing.T) {
 // TestASecretOfCertificatesIsFollowed is the rollover of a connection that is set up by hand: first the new certificate beside the old one, then it
 // alone, in a Secret that somebody else keeps.
 func TestASecretOfCertificatesIsFollowed(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	old := upstream(t, "manual")
@@ -245,6 +248,7 @@ func TestASecretOfCertificatesIsFollowed(t *testing.T) {
 
 // TestServersAndSignaturesThatAreNotTrusted: a server whose authority is unknown, and metadata that is not signed although it has to be.
 func TestServersAndSignaturesThatAreNotTrusted(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	server := newPlayed(t)
 	o := newOperator(t, ns, withFetcher(trust.FetcherOptions{Proxy: server.through, Timeout: 8 * time.Second}))

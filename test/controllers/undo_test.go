@@ -92,6 +92,7 @@ func TestADeletedIdPEndsItsSessionsAndIsScrubbed(t *testing.T) {
 // TestAServiceProviderThatDoesNotAnswerHoldsNothingUp: the IdP goes, and its sessions end when the service provider answers again, whatever happened
 // to the operator meanwhile.
 func TestAServiceProviderThatDoesNotAnswerHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	idp, binding := okta(t, ns)
@@ -103,7 +104,7 @@ func TestAServiceProviderThatDoesNotAnswerHoldsNothingUp(t *testing.T) {
 
 	restore := p.cutOff()
 	remove(t, idp, binding)
-	awaitGone(t, 3*time.Second, idp)
+	awaitGone(t, patience, idp)
 	o.restart()
 	if !o.remembers(t, idp) || len(p.deletions(t)) != 0 {
 		t.Error("what is left to do is forgotten, or was done without a way to the service provider")
@@ -116,6 +117,7 @@ func TestAServiceProviderThatDoesNotAnswerHoldsNothingUp(t *testing.T) {
 
 // TestWhatNobodyHoldsIsUndoneToo: somebody takes the finalizer off by hand while the operator is down, and the IdP is gone before it is back.
 func TestWhatNobodyHoldsIsUndoneToo(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	idp := connected(t, ns, "okta")
@@ -130,7 +132,7 @@ func TestWhatNobodyHoldsIsUndoneToo(t *testing.T) {
 	get(t, idp)
 	idp.Finalizers = nil
 	update(t, idp)
-	awaitGone(t, time.Second, idp)
+	awaitGone(t, patience, idp)
 	o.restart()
 	eventually(t, "the session has ended", func() bool { return !alice.signedIn() })
 	eventually(t, "the deletion is recorded", func() bool { return len(p.deletions(t)) == 1 })
@@ -142,8 +144,10 @@ func TestWhatNobodyHoldsIsUndoneToo(t *testing.T) {
 // TestTheKeysOfAnIdPAreTheLastOfIt: as long as a session of it lives the IdP is there, and with it the keys, which the garbage collector takes after it. The clock
 // stands still, so that no service provider is too slow to be waited for.
 func TestTheKeysOfAnIdPAreTheLastOfIt(t *testing.T) {
+	t.Parallel()
 	for name, bound := range map[string]bool{"bound": true, "of no domain": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			ns := namespace(t)
 			newOperator(t, ns, withClock(testingclock.NewFakeClock(time.Now())))
 			idp, binding := okta(t, ns)
@@ -181,122 +185,131 @@ func TestTheKeysOfAnIdPAreTheLastOfIt(t *testing.T) {
 // TestACrashAnywhereInADeletionEndsTheSame kills the operator after each of the writes that a deletion takes: an IdP with two domains is deleted, is blocked,
 // loses its domains and goes. Every run ends as the first one, which is not disturbed.
 func TestACrashAnywhereInADeletionEndsTheSame(t *testing.T) {
-	ns := namespace(t)
-	o := newOperator(t, ns)
-	other, otherBinding := connected(t, ns, "entra"), domainBinding(ns, "other", "other.example", "entra")
-	create(t, withPeople(ns), other, otherBinding)
-	p := newServing(t, ns)
-	await(t, otherBinding, "Ready", isTrue, "Serving")
-	bob := p.visitor(t)
-	bob.signIn("bob@other.example")
-	var clean []string
-	for k := 0; ; k++ {
-		idp, first := okta(t, ns)
-		second := domainBinding(ns, "acme-org", "acme.test", "okta")
-		create(t, idp, first, second)
-		await(t, first, "Ready", isTrue, "Serving")
-		await(t, second, "Ready", isTrue, "Serving")
-		alice := p.visitor(t)
-		alice.signIn("alice@acme.example")
-
-		crashed := o.wire.crash(k)
-		died := false
-		orCrash := func(what string, holds func() bool) {
-			t.Helper()
-			eventually(t, what, func() bool {
-				select {
-				case <-crashed:
-					if !died {
-						died = true
-						o.restart()
-					}
-				default:
-				}
-				return holds()
-			})
-		}
-		remove(t, idp)
-		orCrash("the deletion is blocked", func() bool {
-			get(t, idp)
-			return slices.Contains(conditionTypes(idp.Status.Conditions), "DeletionBlocked")
-		})
-		remove(t, first, second)
-		orCrash("it is gone and forgotten", func() bool { return !exists(t, idp) && !exists(t, first) && !exists(t, second) && !o.remembers(t, idp) })
-		orCrash("the session has ended", func() bool { return !alice.signedIn() })
-		orCrash("the deletion is recorded", func() bool { return len(p.deletions(t)) == k+1 })
-		// A pass between the two bindings ends the session already: nobody may assert its domain then.
-		if got := p.deletions(t)[k]; got.Sessions > 1 || got != (audit.Deletion{Scrubbed: true, Users: 1, Values: 1, Groups: 1, Sessions: got.Sessions}) {
-			t.Errorf("crash after write %d: recorded was %+v", k, got)
-		}
-		if !bob.signedIn() {
-			t.Errorf("crash after write %d: somebody else's session has ended", k)
-		}
-		if s := served(t, ns); len(s.Connections) != 1 || len(s.Domains) != 1 || s.Connections[0].Name != "entra" {
-			t.Errorf("crash after write %d: served are %+v", k, s.Domains)
-		}
-		told := o.audit.stories(idp, first, second)
-		if k == 0 {
-			clean = told
-		} else if !slices.Equal(told, clean) {
-			t.Errorf("crash after write %d: recorded were\n%v, without a crash\n%v", k, told, clean)
-		}
-		await(t, other, "Ready", isTrue, "Serving")
-		if k > 0 && !died {
-			if k < 8 {
-				t.Errorf("a deletion took %d writes: the test proves nothing", k)
+	t.Parallel()
+	clean, _ := newNeighbours(t).deleteAndCrash(t, 0)
+	writes := afterEachWrite(t, func(t *testing.T) func(*testing.T, int) bool {
+		n := newNeighbours(t)
+		return func(t *testing.T, k int) bool {
+			told, died := n.deleteAndCrash(t, k)
+			if !slices.Equal(told, clean) {
+				t.Errorf("crash after write %d: recorded were\n%v, without a crash\n%v", k, told, clean)
 			}
-			t.Logf("the operator was killed after each of %d writes", k-1)
-			return
+			return died
 		}
-		o.wire.revive()
+	})
+	if writes < 7 {
+		t.Errorf("a deletion took %d writes: the test proves nothing", writes)
 	}
+	t.Logf("the operator was killed after each of %d writes", writes)
+}
+
+// neighbours are an IdP that stays, with somebody who is signed in through it, beside others that are deleted.
+type neighbours struct {
+	o       *operator
+	p       *serving
+	other   *v1alpha1.IdentityProvider
+	bob     *visitor
+	deleted int
+}
+
+func newNeighbours(t *testing.T) *neighbours {
+	t.Helper()
+	ns := namespace(t)
+	n := &neighbours{o: newOperator(t, ns), other: connected(t, ns, "entra")}
+	binding := domainBinding(ns, "other", "other.example", "entra")
+	create(t, withPeople(ns), n.other, binding)
+	n.p = newServing(t, ns)
+	await(t, binding, "Ready", isTrue, "Serving")
+	n.bob = n.p.visitor(t)
+	n.bob.signIn("bob@other.example")
+	return n
+}
+
+// deleteAndCrash deletes an IdP with two domains while the operator dies after its k-th write, and returns what was recorded of it.
+func (n *neighbours) deleteAndCrash(t *testing.T, k int) (told []string, died bool) {
+	t.Helper()
+	o, p, ns := n.o, n.p, n.o.ns
+	idp, first := okta(t, ns)
+	second := domainBinding(ns, "acme-org", "acme.test", "okta")
+	create(t, idp, first, second)
+	await(t, first, "Ready", isTrue, "Serving")
+	await(t, second, "Ready", isTrue, "Serving")
+	alice := p.visitor(t)
+	alice.signIn("alice@acme.example")
+
+	crashed := o.wire.crash(k)
+	remove(t, idp)
+	o.orCrash("the deletion is blocked", crashed, &died, func() bool {
+		get(t, idp)
+		return slices.Contains(conditionTypes(idp.Status.Conditions), "DeletionBlocked")
+	})
+	remove(t, first, second)
+	o.orCrash("it is gone and forgotten", crashed, &died, func() bool { return !exists(t, idp) && !exists(t, first) && !exists(t, second) && !o.remembers(t, idp) })
+	o.orCrash("the session has ended", crashed, &died, func() bool { return !alice.signedIn() })
+	o.orCrash("the deletion is recorded", crashed, &died, func() bool { return len(p.deletions(t)) == n.deleted+1 })
+	// A pass between the two bindings ends the session already: nobody may assert its domain then.
+	if got := p.deletions(t)[n.deleted]; got.Sessions > 1 || got != (audit.Deletion{Scrubbed: true, Users: 1, Values: 1, Groups: 1, Sessions: got.Sessions}) {
+		t.Errorf("crash after write %d: recorded was %+v", k, got)
+	}
+	n.deleted++
+	if !n.bob.signedIn() {
+		t.Errorf("crash after write %d: somebody else's session has ended", k)
+	}
+	if s := served(t, ns); len(s.Connections) != 1 || len(s.Domains) != 1 || s.Connections[0].Name != "entra" {
+		t.Errorf("crash after write %d: served are %+v", k, s.Domains)
+	}
+	told = o.audit.stories(idp, first, second)
+	await(t, n.other, "Ready", isTrue, "Serving")
+	o.wire.revive()
+	return told, died
 }
 
 // TestACrashAnywhereInTheDeletionOfAnIdPWithoutDomainsEndsTheSame: its session ends, once recorded, and its keys are there as long as it is.
 func TestACrashAnywhereInTheDeletionOfAnIdPWithoutDomainsEndsTheSame(t *testing.T) {
-	ns := namespace(t)
-	o := newOperator(t, ns)
-	create(t, withPeople(ns))
-	p := newServing(t, ns)
-	for k := 1; ; k++ {
-		idp, _ := okta(t, ns)
-		idp.Spec.CatchAll = v1alpha1.StateEnabled
-		create(t, idp)
-		await(t, idp, "Ready", isTrue, "Serving")
-		alice := p.visitor(t)
-		alice.signIn("alice@acme.example")
-		keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "sallyport-keys-okta"}}
-		crashed, died := o.wire.crash(k), false
-		remove(t, idp)
-		eventually(t, "it is gone and forgotten", func() bool {
-			select {
-			case <-crashed:
-				if !died {
-					died = true
-					o.restart()
-				}
-			default:
-			}
-			there := exists(t, idp)
-			if there && !exists(t, keys) {
-				t.Fatalf("crash after write %d: the keys went before the IdP", k)
-			}
-			return !there && !o.remembers(t, idp)
-		})
-		eventually(t, "the session has ended", func() bool { return !alice.signedIn() })
-		eventually(t, "the deletion is recorded", func() bool { return len(p.deletions(t)) >= k })
-		if n := len(p.deletions(t)); n != k {
-			t.Errorf("crash after write %d: %d deletions are recorded", k, n)
+	t.Parallel()
+	writes := afterEachWrite(t, func(t *testing.T) func(*testing.T, int) bool {
+		ns := namespace(t)
+		o := newOperator(t, ns)
+		create(t, withPeople(ns))
+		p := newServing(t, ns)
+		deleted := 0
+		return func(t *testing.T, k int) bool {
+			deleted++
+			return o.deleteFreeAndCrash(t, p, k, deleted)
 		}
-		if !died {
-			if k < 4 {
-				t.Errorf("a deletion took %d writes: the test proves nothing", k)
-			}
-			return
-		}
-		o.wire.revive()
-		if err := k8s.Delete(t.Context(), keys); err != nil { // as the garbage collector does
-			t.Fatal(err)
-		}
+	})
+	if writes < 3 {
+		t.Errorf("a deletion took %d writes: the test proves nothing", writes)
 	}
+}
+
+// deleteFreeAndCrash deletes an IdP of no domain while the operator dies after its k-th write. It is the n-th that the service provider hears of.
+func (o *operator) deleteFreeAndCrash(t *testing.T, p *serving, k, n int) (died bool) {
+	t.Helper()
+	idp, _ := okta(t, o.ns)
+	idp.Spec.CatchAll = v1alpha1.StateEnabled
+	create(t, idp)
+	await(t, idp, "Ready", isTrue, "Serving")
+	alice := p.visitor(t)
+	alice.signIn("alice@acme.example")
+	keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: o.ns, Name: "sallyport-keys-okta"}}
+	crashed := o.wire.crash(k)
+	remove(t, idp)
+	o.orCrash("it is gone and forgotten", crashed, &died, func() bool {
+		there := exists(t, idp)
+		if there && !exists(t, keys) {
+			t.Fatalf("crash after write %d: the keys went before the IdP", k)
+		}
+		return !there && !o.remembers(t, idp)
+	})
+	eventually(t, "the session has ended", func() bool { return !alice.signedIn() })
+	eventually(t, "the deletion is recorded", func() bool { return len(p.deletions(t)) >= n })
+	if got := len(p.deletions(t)); got != n {
+		t.Errorf("crash after write %d: %d deletions are recorded", k, got)
+	}
+	o.wire.revive()
+	if err := k8s.Delete(t.Context(), keys); err != nil { // as the garbage collector does
+		t.Fatal(err)
+	}
+	return died
 }

@@ -129,6 +129,7 @@ func heldDomain(t *testing.T, ns string) bool {
 }
 
 func TestADomainIsProvedByItsTXTRecord(t *testing.T) {
+	t.Parallel()
 	s, o, clock, ns, binding := verified(t)
 	message := await(t, binding, "Verified", isFalse, "RecordNotFound")
 	await(t, binding, "Ready", isFalse, "RecordNotFound")
@@ -176,6 +177,7 @@ func TestADomainIsProvedByItsTXTRecord(t *testing.T) {
 
 // TestADNSThatDoesNotAnswerFailsClosed: what was never proved is not served, and what was is for six hours more.
 func TestADNSThatDoesNotAnswerFailsClosed(t *testing.T) {
+	t.Parallel()
 	values := map[string]bool{}
 	for name, broken := range map[string]func(*nameServer){
 		"SERVFAIL": func(s *nameServer) { s.refuse = dns.RcodeServerFailure },
@@ -229,6 +231,7 @@ func nudge(t *testing.T, binding *v1alpha1.DomainBinding) {
 
 // TestANameServerThatIsSilentIsNotTheOnlyOne: the next one is asked.
 func TestANameServerThatIsSilentIsNotTheOnlyOne(t *testing.T) {
+	t.Parallel()
 	silent, good := newNameServer(t), newNameServer(t)
 	silent.set(func(s *nameServer) { s.silent = true })
 	good.set(func(s *nameServer) { s.records["_sallyport-challenge.acme.example"] = []string{"value"} })
