@@ -12,6 +12,11 @@ test-deps: ## Install what the tests need (Debian, root), or say what is missing
 proxies: ## Build Caddy and Traefik once; no Debian package brings them.
 	@go run ./hack/proxies/cmd
 
+.PHONY: samples
+samples: ## Have Envoy Gateway's translator, built once in minutes, read its objects in docs/proxies/kubernetes.md; fails when it makes something else of them than before.
+	go test -count=1 -timeout 60m -run TestEnvoyGatewayTakesThePagesObjects ./test/proxies -translate
+	@git diff --exit-code -- test/proxies/testdata/envoygateway || { echo "read what changed, and commit it" >&2; exit 1; }
+
 .PHONY: test
 test: test-deps assets proxies build ## Everything that needs no cluster node: unit, golden, real API server, stores, IdPs, browser, proxies.
 	go test -timeout 20m ./...

@@ -14,11 +14,11 @@ import (
 	"syscall"
 )
 
-// Names of the proxies that can be built.
+// Names of the proxies that the tests run. Envoy Gateway's translator is built when it is asked for by its name: `make samples` does.
 var Names = []string{"caddy", "traefik"}
 
 // packages to build, in the module of that name.
-var packages = map[string]string{"caddy": ".", "traefik": "github.com/traefik/traefik/v3/cmd/traefik"}
+var packages = map[string]string{"caddy": ".", "traefik": "github.com/traefik/traefik/v3/cmd/traefik", "egctl": "github.com/envoyproxy/gateway/cmd/egctl"}
 
 // prepare are what a module needs before it builds, besides its files.
 var prepare = map[string]func(dir string) error{"traefik": trimLego}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,7 +28,7 @@ import (
 	"sallyport.dev/sallyport/test/internal/page"
 )
 
-// cluster is an API server with the kinds that Traefik reads, and no node: Traefik runs beside it, as it may.
+// cluster is an API server with the kinds that Traefik and Envoy Gateway read, and no node: Traefik runs beside it, as it may.
 type cluster struct {
 	client.Client
 	kubeconfig string
@@ -42,9 +43,11 @@ func startCluster(t *testing.T) *cluster {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Setenv("KUBEBUILDER_ASSETS", filepath.Join("..", "..", ".cluster", "assets"))
 	}
-	traefik, gateway := traefikModule(t, "github.com/traefik/traefik/v3"), traefikModule(t, "sigs.k8s.io/gateway-api")
+	traefik, gateway, envoys := moduleOf(t, "traefik", "github.com/traefik/traefik/v3"), moduleOf(t, "traefik", "sigs.k8s.io/gateway-api"), moduleOf(t, "egctl", "github.com/envoyproxy/gateway")
 	environment := &envtest.Environment{ErrorIfCRDPathMissing: true, CRDDirectoryPaths: []string{
-		filepath.Join(traefik, "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"), filepath.Join(gateway, "config/crd/standard")}}
+		filepath.Join(traefik, "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"), filepath.Join(gateway, "config/crd/experimental"),
+		filepath.Join(envoys, "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_securitypolicies.yaml"),
+		filepath.Join(envoys, "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_clienttrafficpolicies.yaml")}}
 	environment.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", serviceNet)
 	config, err := environment.Start()
 	if err != nil {
@@ -63,17 +66,20 @@ func startCluster(t *testing.T) *cluster {
 	if err := os.WriteFile(c.kubeconfig, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c.Client, err = client.New(config, client.Options{}); err != nil {
+	plain, err := client.New(config, client.Options{})
+	if err != nil {
 		t.Fatal(err)
 	}
+	// A field that the kind does not have is an error, not dropped.
+	c.Client = client.WithFieldValidation(plain, metav1.FieldValidationStrict)
 	return c
 }
 
-// traefikModule is the folder of a module that the cached Traefik was built from.
-func traefikModule(t *testing.T, module string) string {
+// moduleOf is the folder of a module that a program of hack/proxies is built from.
+func moduleOf(t *testing.T, program, module string) string {
 	t.Helper()
 	command := exec.Command("go", "mod", "download", "-json", module)
-	command.Dir, command.Env = "../../hack/proxies/traefik", append(os.Environ(), "GOWORK=off")
+	command.Dir, command.Env = filepath.Join("../../hack/proxies", program), append(os.Environ(), "GOWORK=off")
 	out, err := command.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -85,18 +91,41 @@ func traefikModule(t *testing.T, module string) string {
 	return found.Dir
 }
 
-// apply creates objects from YAML, and deletes them when the test ends.
-func (c *cluster) apply(t *testing.T, manifests string) {
+// read takes YAML apart.
+func read(t *testing.T, manifests string) (objects []*unstructured.Unstructured) {
 	t.Helper()
 	for document := range strings.SplitSeq(manifests, "\n---\n") {
 		object := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal([]byte(document), object); err != nil {
+		if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
 			t.Fatal(err)
 		}
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// apply creates objects from YAML, and deletes them when the test ends.
+func (c *cluster) apply(t *testing.T, manifests string) {
+	t.Helper()
+	for _, object := range read(t, manifests) {
 		if err := c.Create(t.Context(), object); err != nil {
 			t.Fatalf("%s %s: %v", object.GetKind(), object.GetName(), err)
 		}
 		t.Cleanup(func() { _ = c.Delete(context.Background(), object) })
+	}
+}
+
+// replace puts an object in the place of one of the same name.
+func (c *cluster) replace(t *testing.T, manifest string) {
+	t.Helper()
+	object := read(t, manifest)[0]
+	there := object.DeepCopy()
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(object), there); err != nil {
+		t.Fatal(err)
+	}
+	object.SetResourceVersion(there.GetResourceVersion())
+	if err := c.Update(t.Context(), object); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -215,6 +244,7 @@ func TestTraefikInKubernetes(t *testing.T) {
 	c, address := startCluster(t), loopback.Free(t)
 	_, port, _ := net.SplitHostPort(address)
 	c.surroundings(t, port)
+	c.accepts(t, files)
 	for name, way := range map[string]struct {
 		objects  []string
 		external bool
@@ -230,8 +260,41 @@ func TestTraefikInKubernetes(t *testing.T) {
 				c.apply(t, files["/traefik/"+object+".yaml"])
 			}
 			startTraefikOn(t, c, address, way.flags...)
-			guards(t, &running{name, address})
+			p := &running{name, address}
+			guards(t, p)
+			if name == "HTTPRoute" {
+				c.replace(t, files["/gateway-api/httproute.yaml"])
+				closesOnAnUnknownFilter(t, p)
+			}
 		})
+	}
+}
+
+// accepts has the API server look at every object of the page, for whichever controller it is.
+func (c *cluster) accepts(t *testing.T, files map[string]string) {
+	t.Helper()
+	c.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: sso}}")
+	for path, manifest := range files {
+		for _, object := range read(t, manifest) {
+			if err := c.Create(t.Context(), object, client.DryRunAll); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+}
+
+// closesOnAnUnknownFilter holds what the page says of the Gateway API's ExternalAuth: Traefik does not know it, and lets nobody in.
+func closesOnAnUnknownFilter(t *testing.T, p *running) {
+	t.Helper()
+	b := newBrowser(t, p.address)
+	for deadline := time.Now().Add(30 * time.Second); b.get(appURL+"/public/x").status != http.StatusInternalServerError; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a route whose filter is not known does not answer with 500")
+		}
+	}
+	w(t).application.take()
+	if got := b.get(appURL + "/public/x"); got.status != http.StatusInternalServerError || len(w(t).application.take()) > 0 {
+		t.Errorf("a route whose filter is not known: %d", got.status)
 	}
 }
 

@@ -24,19 +24,23 @@ import (
 // running is a proxy that listens for TLS.
 type running struct{ name, address string }
 
-// each runs a test for every proxy, as its page prints it. edit may change the printed files; it is given the way in which the page asks.
+// each runs a test for every proxy, as its page prints it. edit may change the printed files.
 func each(t *testing.T, edit func(files map[string]string), test func(t *testing.T, p *running)) {
-	run(t, edit, edit == nil, test)
-}
-
-// run is each with or without the stand-in for Envoy, whose files nothing edits.
-func run(t *testing.T, edit func(files map[string]string), envoys bool, test func(t *testing.T, p *running)) {
-	starts := map[string]func(*testing.T, func(map[string]string)) string{"nginx": startNginx, "haproxy": startHAProxy, "caddy": startCaddy, "traefik": startTraefik}
-	if envoys {
-		starts["envoy over HTTP"] = func(t *testing.T, _ func(map[string]string)) string { return startEnvoy(t, false) }
-		starts["envoy over gRPC"] = func(t *testing.T, _ func(map[string]string)) string { return startEnvoy(t, true) }
-	}
-	for name, start := range starts {
+	for name, start := range map[string]func(*testing.T, func(map[string]string)) string{
+		"nginx": startNginx, "haproxy": startHAProxy, "caddy": startCaddy, "traefik": startTraefik,
+		"envoy over HTTP": func(t *testing.T, edit func(map[string]string)) string {
+			return startEnvoy(t, pageOfEnvoy(t, edit, false))
+		},
+		"envoy over gRPC": func(t *testing.T, edit func(map[string]string)) string {
+			return startEnvoy(t, pageOfEnvoy(t, edit, true))
+		},
+		"Envoy Gateway over HTTP": func(t *testing.T, edit func(map[string]string)) string {
+			return startEnvoy(t, translated(t, edit, "http"))
+		},
+		"Envoy Gateway over gRPC": func(t *testing.T, edit func(map[string]string)) string {
+			return startEnvoy(t, translated(t, edit, "grpc"))
+		},
+	} {
 		t.Run(name, func(t *testing.T) { test(t, &running{name, start(t, edit)}) })
 	}
 }
