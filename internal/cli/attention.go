@@ -109,11 +109,15 @@ func concernsOf(object string, rank int, conditions []metav1.Condition, meant []
 	return withoutEchoes(causes)
 }
 
-// withoutEchoes leaves out what only follows from the first concern of an object: the same sentence again, and that the pods do not serve it.
+// withoutEchoes leaves out what only follows from another concern of an object: the same sentence again, that the pods do not serve it, and what no pod can say
+// where none is available.
 func withoutEchoes(causes []concern) []concern {
+	available := v1alpha1.ConditionAvailable + "="
+	noPods := slices.ContainsFunc(causes, func(c concern) bool { return strings.HasPrefix(c.What, available) })
 	var kept []concern
 	for i, c := range causes {
-		follows := i > 0 && strings.HasSuffix(c.What, " "+v1alpha1.ReasonNotServed)
+		follows := i > 0 && strings.HasSuffix(c.What, " "+v1alpha1.ReasonNotServed) ||
+			noPods && strings.HasSuffix(c.What, " "+v1alpha1.ReasonNoReadyPods) && !strings.HasPrefix(c.What, available)
 		if follows || slices.ContainsFunc(kept, func(k concern) bool { return k.Message == c.Message }) {
 			continue
 		}

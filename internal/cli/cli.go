@@ -171,6 +171,28 @@ func (a *app) openFor(command *cobra.Command, typed string, f func(s served, idp
 	return openOf(command, c, sp, func(s served) error { return f(s, idp) })
 }
 
+// knows refuses the name of an IdentityProvider of which nothing was found because there is none: a slip of the pen must not look like good news.
+func (s served) knows(ctx context.Context, idp string) error {
+	if idp == "" {
+		return nil
+	}
+	_, err := s.Cluster.IdentityProvider(ctx, idp)
+	return err
+}
+
+// idpFlag adds --idp. The value is read by idpOf.
+func idpFlag(c *cobra.Command, idp *string, what string) {
+	c.Flags().StringVar(idp, "idp", "", what+" (idp/NAME or NAME)")
+}
+
+// idpOf is the name in the value of --idp; empty: there is none.
+func idpOf(value string) (string, error) {
+	if value == "" {
+		return "", nil
+	}
+	return cluster.IdPName(value)
+}
+
 func openOf(command *cobra.Command, c *cluster.Cluster, sp *v1alpha1.ServiceProvider, f func(s served) error) error {
 	p := newProgress(command.ErrOrStderr())
 	p.show("opening the management port of ServiceProvider %s", sp.Name)

@@ -169,6 +169,9 @@ func showEntries(command *cobra.Command, s served, idp, kind string, limit int, 
 		}
 		if !follow {
 			if len(got.Items) == 0 {
+				if err := s.knows(command.Context(), idp); err != nil {
+					return err
+				}
 				fmt.Fprintln(command.ErrOrStderr(), "no response was refused, as far as the debug log goes back")
 			}
 			return nil

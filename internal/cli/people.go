@@ -85,8 +85,12 @@ func (a *app) usersList() *cobra.Command {
 			if len(args) == 1 {
 				query.Set("prefix", args[0])
 			}
-			if idp != "" {
-				query.Set("idp", idp)
+			connection, err := idpOf(idp)
+			if err != nil {
+				return err
+			}
+			if connection != "" {
+				query.Set("idp", connection)
 			}
 			if suspended {
 				query.Set("suspended", "true")
@@ -96,13 +100,18 @@ func (a *app) usersList() *cobra.Command {
 					return listJSON(command, s, "/users", query, limit)
 				}
 				t := newTable(command.OutOrStdout(), "EMAIL", "NAME", "IDP", "LAST SIGN-IN", "STATE")
+				found := 0
 				err := list(command, s, "/users", query, limit, func(u user) {
+					found++
 					state := "active"
 					if !u.SuspendedAt.IsZero() {
 						state = "suspended " + at(u.SuspendedAt)
 					}
 					t.row(u.Email, name(u), u.IdP, at(u.LastSignInAt), state)
 				})
+				if err == nil && found == 0 {
+					err = s.knows(command.Context(), connection)
+				}
 				if err != nil {
 					return err
 				}
@@ -111,7 +120,7 @@ func (a *app) usersList() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
-	c.Flags().StringVar(&idp, "idp", "", "only people of this IdentityProvider")
+	idpFlag(c, &idp, "only people of this IdentityProvider")
 	c.Flags().BoolVar(&suspended, "suspended", false, "only people who are suspended")
 	c.Flags().IntVar(&limit, "limit", 1000, "at most so many; 0 is all")
 	return c

@@ -45,21 +45,30 @@ func (a *app) sessionsList() *cobra.Command {
 			if who != "" {
 				query.Set("user", who)
 			}
-			if idp != "" {
-				query.Set("idp", idp)
+			connection, err := idpOf(idp)
+			if err != nil {
+				return err
+			}
+			if connection != "" {
+				query.Set("idp", connection)
 			}
 			return a.open(command, func(s served) error {
 				if output == "json" {
 					return noSuchUser(listJSON(command, s, "/sessions", query, limit), who)
 				}
 				t := newTable(command.OutOrStdout(), "ID", "EMAIL", "IDP", "IP", "SIGNED IN", "LAST SEEN", "UNTIL", "STATE")
+				found := 0
 				err := list(command, s, "/sessions", query, limit, func(v session) {
+					found++
 					state := "open"
 					if v.Pending {
 						state = "second step pending"
 					}
 					t.row(v.ID[:min(len(v.ID), 12)], v.Email, v.IdP, v.IP, at(v.CreatedAt), at(v.LastSeenAt), at(v.ExpiresAt), state)
 				})
+				if err == nil && found == 0 {
+					err = s.knows(command.Context(), connection)
+				}
 				if err != nil {
 					return noSuchUser(err, who)
 				}
@@ -69,7 +78,7 @@ func (a *app) sessionsList() *cobra.Command {
 	}
 	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	c.Flags().StringVar(&who, "user", "", "only sessions of this e-mail address")
-	c.Flags().StringVar(&idp, "idp", "", "only sessions through this IdentityProvider")
+	idpFlag(c, &idp, "only sessions through this IdentityProvider")
 	c.Flags().IntVar(&limit, "limit", 1000, "at most so many; 0 is all")
 	return c
 }
@@ -83,7 +92,11 @@ func (a *app) sessionsRevoke() *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			body := map[string]string{}
-			for key, value := range map[string]string{"user": who, "idp": idp} {
+			name, err := idpOf(idp)
+			if err != nil {
+				return err
+			}
+			for key, value := range map[string]string{"user": who, "idp": name} {
 				if value != "" {
 					body[key] = value
 				}
@@ -95,7 +108,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 				return errors.New("say which sessions: an ID as `kubectl sso sessions list` shows it, --user or --idp")
 			}
 			if len(args) == 0 && who == "" {
-				if err := confirm(command, yes, fmt.Sprintf("End every session through %s?", clean(idp))); err != nil {
+				if err := confirm(command, yes, fmt.Sprintf("End every session through %s?", clean(name))); err != nil {
 					return err
 				}
 			}
@@ -106,13 +119,18 @@ func (a *app) sessionsRevoke() *cobra.Command {
 				if err := noSuchUser(s.Post(command.Context(), "/sessions/revoke", body, &answer), who); err != nil {
 					return err
 				}
+				if answer.Ended == 0 {
+					if err := s.knows(command.Context(), name); err != nil {
+						return err
+					}
+				}
 				_, err := fmt.Fprintf(command.OutOrStdout(), "%s ended\n", plural(answer.Ended, "session", "sessions"))
 				return err
 			})
 		},
 	}
 	c.Flags().StringVar(&who, "user", "", "every session of this e-mail address")
-	c.Flags().StringVar(&idp, "idp", "", "every session through this IdentityProvider")
+	idpFlag(c, &idp, "every session through this IdentityProvider")
 	yesFlag(c, &yes)
 	return c
 }

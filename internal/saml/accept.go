@@ -129,7 +129,7 @@ func (a *acceptance) checkPending() *Refusal {
 		return a.refuse(ReasonIdPDisabled, CheckPolicy, "", "", "")
 	case a.pending == nil && !a.conf.Response.AllowUnsolicited:
 		return a.refuse(ReasonInResponseToMismatch, CheckPending, "an answer to a request of ours", "an unsolicited response",
-			"Nobody asked for this response: it was started at the IdP, or the request is too old or belongs to another browser.")
+			"Nobody asked for this response: it was started at the IdP, or the request is too old, has been answered already or belongs to another browser.")
 	case a.pending != nil && a.pending.Connection != a.conf.Name:
 		return a.refuse(ReasonInResponseToMismatch, CheckPending, a.pending.Connection, a.conf.Name,
 			fmt.Sprintf("The request was sent to IdP %q, the response came to IdP %q.", a.pending.Connection, a.conf.Name))

@@ -26,12 +26,12 @@ var adviceTexts = map[topic]map[string]string{
 		"Generic":  "At the IdP: set the single logout URL to {slo}.",
 	},
 	topicCertificate: {
-		"Okta":            "In Okta: Sign On > SAML Signing Certificates shows the active certificate. If it was rotated, refresh the metadata here: kubectl annotate idp/{name} sso.sallyport.dev/refresh=\"$(date)\" --overwrite.",
-		"EntraID":         "In Microsoft Entra: Single sign-on > SAML Certificates shows the active token signing certificate. If it was rotated, refresh the metadata here: kubectl annotate idp/{name} sso.sallyport.dev/refresh=\"$(date)\" --overwrite.",
+		"Okta":            "In Okta: Sign On > SAML Signing Certificates shows the active certificate. If it was rotated, refresh the metadata here: kubectl sso refresh idp/{name}.",
+		"EntraID":         "In Microsoft Entra: Single sign-on > SAML Certificates shows the active token signing certificate. If it was rotated, refresh the metadata here: kubectl sso refresh idp/{name}.",
 		"GoogleWorkspace": "In the Google Admin console: the app > Service provider details > Certificate shows the certificate in use. Download the IdP metadata again and put it into spec.saml.metadata of idp/{name}.",
-		"ADFS":            "In AD FS Management: Service > Certificates > Token-signing shows the primary certificate. If it rolled over, refresh the metadata here: kubectl annotate idp/{name} sso.sallyport.dev/refresh=\"$(date)\" --overwrite.",
-		"Keycloak":        "In Keycloak: Realm settings > Keys shows the active RS256 certificate. If it was rotated, refresh the metadata here: kubectl annotate idp/{name} sso.sallyport.dev/refresh=\"$(date)\" --overwrite.",
-		"Generic":         "If the IdP changed its signing certificate, refresh its metadata here (kubectl annotate idp/{name} sso.sallyport.dev/refresh=\"$(date)\" --overwrite) or put the new certificate into spec.saml.metadata.",
+		"ADFS":            "In AD FS Management: Service > Certificates > Token-signing shows the primary certificate. If it rolled over, refresh the metadata here: kubectl sso refresh idp/{name}.",
+		"Keycloak":        "In Keycloak: Realm settings > Keys shows the active RS256 certificate. If it was rotated, refresh the metadata here: kubectl sso refresh idp/{name}.",
+		"Generic":         "If the IdP changed its signing certificate, refresh its metadata here (kubectl sso refresh idp/{name}) or put the new certificate into spec.saml.metadata.",
 	},
 	topicSigning: {
 		"Okta":            "In Okta: General > SAML Settings > Show Advanced Settings > Assertion Signature: set it to Signed.",
@@ -70,10 +70,10 @@ var adviceTexts = map[topic]map[string]string{
 		"Generic": "Compare the clocks of both sides (NTP). If the sign-in page was left open for long, sign in again. spec.saml.response.clockSkew of idp/{name} allows {skew} and may be raised to 5m.",
 	},
 	topicUnsolicited: {
-		"Okta":            "Sign in from the application, not from the Okta dashboard tile: hide the tile (General > App visibility), or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost or it took more than 15 minutes.",
-		"EntraID":         "Sign in from the application, not from My Apps: set Properties > Visible to users to No, or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost or it took more than 15 minutes.",
-		"GoogleWorkspace": "Sign in from the application, not from Google's app launcher, or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost or it took more than 15 minutes.",
-		"Generic":         "Sign in from the application and not at the IdP, or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost or it took more than 15 minutes.",
+		"Okta":            "Sign in from the application, not from the Okta dashboard tile: hide the tile (General > App visibility), or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost, it took more than 15 minutes, or the answer was sent twice (the back button).",
+		"EntraID":         "Sign in from the application, not from My Apps: set Properties > Visible to users to No, or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost, it took more than 15 minutes, or the answer was sent twice (the back button).",
+		"GoogleWorkspace": "Sign in from the application, not from Google's app launcher, or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost, it took more than 15 minutes, or the answer was sent twice (the back button).",
+		"Generic":         "Sign in from the application and not at the IdP, or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost, it took more than 15 minutes, or the answer was sent twice (the back button).",
 	},
 	topicEncryption: {
 		"Okta":            "In Okta: General > SAML Settings > Show Advanced Settings > Assertion Encryption: AES256-GCM, Key Transport Algorithm RSA-OAEP, and upload the encryption certificate of {metadata}.",
@@ -117,10 +117,10 @@ var adviceTexts = map[topic]map[string]string{
 		"": "Set spec.provisioning.jit of idp/{name} to Enabled, or check that the IdP sends the NameID that the user is known by.",
 	},
 	topicSuspended: {
-		"": "kubectl sso users resume lets the user sign in again.",
+		"": "kubectl sso users show ADDRESS says since when and why; kubectl sso users resume ADDRESS lets them sign in again.",
 	},
 	topicFactor: {
-		"": "kubectl sso users reset-second-factor lets the person enrol again.",
+		"": "kubectl sso users reset-second-factor ADDRESS lets the person enrol again.",
 	},
 	topicSignLogout: {
 		"Okta":     "Okta signs its logout messages: check that this one came from Okta unchanged, and that single logout was set up with this service provider's signature certificate (General > SAML Settings > Signature Certificate).",

@@ -66,6 +66,50 @@ func TestEveryPage(t *testing.T) {
 	r.look(tab, "chooser")
 }
 
+// TestKeyboardAlone goes the way of an employee without a mouse: in, through a failure, out and in again.
+func TestKeyboardAlone(t *testing.T) {
+	r := newRig(t)
+	tab := browser.New(t, r.hosts)
+	tab.Open(ssoURL + "/signout")
+	tab.WaitText("You are not signed in on this browser.")
+	tab.ByKeyboard("a[href='/signin']")
+	tab.WaitURL(ssoURL + "/signin")
+
+	r.edit = func(a *samltest.Response) { a.Audience = "https://other.example" }
+	tab.Open(appURL + "/d/1")
+	tab.WaitURL(ssoURL + "/signin")
+	if at := tab.Evaluate(`document.activeElement.id`); at != "email" {
+		t.Errorf("typing goes to %q and not to the one field", at)
+	}
+	tab.Type("#email", r.person)
+	tab.ByKeyboard("button.primary")
+	tab.WaitFor("#login")
+	tab.Press("#login")
+	tab.WaitText("Ask your administrator and give them this reference.")
+	r.edit = nil
+	tab.ByKeyboard("a.button")
+	tab.WaitFor("#email")
+	tab.Type("#email", r.person)
+	tab.ByKeyboard("button.primary")
+	tab.WaitFor("#login")
+	tab.Press("#login")
+	tab.WaitText("Dashboard of " + r.person + " at /d/1")
+
+	tab.Open(ssoURL + "/signout")
+	tab.WaitText("You are signed in as")
+	tab.ByKeyboard("button.primary")
+	tab.WaitText("You are signed out")
+	tab.ByKeyboard("a.button")
+	tab.WaitText("Sign in")
+
+	r.snapshot.Domains = nil
+	r.apply()
+	tab.Open(ssoURL + "/signin?other=1")
+	tab.WaitText("Choose who signs you in.")
+	tab.ByKeyboard("button.choice")
+	tab.WaitFor("#login")
+}
+
 // TestDeniedPageOnTheApplicationsHost is styled by ours.
 func TestDeniedPageOnTheApplicationsHost(t *testing.T) {
 	r := newRig(t)

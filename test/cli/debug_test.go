@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cli"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 )
@@ -38,6 +39,10 @@ func TestDebugSaysWhatWasWrongAndWhatToChange(t *testing.T) {
 	w.fails([]string{"debug", "sp/main"}, "neither an IdentityProvider (idp/NAME) nor a reference")
 	w.fails([]string{"debug", "--xml"}, "--xml is for one response")
 	w.fails([]string{"debug", "--limit", "0"}, "--limit 0")
+	w.fails([]string{"debug", "idp/entra"}, "there is no IdentityProvider entra in namespace "+w.ns)
+	w.idpObject("entra", func(idp *v1alpha1.IdentityProvider) {
+		idp.Spec.SAML.Metadata = v1alpha1.MetadataSource{URL: "https://entra.example/metadata"}
+	})
 	if got := w.sso("debug", "idp/entra"); got.code != 0 || got.stdout != "" || !strings.Contains(got.stderr, "no response was refused") {
 		t.Errorf("%+v", got)
 	}

@@ -50,7 +50,13 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 	if got := alice.get("/account"); got.status == 200 {
 		t.Error("the revoked session is open")
 	}
-	contains(t, w.must(0, "sessions", "revoke", "--idp", "okta", "--yes"), "1 session ended")
+	// A name that is mistyped, or written as kubectl does, must not end nothing in silence.
+	for _, args := range [][]string{{"sessions", "revoke", "--yes"}, {"sessions", "list"}, {"users", "list"}} {
+		w.fails(append(args, "--idp", "octa"), "there is no IdentityProvider octa in namespace "+w.ns)
+		w.fails(append(args, "--idp", "sp/okta"), `"sp/okta" names no IdentityProvider: write idp/NAME`)
+	}
+	contains(t, w.must(0, "users", "list", "--idp", "idp/okta"), "alice@acme.example")
+	contains(t, w.must(0, "sessions", "revoke", "--idp", "idp/okta", "--yes"), "1 session ended")
 
 	w.fails([]string{"users", "delete", "alice@acme.example"}, "add --yes")
 	contains(t, w.must(0, "users", "delete", "alice@acme.example", "--yes"), "alice@acme.example is deleted")

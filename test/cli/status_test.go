@@ -118,10 +118,14 @@ func TestStatusTellsEachTroubleOnce(t *testing.T) {
 			meta.SetStatusCondition(conditions, condition(conditionType, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready."))
 		}
 	}
-	w.conditions(sp, func() { noPods(&sp.Status.Conditions) })
+	w.conditions(sp, func() {
+		noPods(&sp.Status.Conditions)
+		meta.SetStatusCondition(&sp.Status.Conditions, condition(v1alpha1.ConditionStoreReady, metav1.ConditionUnknown, v1alpha1.ReasonNoReadyPods, "No pod is ready to say how the store is."))
+		meta.SetStatusCondition(&sp.Status.Conditions, condition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready. Pod a fits on no node."))
+	})
 	w.conditions(idp, func() { noPods(&idp.Status.Conditions) })
 	w.conditions(binding, func() { noPods(&binding.Status.Conditions) })
-	if got := w.must(1, "status"); !strings.HasPrefix(got, "1 thing needs attention in namespace "+w.ns+":\n  sp/main  Programmed=False NoReadyPods\n") {
+	if got := w.must(1, "status"); !strings.HasPrefix(got, "1 thing needs attention in namespace "+w.ns+":\n  sp/main  Available=False NoReadyPods\n    No pod is ready. Pod a fits on no node.\n\n") {
 		t.Errorf("%s", got)
 	}
 }
