@@ -123,7 +123,9 @@ func (r *Reconciler) tellChange(ctx context.Context, s *scope, kind string, obje
 	entry.Kind, entry.Name, entry.Generation = kind, object.GetName(), object.GetGeneration()
 	before, known := s.memory.ledger.Entries[object.GetUID()]
 	var all []news
+	spans := generations(before.Generation, entry.Generation)
 	add := func(recordType audit.Type, event *eventNote, d details, parts ...string) {
+		d.Generations = spans
 		all = append(all, news{key: key(object, append(parts, strconv.FormatInt(object.GetGeneration(), 10))...), kind: kind, about: object, event: event,
 			record: &audit.Record{Type: recordType, Actor: actor(object), Details: d}})
 	}
@@ -156,6 +158,7 @@ func (r *Reconciler) tellChange(ctx context.Context, s *scope, kind string, obje
 		d := s.difference(object)
 		// A deletion makes a new generation too, and is told when it is done.
 		own = own || object.GetDeletionTimestamp() != nil
+		d.Generations = spans
 		if recordType, ok := updatedType[kind]; ok && (!own || len(d.Updated) > 0) {
 			add(recordType, &eventNote{reason: "Updated", action: "Check", note: updatedNote(object, d)}, d, "updated")
 		}
@@ -167,8 +170,20 @@ func (r *Reconciler) tellChange(ctx context.Context, s *scope, kind string, obje
 	return nil
 }
 
+// generations are those that one record is about, when they are more than one: they followed each other faster than a pass looks, or while the operator was not there. What
+// somebody has changed in between and changed back, and who, is in none of our records.
+func generations(told, now int64) string {
+	if now-told < 2 {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", told+1, now)
+}
+
 func updatedNote(object client.Object, d details) string {
 	note := fmt.Sprintf("Generation %d was read", object.GetGeneration())
+	if d.Generations != "" {
+		note = fmt.Sprintf("Generations %s were read as one change", d.Generations)
+	}
 	if len(d.Updated) > 0 {
 		note += ": changed are " + few(d.Updated, 5)
 	}

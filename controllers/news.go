@@ -35,6 +35,8 @@ type details struct {
 	// Transition is the key of the news.
 	Transition string `json:"transition"`
 	Message    string `json:"message,omitempty"`
+	// Generations are the first and the last of those that a change is about, such as 4-7; empty: only that of the target.
+	Generations string `json:"generations,omitempty"`
 	// Updated names the settings that changed, as the service provider sees them; Before and After have those that are short.
 	Updated []string          `json:"updated,omitempty"`
 	Before  map[string]string `json:"before,omitempty"`
