@@ -24,7 +24,7 @@ type AccessRule struct {
 
 	// pathPrefixes match whole path segments: /admin matches /admin and /admin/users, not /administrator. Left out: every path.
 	// A path that programs read in different ways (dots, doubled slashes, encoded slashes, semicolons) matches no rule with prefixes,
-	// and no rule after it.
+	// and no rule after it. Nor does another spelling of a prefix (another case, something added that is no letter, digit, - or _), unless allow is Public.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

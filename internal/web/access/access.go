@@ -5,8 +5,6 @@ package access
 import (
 	"cmp"
 	"fmt"
-	"net/url"
-	"path"
 	"slices"
 	"strings"
 
@@ -22,8 +20,9 @@ type Access struct {
 // Rule is one rule.
 type Rule struct {
 	// Index is its place in the section, from 0.
-	Index                 int
-	hosts, paths, methods []string
+	Index          int
+	hosts, methods []string
+	paths          []prefix
 	// Public lets everybody pass, SignedIn everybody who is signed in; with neither, the lists decide.
 	Public, SignedIn                 bool
 	groups, identityProviders, users []string
@@ -37,11 +36,14 @@ func Compile(section *snapshot.Access) (*Access, error) {
 	a := &Access{}
 	for i, r := range section.Rules {
 		compiled := &Rule{
-			Index: i, hosts: lower(r.Hosts), paths: r.PathPrefixes, methods: r.Methods, Public: r.Allow == "Public", SignedIn: r.Allow == "SignedIn",
+			Index: i, hosts: lower(r.Hosts), methods: r.Methods, Public: r.Allow == "Public", SignedIn: r.Allow == "SignedIn",
 			groups: r.Groups, identityProviders: r.IdentityProviders, users: lower(r.Users),
 		}
 		if !compiled.Public && !compiled.SignedIn && r.Allow != "Matching" {
 			return nil, fmt.Errorf("access.rules[%d].allow is %q: Public, SignedIn and Matching are known", i, cmp.Or(r.Allow, "empty"))
+		}
+		for _, p := range r.PathPrefixes {
+			compiled.paths = append(compiled.paths, newPrefix(p, compiled.Public))
 		}
 		a.rules = append(a.rules, compiled)
 	}
@@ -58,24 +60,61 @@ func lower(list []string) []string {
 
 // Match finds the rule that decides about a request; nil denies it.
 func (a *Access) Match(o proxy.Original) *Rule {
+	rule, _ := a.match(o)
+	return rule
+}
+
+// match also returns the rule that a request is denied for because it cannot be told whether the application would take it for one of that rule's.
+func (a *Access) match(o proxy.Original) (rule, unclear *Rule) {
 	host := withoutPort(o.Host)
-	requested, plain := plainPath(o.Path())
+	requested := readPath(o.Path())
 	for _, r := range a.rules {
-		if !r.matchesHost(o.Host, host) || len(r.methods) > 0 && !slices.Contains(r.methods, o.Method) {
+		if !r.matchesHost(o.Host, host) {
 			continue
 		}
-		if len(r.paths) == 0 {
-			return r
-		}
-		if !plain {
-			// The application may read this path as another one: no rule about paths can be trusted with it, and neither can those after.
-			return nil
-		}
-		if slices.ContainsFunc(r.paths, func(prefix string) bool { return below(requested, prefix) }) {
-			return r
+		switch fits := min(r.fitsMethod(o.Method), r.fitsPath(&requested)); {
+		case fits == yes:
+			return r, nil
+		case fits == perhaps && (!r.Public || requested.unclear):
+			// Neither this rule nor those after it can be trusted with the request. One that lets everybody pass can be passed over: no other is laxer.
+			return nil, r
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+// fit says whether a request is one of a rule's.
+type fit int
+
+const (
+	no fit = iota
+	// perhaps: exactly as it is written it is not, but there are programs that would take it for one.
+	perhaps
+	yes
+)
+
+func (r *Rule) fitsMethod(method string) fit {
+	switch {
+	case len(r.methods) == 0 || slices.Contains(r.methods, method):
+		return yes
+	case slices.ContainsFunc(r.methods, func(m string) bool { return strings.EqualFold(m, method) }):
+		return perhaps
+	}
+	return no
+}
+
+func (r *Rule) fitsPath(requested *readings) fit {
+	if len(r.paths) == 0 {
+		return yes
+	}
+	if requested.unclear {
+		return perhaps
+	}
+	best := no
+	for i := range r.paths {
+		best = max(best, r.paths[i].fits(requested))
+	}
+	return best
 }
 
 func (r *Rule) matchesHost(full, host string) bool {
@@ -101,26 +140,6 @@ func (r *Rule) Admits(inGroup func(string) bool, identityProvider, email string)
 		return len(r.identityProviders) > 0
 	}
 	return slices.Contains(r.users, email) || slices.ContainsFunc(r.groups, inGroup)
-}
-
-// below says whether a path is the prefix or lies under it: /admin covers /admin and /admin/x, not /administrator.
-func below(requested, prefix string) bool {
-	rest, ok := strings.CutPrefix(requested, prefix)
-	return ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(prefix, "/"))
-}
-
-// plainPath decodes a path. It is not plain when some server between here and the application could read it in two ways: dots and empty segments
-// that are resolved, encoded slashes, backslashes, path parameters, or an escape that does not decode.
-func plainPath(raw string) (decoded string, plain bool) {
-	decoded, err := url.PathUnescape(raw)
-	if err != nil || strings.ContainsAny(decoded, "\\;\x00") || strings.Contains(strings.ToLower(raw), "%2f") || strings.Contains(decoded, "%") {
-		return "", false
-	}
-	clean := path.Clean(decoded)
-	if strings.HasSuffix(decoded, "/") && clean != "/" {
-		clean += "/"
-	}
-	return decoded, clean == decoded
 }
 
 func withoutPort(host string) string {

@@ -64,7 +64,10 @@ func Explain(section *snapshot.Access, method, address string, person *Person) (
 		return Decision{Allowed, -1, "There are no access rules: everybody who is signed in may enter. The proxy itself may ask for groups or IdPs."}, nil
 	}
 	original := proxy.Original{Method: method, Scheme: u.Scheme, Host: strings.ToLower(u.Host), URI: u.RequestURI()}
-	rule := a.Match(original)
+	rule, unclear := a.match(original)
+	if unclear != nil {
+		return Decision{Denied, -1, unclear.whyUnclear(original)}, nil
+	}
 	if rule == nil {
 		return Decision{Denied, -1, a.whyNone(original)}, nil
 	}
@@ -89,12 +92,30 @@ func (r *Rule) decide(person *Person) Decision {
 func (r *Rule) describe() string {
 	parts := []string{"hosts " + strings.Join(r.hosts, ", ")}
 	if len(r.paths) > 0 {
-		parts = append(parts, "paths "+strings.Join(r.paths, ", "))
+		parts = append(parts, "paths "+strings.Join(r.prefixes(), ", "))
 	}
 	if len(r.methods) > 0 {
 		parts = append(parts, "methods "+strings.Join(r.methods, ", "))
 	}
 	return strings.Join(parts, "; ")
+}
+
+func (r *Rule) prefixes() []string {
+	var list []string
+	for _, p := range r.paths {
+		list = append(list, p.exact)
+	}
+	return list
+}
+
+// whyUnclear says why a request is denied that may be one of the rule's.
+func (r *Rule) whyUnclear(o proxy.Original) string {
+	name := fmt.Sprintf("Rule %d (%s)", r.Index+1, r.describe())
+	if readPath(o.Path()).unclear {
+		return name + " cannot be asked about this path: programs read it in different ways (dots, doubled or encoded slashes, semicolons, invisible characters). It is denied."
+	}
+	return name + " does not match as it is written, but some programs take this path or method for one of those (another case, something added to the end). It is denied. " +
+		"If the application tells them apart, write a rule that names this one before it."
 }
 
 // audience says who passes, where lists decide.
@@ -122,9 +143,6 @@ func (a *Access) whyNone(o proxy.Original) string {
 	for _, r := range a.rules {
 		if !r.matchesHost(o.Host, host) {
 			continue
-		}
-		if _, plain := plainPath(o.Path()); !plain {
-			return "No rule with paths can be asked about this path: programs read it in different ways (dots, doubled or encoded slashes, semicolons). It is denied."
 		}
 		return "Rules name the host " + host + ", but none of them matches this path and method. What no rule matches is denied."
 	}

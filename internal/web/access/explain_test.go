@@ -45,3 +45,21 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+func TestExplainNamesTheRuleThatARequestIsUnclearTo(t *testing.T) {
+	section := &snapshot.Access{Rules: []snapshot.AccessRule{
+		{Hosts: []string{"app.example.com"}, PathPrefixes: []string{"/admin/"}, Allow: "Matching", Groups: []string{"ops"}},
+		{Hosts: []string{"app.example.com"}, Allow: "SignedIn"},
+	}}
+	ops := &Person{Email: "alice@acme.example", IdentityProvider: "okta", Groups: []string{"ops"}}
+	for address, why := range map[string]string{
+		"https://app.example.com/Admin":      "Rule 1 (hosts app.example.com; paths /admin) does not match as it is written, but some programs take",
+		"https://app.example.com/admin.json": "write a rule that names this one before it",
+		"https://app.example.com/x//admin":   "Rule 1 (hosts app.example.com; paths /admin) cannot be asked about this path",
+	} {
+		got, err := Explain(section, "", address, ops)
+		if err != nil || got.Outcome != Denied || got.Rule != -1 || !strings.Contains(got.Why, why) {
+			t.Errorf("%s: %+v, %v", address, got, err)
+		}
+	}
+}

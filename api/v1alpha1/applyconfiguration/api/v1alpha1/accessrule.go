@@ -15,7 +15,7 @@ type AccessRuleApplyConfiguration struct {
 	Hosts []apiv1alpha1.AllowedHost `json:"hosts,omitempty"`
 	// pathPrefixes match whole path segments: /admin matches /admin and /admin/users, not /administrator. Left out: every path.
 	// A path that programs read in different ways (dots, doubled slashes, encoded slashes, semicolons) matches no rule with prefixes,
-	// and no rule after it.
+	// and no rule after it. Nor does another spelling of a prefix (another case, something added that is no letter, digit, - or _), unless allow is Public.
 	PathPrefixes []apiv1alpha1.PathPrefix `json:"pathPrefixes,omitempty"`
 	// methods are HTTP methods such as GET. Left out: every method.
 	Methods []apiv1alpha1.HTTPMethod `json:"methods,omitempty"`
