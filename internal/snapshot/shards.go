@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -37,7 +36,10 @@ type Encoded struct {
 	// Files by name: IndexFile and ShardFile(n). Each is at most MaxFileBytes long.
 	Files map[string][]byte
 
-	digests map[string]string
+	// What the files were made from, so that a file of the same content is not made again.
+	connections [ShardCount][]Connection
+	head        index
+	digests     map[string]string
 }
 
 // index is what IndexFile holds.
@@ -115,83 +117,6 @@ func Revision(s Snapshot) (string, error) {
 		return "", err
 	}
 	return encoded.Revision, nil
-}
-
-// Encode turns a snapshot into files. The same content gives the same bytes, in whatever order connections and domains come.
-// It fails with a *TooLargeError when a file would not fit into a Secret.
-func Encode(s Snapshot) (*Encoded, error) { return EncodeAfter(nil, s) }
-
-// EncodeAfter is Encode, and takes the files that did not change from what was encoded before (nil: nothing was) instead of
-// compressing them again.
-func EncodeAfter(previous *Encoded, s Snapshot) (*Encoded, error) {
-	shards := map[int]*shard{}
-	for _, c := range slices.SortedFunc(slices.Values(s.Connections), func(a, b Connection) int { return cmp.Compare(a.Name, b.Name) }) {
-		n := ShardOf(c.Name)
-		if shards[n] == nil {
-			shards[n] = &shard{}
-		}
-		shards[n].Connections = append(shards[n].Connections, c)
-	}
-	encoded := &Encoded{Files: map[string][]byte{}, digests: map[string]string{}}
-	head := index{Format: formatVersion, ServiceProvider: s.ServiceProvider}
-	for n := range ShardCount {
-		if shards[n] == nil {
-			continue
-		}
-		sum, err := encoded.add(previous, ShardFile(n), shards[n])
-		if err != nil {
-			return nil, withCounts(err, len(shards[n].Connections), 0)
-		}
-		head.Shards = append(head.Shards, shardEntry{Number: n, SHA256: sum})
-	}
-	head.Domains = slices.SortedFunc(slices.Values(s.Domains), func(a, b Domain) int {
-		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Binding, b.Binding))
-	})
-	sum, err := encoded.add(previous, IndexFile, head)
-	if err != nil {
-		return nil, withCounts(err, 0, len(head.Domains))
-	}
-	encoded.Revision = sum[:32]
-	return encoded, nil
-}
-
-// add puts one file in and returns the digest of what is in it. The digest is of the JSON, not of the compressed bytes,
-// so that a compressor that got better is not mistaken for a change.
-func (e *Encoded) add(previous *Encoded, name string, content any) (string, error) {
-	plain, err := json.Marshal(content)
-	if err != nil {
-		return "", fmt.Errorf("encoding %s: %w", name, err)
-	}
-	sum := digest(plain)
-	e.digests[name] = sum
-	if previous != nil && previous.digests[name] == sum {
-		e.Files[name] = previous.Files[name]
-		return sum, nil
-	}
-	var packed bytes.Buffer
-	// The header stays empty (no time, no name), so equal content gives equal bytes.
-	writer, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return "", err
-	}
-	if _, err := writer.Write(plain); err != nil {
-		return "", err
-	}
-	if err := writer.Close(); err != nil {
-		return "", err
-	}
-	if packed.Len() > MaxFileBytes {
-		return "", &TooLargeError{File: name, Bytes: packed.Len()}
-	}
-	e.Files[name] = packed.Bytes()
-	return sum, nil
-}
-
-func withCounts(err error, connections, domains int) error {
-	if tooLarge, ok := errors.AsType[*TooLargeError](err); ok {
-		tooLarge.Connections, tooLarge.Domains = connections, domains
-	}
-	return err
 }
 
 // Decode reads a snapshot from its files and returns it with its revision. read returns the content of one file by name;

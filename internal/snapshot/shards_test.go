@@ -178,7 +178,7 @@ func TestDamageIsRefused(t *testing.T) {
 
 func TestAnotherFormatIsRefusedWithTheWayOut(t *testing.T) {
 	encoded := &Encoded{Files: map[string][]byte{}, digests: map[string]string{}}
-	if _, err := encoded.add(nil, IndexFile, index{Format: formatVersion + 1}); err != nil {
+	if err := encoded.add(&Encoded{}, IndexFile, index{Format: formatVersion + 1}); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err := FromFiles(encoded.Files)

@@ -32,8 +32,7 @@ func TestAReaderIgnoresWhatANewerWriterAdds(t *testing.T) {
 			head = content
 			continue
 		}
-		sum, err := newer.add(nil, name, content)
-		if err != nil {
+		if err := newer.add(&Encoded{}, name, content); err != nil {
 			t.Fatal(err)
 		}
 		var number int
@@ -42,11 +41,10 @@ func TestAReaderIgnoresWhatANewerWriterAdds(t *testing.T) {
 				number = n
 			}
 		}
-		shards = append(shards, map[string]any{"number": number, "sha256": sum, "future": true})
+		shards = append(shards, map[string]any{"number": number, "sha256": newer.digests[name], "future": true})
 	}
 	head["shards"] = shards
-	sum, err := newer.add(nil, IndexFile, head)
-	if err != nil {
+	if err := newer.add(&Encoded{}, IndexFile, head); err != nil {
 		t.Fatal(err)
 	}
 	got, revision, err := FromFiles(newer.Files)
@@ -57,8 +55,8 @@ func TestAReaderIgnoresWhatANewerWriterAdds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got, want) || revision != sum[:32] {
-		t.Errorf("what a newer operator wrote is read as\n%+v, revision %s, want\n%+v, revision %s", got, revision, want, sum[:32])
+	if !reflect.DeepEqual(got, want) || revision != newer.digests[IndexFile][:32] {
+		t.Errorf("what a newer operator wrote is read as\n%+v, revision %s, want\n%+v, revision %s", got, revision, want, newer.digests[IndexFile][:32])
 	}
 }
 
