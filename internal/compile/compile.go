@@ -6,6 +6,7 @@ package compile
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -134,16 +135,15 @@ func Compile(in Input) *Output {
 
 func (p *pass) sortedConnections() []snapshot.Connection {
 	var sorted []snapshot.Connection
-	for _, c := range p.connections {
-		sorted = append(sorted, *c)
+	for _, name := range slices.Sorted(maps.Keys(p.connections)) {
+		sorted = append(sorted, *p.connections[name])
 	}
-	slices.SortFunc(sorted, func(a, b snapshot.Connection) int { return cmp.Compare(a.Name, b.Name) })
 	return sorted
 }
 
 // finding starts the finding of one object.
 func (p *pass) finding(kind string, object metav1.Object) *Finding {
-	f := &Finding{Kind: kind, Name: object.GetName(), UID: object.GetUID(), Generation: object.GetGeneration()}
+	f := &Finding{Kind: kind, Name: object.GetName(), UID: object.GetUID(), Generation: object.GetGeneration(), Conditions: make([]Condition, 0, len(v1alpha1.ConditionTypes(kind)))}
 	p.out.findings[objectKey{kind, object.GetName()}] = f
 	return f
 }

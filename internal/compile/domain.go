@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
@@ -100,8 +101,37 @@ func DomainProblem(domain string) string {
 	return problem
 }
 
-// domainProblem says why a domain cannot be bound; both are empty when it can.
+// mostGood bounds how many domains are remembered as good: three times those that one ServiceProvider is made for.
+const mostGood = 15_000
+
+// good are domains that can be bound. That takes looking into Unicode's tables and the list of public suffixes, and a pass asks it of every domain.
+var good = struct {
+	sync.RWMutex
+	domains map[string]struct{}
+}{domains: map[string]struct{}{}}
+
+// domainProblem is domainProblemOf, and does not look twice at a domain that is good.
 func domainProblem(domain string) (reason, problem string) {
+	good.RLock()
+	_, known := good.domains[domain]
+	good.RUnlock()
+	if known {
+		return "", ""
+	}
+	if reason, problem = domainProblemOf(domain); problem != "" {
+		return reason, problem
+	}
+	good.Lock()
+	defer good.Unlock()
+	if len(good.domains) >= mostGood {
+		clear(good.domains)
+	}
+	good.domains[domain] = struct{}{}
+	return "", ""
+}
+
+// domainProblemOf says why a domain cannot be bound; both are empty when it can.
+func domainProblemOf(domain string) (reason, problem string) {
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))
 	if err != nil {
 		return v1alpha1.ReasonInvalidDomain, fmt.Sprintf("%q is not a domain name (%v): write it as example.com", domain, err)

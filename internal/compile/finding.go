@@ -73,7 +73,10 @@ func (f *Finding) Accepted() bool {
 }
 
 func (f *Finding) set(conditionType string, status metav1.ConditionStatus, reason, format string, args ...any) {
-	c := Condition{Type: conditionType, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...)}
+	c := Condition{Type: conditionType, Status: status, Reason: reason, Message: format}
+	if len(args) > 0 {
+		c.Message = fmt.Sprintf(format, args...)
+	}
 	if existing := f.Condition(conditionType); existing != nil {
 		*existing = c
 		return

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -14,7 +15,7 @@ import (
 // attributeMappings gives every connection its mapping: the oldest AttributeMapping of its IdentityProvider, or the preset of its type.
 func (p *pass) attributeMappings(sp *snapshot.ServiceProvider) {
 	for _, c := range p.connections {
-		c.Mapping = identity.Preset(c.Type)
+		c.Mapping = preset(c.Type)
 	}
 	var mappings []*v1alpha1.AttributeMapping
 	for i := range p.in.AttributeMappings {
@@ -43,6 +44,22 @@ func (p *pass) attributeMappings(sp *snapshot.ServiceProvider) {
 			p.attributeMapping(f, m, p.connections[idp], sp)
 		}
 	}
+}
+
+// presets are made once: every connection of a type shares its lists, and nobody changes those.
+var presets = sync.OnceValue(func() map[string]snapshot.Mapping {
+	all := map[string]snapshot.Mapping{}
+	for _, t := range []v1alpha1.IdentityProviderType{v1alpha1.TypeOkta, v1alpha1.TypeEntraID, v1alpha1.TypeGoogleWorkspace, v1alpha1.TypeADFS, v1alpha1.TypeKeycloak, v1alpha1.TypeGeneric} {
+		all[string(t)] = identity.Preset(string(t))
+	}
+	return all
+})
+
+func preset(idpType string) snapshot.Mapping {
+	if known, ok := presets()[idpType]; ok {
+		return known
+	}
+	return identity.Preset(idpType)
 }
 
 // attributeMapping puts the mapping into its connection when it is good. Otherwise the last good form of the same mapping
