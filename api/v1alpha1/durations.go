@@ -17,8 +17,11 @@ type Duration string
 // Or returns the duration, or fallback when none is written. What the API server accepted always parses;
 // for anything else it returns fallback too, and Parse tells why.
 func (d Duration) Or(fallback time.Duration) time.Duration {
+	if d == "" {
+		return fallback
+	}
 	parsed, err := d.Parse()
-	if d == "" || err != nil {
+	if err != nil {
 		return fallback
 	}
 	return parsed
@@ -41,8 +44,11 @@ type Days string
 
 // Or returns the length of time, or fallback when none is written or it does not parse.
 func (d Days) Or(fallback time.Duration) time.Duration {
+	if d == "" {
+		return fallback
+	}
 	parsed, err := d.Parse()
-	if d == "" || err != nil {
+	if err != nil {
 		return fallback
 	}
 	return parsed

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -15,6 +16,7 @@ import (
 	"io"
 	"math/big"
 	"net/url"
+	"sync"
 	"time"
 
 	"sallyport.dev/sallyport/internal/saml/xmldsig"
@@ -167,11 +169,30 @@ func parsePrivateKey(keyPEM []byte) (any, error) {
 
 func sameKey(a, b snapshot.SPKey) bool { return bytes.Equal(a.Certificate, b.Certificate) }
 
+// mostEnds bounds how many ends of certificates are remembered.
+const mostEnds = 10_000
+
+// ends are when certificates expire, by digest. Every pass asks it of every connection, and parsing takes longer than all the rest of a plan.
+var ends = struct {
+	sync.Mutex
+	of map[[sha256.Size]byte]time.Time
+}{of: map[[sha256.Size]byte]time.Time{}}
+
 // notAfter is when the certificate of a key expires; zero when it does not parse.
 func notAfter(key snapshot.SPKey) time.Time {
+	sum := sha256.Sum256(key.Certificate)
+	ends.Lock()
+	defer ends.Unlock()
+	if end, known := ends.of[sum]; known {
+		return end
+	}
 	certificate, err := x509.ParseCertificate(key.Certificate)
 	if err != nil {
 		return time.Time{}
 	}
+	if len(ends.of) >= mostEnds {
+		clear(ends.of)
+	}
+	ends.of[sum] = certificate.NotAfter
 	return certificate.NotAfter
 }
