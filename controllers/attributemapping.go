@@ -4,7 +4,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
-	apply "sallyport.dev/sallyport/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
 )
 
@@ -20,9 +19,5 @@ func (r *Reconciler) attributeMapping(s *scope, mapping *v1alpha1.AttributeMappi
 		status.Examples = append(status.Examples, v1alpha1.ExampleResult{Index: ptr.To(int32(e.Index)), Message: e.Message})
 	}
 	return subject{kind: v1alpha1.KindAttributeMapping, object: mapping, before: mapping.Status, after: status,
-		conditionsBefore: mapping.Status.Conditions, conditionsAfter: status.Conditions, told: s.told(mapping.UID, mapping.Status),
-		intent: func() intent {
-			ac := apply.AttributeMapping(mapping.Name, mapping.Namespace).WithUID(mapping.UID).WithStatus(convert[apply.AttributeMappingStatusApplyConfiguration](status))
-			return intent{ac, ac.ObjectMetaApplyConfiguration}
-		}}
+		conditionsBefore: mapping.Status.Conditions, conditionsAfter: status.Conditions}
 }

@@ -16,7 +16,10 @@ import (
 type conditions []compile.Condition
 
 func (c *conditions) set(conditionType string, status metav1.ConditionStatus, reason, format string, args ...any) {
-	next := compile.Condition{Type: conditionType, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...)}
+	next := compile.Condition{Type: conditionType, Status: status, Reason: reason, Message: format}
+	if len(args) > 0 {
+		next.Message = fmt.Sprintf(format, args...)
+	}
 	if i := slices.IndexFunc(*c, func(old compile.Condition) bool { return old.Type == conditionType }); i >= 0 {
 		(*c)[i] = next
 		return
@@ -62,8 +65,15 @@ func (c *conditions) summarize(s *scope, f *compile.Finding, order ...string) {
 	c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServing, "Every pod (%s) serves generation %d.", s.programmed.pods(), f.Generation)
 }
 
-// merge returns the conditions with their times: one that did not change its status keeps the time of its last transition.
+// merge returns the conditions with their times: one that did not change its status keeps the time of its last transition. Where nothing changed, they are those of
+// before themselves.
 func (c conditions) merge(before []metav1.Condition, generation int64, now time.Time) []metav1.Condition {
+	if slices.EqualFunc(c, before, func(is compile.Condition, was metav1.Condition) bool {
+		return is.Type == was.Type && is.Status == was.Status && is.Reason == was.Reason && truncate(is.Message) == was.Message && was.ObservedGeneration == generation &&
+			was.LastTransitionTime.Unix() > 0
+	}) {
+		return before
+	}
 	merged := make([]metav1.Condition, 0, len(c))
 	for _, condition := range c {
 		next := metav1.Condition{Type: condition.Type, Status: condition.Status, Reason: condition.Reason, Message: truncate(condition.Message), ObservedGeneration: generation,
@@ -79,6 +89,9 @@ func (c conditions) merge(before []metav1.Condition, generation int64, now time.
 // truncate keeps a message within what the API server takes.
 func truncate(message string) string {
 	const most = 2000
+	if len(message) <= most {
+		return message
+	}
 	if runes := []rune(message); len(runes) > most {
 		return string(runes[:most]) + "..."
 	}

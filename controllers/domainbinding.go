@@ -2,12 +2,11 @@ package controllers
 
 import (
 	"sallyport.dev/sallyport/api/v1alpha1"
-	apply "sallyport.dev/sallyport/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
 )
 
 func (r *Reconciler) domainBinding(s *scope, binding *v1alpha1.DomainBinding, f *compile.Finding) subject {
-	status := *binding.Status.DeepCopy()
+	status := binding.Status // what it points to is replaced below, and never changed
 	status.ObservedGeneration = binding.Generation
 	c := conditions(f.Conditions)
 	c.program(s, f, s.servedSameDomain(binding))
@@ -18,11 +17,7 @@ func (r *Reconciler) domainBinding(s *scope, binding *v1alpha1.DomainBinding, f 
 		status.Verification = challenge(s.serviceProvider, binding.Spec.Domain)
 	}
 	return subject{kind: v1alpha1.KindDomainBinding, object: binding, before: binding.Status, after: status,
-		conditionsBefore: binding.Status.Conditions, conditionsAfter: status.Conditions, told: s.told(binding.UID, binding.Status),
-		intent: func() intent {
-			ac := apply.DomainBinding(binding.Name, binding.Namespace).WithUID(binding.UID).WithStatus(convert[apply.DomainBindingStatusApplyConfiguration](status))
-			return intent{ac, ac.ObjectMetaApplyConfiguration}
-		}}
+		conditionsBefore: binding.Status.Conditions, conditionsAfter: status.Conditions}
 }
 
 // servedSameDomain tells whether every pod already serves this very domain.

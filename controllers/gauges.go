@@ -28,11 +28,18 @@ type gauges struct {
 	refreshes   *prometheus.CounterVec
 
 	mutex sync.Mutex
-	found map[types.NamespacedName][]prometheus.Metric
+	found map[types.NamespacedName][]gauge
+}
+
+// gauge is one value. It is made a metric when somebody asks for it, and not in every pass.
+type gauge struct {
+	of     *prometheus.Desc
+	value  float64
+	labels []string
 }
 
 func newGauges() *gauges {
-	g := &gauges{found: map[types.NamespacedName][]prometheus.Metric{}}
+	g := &gauges{found: map[types.NamespacedName][]gauge{}}
 	c := &g.catalogue
 	g.conditions = c.GaugeDesc("sso_conditions", "Objects by kind, condition and status of the condition (True, False, Unknown).", "namespace", "serviceprovider", "kind", "condition", "status")
 	g.unhealthy = c.GaugeDesc("sso_object_unhealthy", "1 for each condition of an object that is not True, with its reason; at most 200 for a ServiceProvider. Healthy objects have none.",
@@ -68,8 +75,8 @@ func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	for _, all := range g.found {
-		for _, m := range all {
-			metrics <- m
+		for _, one := range all {
+			metrics <- prometheus.MustNewConstMetric(one.of, prometheus.GaugeValue, one.value, one.labels...)
 		}
 	}
 }
@@ -84,9 +91,9 @@ func (g *gauges) set(s *scope, subjects []subject) {
 		g.forget(key)
 		return
 	}
-	var all []prometheus.Metric
+	all := make([]gauge, 0, len(s.expiring)+64)
 	add := func(d *prometheus.Desc, value float64, labels ...string) {
-		all = append(all, prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{key.Namespace, key.Name}, labels...)...))
+		all = append(all, gauge{d, value, append([]string{key.Namespace, key.Name}, labels...)})
 	}
 	for _, c := range s.expiring {
 		add(g.certificateEnd, float64(c.notAfter.Unix()), c.connection, c.side, short(c.sha256))

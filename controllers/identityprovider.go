@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,24 +12,24 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
-	apply "sallyport.dev/sallyport/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
 func (r *Reconciler) identityProvider(s *scope, idp *v1alpha1.IdentityProvider, f *compile.Finding) subject {
 	status := r.identityProviderStatus(s, idp, f)
-	told := s.told(idp.UID, idp.Status)
-	was := told.identityProvider()
 	return subject{kind: v1alpha1.KindIdentityProvider, object: idp, before: idp.Status, after: status,
-		conditionsBefore: idp.Status.Conditions, conditionsAfter: status.Conditions, told: told,
-		// The admission policy reads the names of the bindings: they are there before a binding is Ready.
-		urgent: !apiequality.Semantic.DeepEqual(ptr.Deref(idp.Status.Domains, v1alpha1.BoundDomains{Count: ptr.To(int32(0))}), *status.Domains),
-		news:   slices.Concat(metadataNews(idp, was, &status), keyNews(idp, was.ServiceProvider, status.ServiceProvider), expiryNews(idp, was, &status)),
-		intent: func() intent {
-			ac := apply.IdentityProvider(idp.Name, idp.Namespace).WithUID(idp.UID).WithStatus(convert[apply.IdentityProviderStatusApplyConfiguration](status))
-			return intent{ac, ac.ObjectMetaApplyConfiguration}
-		}}
+		conditionsBefore: idp.Status.Conditions, conditionsAfter: status.Conditions}
+}
+
+// otherDomains tells whether the names of the bindings have changed: the admission policy reads them, so they are there before a binding is Ready.
+func otherDomains(before, after v1alpha1.IdentityProviderStatus) bool {
+	none := v1alpha1.BoundDomains{Count: ptr.To(int32(0))}
+	return !apiequality.Semantic.DeepEqual(ptr.Deref(before.Domains, none), ptr.Deref(after.Domains, none))
+}
+
+func identityProviderNews(idp *v1alpha1.IdentityProvider, was, is *v1alpha1.IdentityProviderStatus) []news {
+	return slices.Concat(metadataNews(idp, was, is), keyNews(idp, was.ServiceProvider, is.ServiceProvider), expiryNews(idp, was, is))
 }
 
 func (r *Reconciler) identityProviderStatus(s *scope, idp *v1alpha1.IdentityProvider, f *compile.Finding) v1alpha1.IdentityProviderStatus {
@@ -97,7 +96,7 @@ func (s *scope) servedSameConnection(name string) bool {
 		return false
 	}
 	before, ok := s.memory.served.connections[name]
-	return ok && reflect.DeepEqual(&s.wanted.snapshot.Connections[now], &s.memory.served.snapshot.Connections[before])
+	return ok && snapshot.SameConnection(&s.wanted.snapshot.Connections[now], &s.memory.served.snapshot.Connections[before])
 }
 
 func (m *memory) endpoints(c *snapshot.Connection) *v1alpha1.ConnectionEndpoints {

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -205,14 +204,18 @@ func (l *ledger) gone(there map[types.UID]bool) map[types.UID]ledgerEntry {
 			l.written(uid)
 		}
 	}
-	gone := maps.Clone(l.Entries)
-	maps.DeleteFunc(gone, func(uid types.UID, _ ledgerEntry) bool { return there[uid] })
+	gone := map[types.UID]ledgerEntry{}
+	for uid, entry := range l.Entries {
+		if !there[uid] {
+			gone[uid] = entry
+		}
+	}
 	return gone
 }
 
 // there are the objects of the namespace that exist.
 func (s *scope) there() map[types.UID]bool {
-	there := map[types.UID]bool{}
+	there := make(map[types.UID]bool, len(s.idps)+len(s.bindings)+len(s.mappings)+1)
 	if s.serviceProvider != nil {
 		there[s.serviceProvider.UID] = true
 	}

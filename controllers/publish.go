@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -128,7 +129,7 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) error {
 	shards.SetLimit(parallelWrites)
 	for _, file := range snapshot.FileNames() {
 		content, used := s.encoded.Files[file]
-		if !used || file == snapshot.IndexFile || slices.Equal(content, m.published.files[file]) {
+		if !used || file == snapshot.IndexFile || bytes.Equal(content, m.published.files[file]) {
 			continue
 		}
 		shards.Go(func() error { return r.publishFile(writers, s, file, content) })
@@ -136,7 +137,7 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) error {
 	if err := shards.Wait(); err != nil {
 		return err
 	}
-	if content := s.encoded.Files[snapshot.IndexFile]; !slices.Equal(content, m.published.files[snapshot.IndexFile]) {
+	if content := s.encoded.Files[snapshot.IndexFile]; !bytes.Equal(content, m.published.files[snapshot.IndexFile]) {
 		if err := r.publishFile(ctx, s, snapshot.IndexFile, content); err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
-	apply "sallyport.dev/sallyport/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/compile"
 )
@@ -16,21 +15,19 @@ import (
 func (r *Reconciler) serviceProvider(s *scope) subject {
 	sp := s.serviceProvider
 	status := r.serviceProviderStatus(s)
-	o := subject{kind: v1alpha1.KindServiceProvider, object: sp, before: sp.Status, after: status,
-		conditionsBefore: sp.Status.Conditions, conditionsAfter: status.Conditions, told: s.told(sp.UID, sp.Status),
-		intent: func() intent {
-			ac := apply.ServiceProvider(sp.Name, sp.Namespace).WithUID(sp.UID).WithStatus(convert[apply.ServiceProviderStatusApplyConfiguration](status))
-			return intent{ac, ac.ObjectMetaApplyConfiguration}
-		}}
-	if revision := status.ProgrammedRevision; revision != o.told.Revision {
-		o.news = append(o.news, news{key: key(sp, sp.ResourceVersion, "programmed", revision), about: sp, kind: o.kind,
+	return subject{kind: v1alpha1.KindServiceProvider, object: sp, before: sp.Status, after: status,
+		conditionsBefore: sp.Status.Conditions, conditionsAfter: status.Conditions}
+}
+
+func (s *scope) serviceProviderNews(sp *v1alpha1.ServiceProvider, was toldStatus, is v1alpha1.ServiceProviderStatus) (all []news) {
+	if revision := is.ProgrammedRevision; revision != was.Revision {
+		all = append(all, news{key: key(sp, sp.ResourceVersion, "programmed", revision), about: sp, kind: v1alpha1.KindServiceProvider,
 			record: &audit.Record{Type: audit.TypeSnapshotProgrammed, Actor: operator, Details: details{Revision: revision, Pods: s.programmed.ready}}})
 	}
-	if status.AuditKey != nil {
-		o.news = append(o.news, auditKeyNews(sp, o.told.AuditKey, status.AuditKey.ID)...)
+	if is.AuditKey != nil {
+		all = append(all, auditKeyNews(sp, was.AuditKey, is.AuditKey.ID)...)
 	}
-	o.news = append(o.news, headerKeyNews(sp, o.told.HeaderKeys, status.HeaderKeys)...)
-	return o
+	return append(all, headerKeyNews(sp, was.HeaderKeys, is.HeaderKeys)...)
 }
 
 func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderStatus {

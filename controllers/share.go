@@ -33,9 +33,9 @@ const (
 	wordsOnly
 )
 
-func (o subject) haste() haste {
+func (o change) haste() haste {
 	switch ready := v1alpha1.ConditionReady; {
-	case o.kind == v1alpha1.KindServiceProvider || o.urgent:
+	case o.kind == v1alpha1.KindServiceProvider || o.urgent():
 		return atOnce
 	case meta.IsStatusConditionTrue(o.conditionsAfter, ready) && !meta.IsStatusConditionTrue(o.conditionsBefore, ready):
 		return becomesReady
@@ -47,12 +47,9 @@ func (o subject) haste() haste {
 
 // writeChanged tells of the statuses that differ from what is there and writes them, as far as the time goes.
 func (r *Reconciler) writeChanged(ctx context.Context, s *scope, all []subject) error {
-	for i := range all {
-		all[i].ahead = s.memory.ledger.isAhead(all[i].object.GetUID())
-	}
-	changed := slices.DeleteFunc(all, func(o subject) bool { return !o.ahead && o.same() })
-	slices.SortStableFunc(changed, func(a, b subject) int { return cmp.Compare(a.haste(), b.haste()) })
-	waiting := slices.IndexFunc(changed, func(o subject) bool { return o.haste() != atOnce })
+	changed := s.changes(all)
+	slices.SortStableFunc(changed, func(a, b change) int { return cmp.Compare(a.haste(), b.haste()) })
+	waiting := slices.IndexFunc(changed, func(o change) bool { return o.haste() != atOnce })
 	if waiting < 0 {
 		waiting = len(changed)
 	}

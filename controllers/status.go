@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -16,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	apply "sallyport.dev/sallyport/api/v1alpha1/applyconfiguration/api/v1alpha1"
 )
 
 // subject is one object with its status before and after the pass.
@@ -25,13 +25,14 @@ type subject struct {
 	// before and after are of the same status type, and the conditions are those in them.
 	before, after                     any
 	conditionsBefore, conditionsAfter []metav1.Condition
+}
+
+// change is a subject of which there is something to tell or to write.
+type change struct {
+	subject
 	// told is what the audit log was told that the status is: before, unless a crash or an error came between telling and writing. Then the log is ahead.
 	told  toldStatus
 	ahead bool
-	// urgent is true when what has changed besides the conditions must not wait.
-	urgent bool
-	// intent makes the apply configuration.
-	intent func() intent
 	// news are what happened to the object besides its conditions, and happened everything that this pass tells of it.
 	news, happened []news
 }
@@ -58,7 +59,7 @@ func (r *Reconciler) statuses(ctx context.Context, s *scope) error {
 
 // tellAndWrite tells what has happened before any of the statuses is written. The ledger keeps until then that it was told, so that a crash in between neither loses it
 // nor tells it twice.
-func (r *Reconciler) tellAndWrite(ctx context.Context, s *scope, all []subject) error {
+func (r *Reconciler) tellAndWrite(ctx context.Context, s *scope, all []change) error {
 	for i := range all {
 		o := &all[i]
 		o.happened = append(o.news, r.transitions(*o)...)
@@ -90,12 +91,9 @@ func (r *Reconciler) tellAndWrite(ctx context.Context, s *scope, all []subject) 
 	return nil
 }
 
-// same tells whether there is nothing to write.
-func (o subject) same() bool { return apiequality.Semantic.DeepEqual(o.before, o.after) }
-
 // subjects are the objects that there is a status of.
 func (r *Reconciler) subjects(s *scope) []subject {
-	var all []subject
+	all := make([]subject, 0, len(s.idps)+len(s.bindings)+len(s.mappings)+1)
 	for i := range s.idps {
 		if f := s.output.Finding(v1alpha1.KindIdentityProvider, s.idps[i].Name); f != nil && !s.unheld.Has(s.idps[i].UID) {
 			all = append(all, r.identityProvider(s, &s.idps[i], f))
@@ -117,8 +115,28 @@ func (r *Reconciler) subjects(s *scope) []subject {
 	return all
 }
 
+// intent makes the apply configuration.
+func (o subject) intent() intent {
+	name, namespace, uid := o.object.GetName(), o.object.GetNamespace(), o.object.GetUID()
+	switch status := o.after.(type) {
+	case v1alpha1.ServiceProviderStatus:
+		ac := apply.ServiceProvider(name, namespace).WithUID(uid).WithStatus(convert[apply.ServiceProviderStatusApplyConfiguration](status))
+		return intent{ac, ac.ObjectMetaApplyConfiguration}
+	case v1alpha1.IdentityProviderStatus:
+		ac := apply.IdentityProvider(name, namespace).WithUID(uid).WithStatus(convert[apply.IdentityProviderStatusApplyConfiguration](status))
+		return intent{ac, ac.ObjectMetaApplyConfiguration}
+	case v1alpha1.DomainBindingStatus:
+		ac := apply.DomainBinding(name, namespace).WithUID(uid).WithStatus(convert[apply.DomainBindingStatusApplyConfiguration](status))
+		return intent{ac, ac.ObjectMetaApplyConfiguration}
+	case v1alpha1.AttributeMappingStatus:
+		ac := apply.AttributeMapping(name, namespace).WithUID(uid).WithStatus(convert[apply.AttributeMappingStatusApplyConfiguration](status))
+		return intent{ac, ac.ObjectMetaApplyConfiguration}
+	}
+	panic(fmt.Sprintf("controllers: %T is no status", o.after))
+}
+
 // write applies a status.
-func (r *Reconciler) write(group *errgroup.Group, ctx context.Context, s *scope, o subject) {
+func (r *Reconciler) write(group *errgroup.Group, ctx context.Context, s *scope, o change) {
 	group.Go(func() error {
 		intent := o.intent()
 		err := r.Client.Status().Apply(ctx, intent.object, client.FieldOwner(ownerStatus), client.ForceOwnership)
@@ -128,18 +146,18 @@ func (r *Reconciler) write(group *errgroup.Group, ctx context.Context, s *scope,
 		if err != nil {
 			return fmt.Errorf("status of %s %s: %w", o.kind, o.object.GetName(), err)
 		}
-		s.wrote(o, ptr.Deref(intent.meta.ResourceVersion, ""), o.happened)
+		s.wrote(o, ptr.Deref(intent.meta.ResourceVersion, ""))
 		return nil
 	})
 }
 
 // wrote remembers a status until the cache shows it.
-func (s *scope) wrote(o subject, version string, happened []news) {
+func (s *scope) wrote(o change, version string) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.memory.written[o.object.GetUID()] = writtenStatus{version: version, status: o.after}
 	s.memory.ledger.written(o.object.GetUID())
-	for _, n := range happened {
+	for _, n := range o.happened {
 		delete(s.memory.told, n.key)
 	}
 }

@@ -10,14 +10,14 @@ import (
 
 // transition is a condition that has changed its status or its reason.
 type transition struct {
-	subject
+	change
 	from *metav1.Condition
 	to   metav1.Condition
 }
 
 // transitions compares the conditions that were told of with those that will be. It is the persisted status, and until it is written the ledger, that makes each
 // one told once.
-func (r *Reconciler) transitions(o subject) []news {
+func (r *Reconciler) transitions(o change) []news {
 	var all []news
 	noted := map[string]bool{}
 	for _, now := range o.conditionsAfter {
