@@ -18,6 +18,11 @@ func FromFiles(files map[string][]byte) (Snapshot, string, error) {
 	return Decode(from(files))
 }
 
+// FromFiles decodes the snapshot in files by name, as the function of that name does.
+func (d *Decoder) FromFiles(files map[string][]byte) (Snapshot, string, error) {
+	return d.Decode(from(files))
+}
+
 func from(files map[string][]byte) func(string) ([]byte, error) {
 	return func(file string) ([]byte, error) {
 		content, ok := files[file]

@@ -2,15 +2,12 @@ package snapshot
 
 import (
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -123,23 +120,7 @@ func Revision(s Snapshot) (string, error) {
 // it is called for the index first and then for each shard that the index lists. An error that satisfies errors.Is(err, fs.ErrNotExist)
 // for a shard, or a shard of another revision, gives an *IncompleteError: try again when more has arrived.
 func Decode(read func(file string) ([]byte, error)) (Snapshot, string, error) {
-	head, revision, err := decodeIndex(read)
-	if err != nil {
-		return Snapshot{}, "", err
-	}
-	s := Snapshot{ServiceProvider: head.ServiceProvider, Domains: head.Domains}
-	for _, entry := range head.Shards {
-		if entry.Number < 0 || entry.Number >= ShardCount {
-			return Snapshot{}, "", fmt.Errorf("%s lists shard %s: there are %d shards", IndexFile, strconv.Itoa(entry.Number), ShardCount)
-		}
-		connections, err := decodeShard(read, entry)
-		if err != nil {
-			return Snapshot{}, "", err
-		}
-		s.Connections = append(s.Connections, connections...)
-	}
-	slices.SortFunc(s.Connections, func(a, b Connection) int { return cmp.Compare(a.Name, b.Name) })
-	return s, revision, nil
+	return new(Decoder).Decode(read)
 }
 
 func decodeIndex(read func(string) ([]byte, error)) (head index, revision string, err error) {

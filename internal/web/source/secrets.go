@@ -34,8 +34,9 @@ type Secrets struct {
 	sp      string
 	log     *slog.Logger
 	// files is what was read last, by file name.
-	files map[string][]byte
-	live  atomic.Bool
+	files   map[string][]byte
+	decoder snapshot.Decoder
+	live    atomic.Bool
 }
 
 // NewSecrets follows <serviceProvider>-snapshot-* in a namespace.
@@ -108,7 +109,7 @@ func (s *Secrets) take(ctx context.Context, index *unstructured.Unstructured, ap
 	s.files[snapshot.IndexFile] = content
 	fresh := map[string]bool{}
 	for {
-		decoded, revision, err := snapshot.FromFiles(s.files)
+		decoded, revision, err := s.decoder.FromFiles(s.files)
 		incomplete, ok := errors.AsType[*snapshot.IncompleteError](err)
 		switch {
 		case err == nil:
