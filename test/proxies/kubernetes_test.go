@@ -43,11 +43,7 @@ func startCluster(t *testing.T) *cluster {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Setenv("KUBEBUILDER_ASSETS", filepath.Join("..", "..", ".cluster", "assets"))
 	}
-	traefik, gateway, envoys := moduleOf(t, "traefik", "github.com/traefik/traefik/v3"), moduleOf(t, "traefik", "sigs.k8s.io/gateway-api"), moduleOf(t, "egctl", "github.com/envoyproxy/gateway")
-	environment := &envtest.Environment{ErrorIfCRDPathMissing: true, CRDDirectoryPaths: []string{
-		filepath.Join(traefik, "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"), filepath.Join(gateway, "config/crd/experimental"),
-		filepath.Join(envoys, "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_securitypolicies.yaml"),
-		filepath.Join(envoys, "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_clienttrafficpolicies.yaml")}}
+	environment := &envtest.Environment{ErrorIfCRDPathMissing: true, CRDDirectoryPaths: kinds(t)}
 	environment.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", serviceNet)
 	config, err := environment.Start()
 	if err != nil {
@@ -73,6 +69,20 @@ func startCluster(t *testing.T) *cluster {
 	// A field that the kind does not have is an error, not dropped.
 	c.Client = client.WithFieldValidation(plain, metav1.FieldValidationStrict)
 	return c
+}
+
+// kinds are the files of the kinds that the page's objects are of, and of those that Traefik watches besides: each one that is left out saves time.
+func kinds(t *testing.T) []string {
+	t.Helper()
+	files := []string{filepath.Join(moduleOf(t, "traefik", "github.com/traefik/traefik/v3"), "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml")}
+	gateway, envoys := moduleOf(t, "traefik", "sigs.k8s.io/gateway-api"), moduleOf(t, "egctl", "github.com/envoyproxy/gateway")
+	for _, kind := range []string{"gatewayclasses", "gateways", "httproutes", "referencegrants", "grpcroutes", "tlsroutes", "backendtlspolicies"} {
+		files = append(files, filepath.Join(gateway, "config/crd/experimental", "gateway.networking.k8s.io_"+kind+".yaml"))
+	}
+	for _, kind := range []string{"securitypolicies", "clienttrafficpolicies"} {
+		files = append(files, filepath.Join(envoys, "charts/gateway-helm/charts/crds/crds/generated", "gateway.envoyproxy.io_"+kind+".yaml"))
+	}
+	return files
 }
 
 // moduleOf is the folder of a module that a program of hack/proxies is built from.
@@ -240,7 +250,7 @@ func awaitRoute(t *testing.T, address, url string) {
 
 // TestTraefikInKubernetes guards an application by the objects that docs/proxies/kubernetes.md prints for Traefik.
 func TestTraefikInKubernetes(t *testing.T) {
-	files := page.Files(t, "../../docs/proxies/kubernetes.md", "main-sallyport.sso.svc.cluster.local:80", w(t).spAddress())
+	files := page.Files(t, "../../docs/proxies/kubernetes.md", "main-sallyport.sso.svc.cluster.local:80", w(t).spAddress(), "main-sallyport.sso.svc.cluster.local/", w(t).spAddress()+"/")
 	c, address := startCluster(t), loopback.Free(t)
 	_, port, _ := net.SplitHostPort(address)
 	c.surroundings(t, port)
@@ -262,9 +272,13 @@ func TestTraefikInKubernetes(t *testing.T) {
 			startTraefikOn(t, c, address, way.flags...)
 			p := &running{name, address}
 			guards(t, p)
-			if name == "HTTPRoute" {
+			switch name {
+			case "HTTPRoute":
 				c.replace(t, files["/gateway-api/httproute.yaml"])
 				closesOnAnUnknownFilter(t, p)
+			case "Ingress with ingress-nginx's annotations":
+				c.replace(t, files["/ingress-nginx/ingress.yaml"])
+				cannotBeTakenOver(t, p)
 			}
 		})
 	}
@@ -286,15 +300,37 @@ func (c *cluster) accepts(t *testing.T, files map[string]string) {
 // closesOnAnUnknownFilter holds what the page says of the Gateway API's ExternalAuth: Traefik does not know it, and lets nobody in.
 func closesOnAnUnknownFilter(t *testing.T, p *running) {
 	t.Helper()
-	b := newBrowser(t, p.address)
-	for deadline := time.Now().Add(30 * time.Second); b.get(appURL+"/public/x").status != http.StatusInternalServerError; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("a route whose filter is not known does not answer with 500")
-		}
+	awaitAnswer(t, p, "/public/x", http.StatusInternalServerError)
+	w(t).application.take()
+	if got := newBrowser(t, p.address).get(appURL + "/public/x"); got.status != http.StatusInternalServerError || len(w(t).application.take()) > 0 {
+		t.Errorf("a route whose filter is not known: %d", got.status)
+	}
+}
+
+// cannotBeTakenOver holds why the page changes ingress-nginx's Ingress for Traefik: unchanged, nobody gets in as long as there are access rules, and whoever writes X-Original-URL
+// chooses the rule.
+func cannotBeTakenOver(t *testing.T, p *running) {
+	t.Helper()
+	awaitAnswer(t, p, "/public/x", http.StatusInternalServerError)
+	w(t).application.take()
+	if got := newBrowser(t, p.address).ask("GET", appURL+"/admin", "", "X-Original-Url", appURL+"/public/x", "X-Original-Method", "GET"); got.status != http.StatusOK {
+		t.Errorf("Traefik no longer hands on the client's X-Original-URL (%d): the page warns of it", got.status)
 	}
 	w(t).application.take()
-	if got := b.get(appURL + "/public/x"); got.status != http.StatusInternalServerError || len(w(t).application.take()) > 0 {
-		t.Errorf("a route whose filter is not known: %d", got.status)
+}
+
+// awaitAnswer waits until the proxy has taken an object in.
+func awaitAnswer(t *testing.T, p *running, path string, status int) {
+	t.Helper()
+	b := newBrowser(t, p.address)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		got := b.get(appURL + path)
+		if got.status == status {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %d, not %d", path, got.status, status)
+		}
 	}
 }
 
