@@ -29,9 +29,11 @@ const (
 	appHost = "grafana.example.com"
 	// otherHost is outside of the domain of the session's cookie.
 	otherHost = "grafana.example.org"
-	ssoURL    = "https://" + ssoHost
-	appURL    = "https://" + appHost
-	idpSSO    = "https://idp.acme.example/sso"
+	// openHost is for everybody, and no proxy serves it.
+	openHost = "open.example.com"
+	ssoURL   = "https://" + ssoHost
+	appURL   = "https://" + appHost
+	idpSSO   = "https://idp.acme.example/sso"
 )
 
 // world is a service provider with one IdP, and an application. Every proxy of the tests stands before the same one.
@@ -110,6 +112,7 @@ func (w *world) serve() error {
 				{Hosts: []string{appHost}, PathPrefixes: []string{"/public"}, Allow: "Public"},
 				{Hosts: []string{appHost}, PathPrefixes: []string{"/admin"}, Allow: "Matching", Groups: []string{"ops"}},
 				{Hosts: []string{appHost, otherHost}, Allow: "SignedIn"},
+				{Hosts: []string{openHost}, Allow: "Public"},
 			}},
 		},
 		Connections: []snapshot.Connection{w.connection},
