@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/render"
+	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
@@ -32,6 +33,12 @@ func (r *Reconciler) metadataChanged(uid string) {
 		}
 		r.notify(owner.serviceProvider)
 	}
+}
+
+// connection names the IdentityProvider whose metadata is fetched, for traces.
+func (r *Reconciler) connection(uid string) []tracing.Attribute {
+	owner, _ := r.memory.ownerOf(uid)
+	return []tracing.Attribute{tracing.About("k8s.namespace.name", owner.serviceProvider.Namespace), tracing.About("sso.serviceprovider", owner.serviceProvider.Name), tracing.About("sso.idp", owner.name)}
 }
 
 // refreshResult says how the last fetch ended.

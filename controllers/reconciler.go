@@ -18,6 +18,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
@@ -57,6 +58,8 @@ type Reconciler struct {
 	Options Options
 	// Metrics is where gauges are registered. Nil: nowhere.
 	Metrics prometheus.Registerer
+	// Tracer traces passes and fetches of metadata. Nil: nothing is traced.
+	Tracer *tracing.Tracer
 
 	wake      chan event.GenericEvent
 	memory    memories
@@ -76,6 +79,8 @@ type Reconciler struct {
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	s := &scope{key: request.NamespacedName, now: r.Clock.Now(), memory: r.memory.of(request.NamespacedName), heard: r.arrivals.take(request.NamespacedName),
 		contents: map[string]map[string][]byte{}, unheld: sets.New[types.UID]()}
+	ctx, span := r.Tracer.Work(ctx, "operator.pass", tracing.About("k8s.namespace.name", request.Namespace), tracing.About("sso.serviceprovider", request.Name))
+	defer span.End()
 	err := s.run(ctx, []step{
 		{"reading the objects", r.collect},
 		{"reading what an earlier run has left", r.recall},
@@ -93,6 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	// A person has to do something about these: status says so, and nothing else is held up.
 	if blocked, ok := errors.AsType[*blockedError](err); ok {
 		s.blocked, err = blocked, nil
+		span.Outcome(blocked.reason, "")
 		s.later(blocked.retry)
 	}
 	if err == nil {
@@ -102,6 +108,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	err = errors.Join(err, r.release(ctx, s))
 	r.alarms.set(request.NamespacedName, s.alarm)
 	if err != nil {
+		span.Failed()
 		r.arrivals.note(s.key, s.heard)
 		return reconcile.Result{}, err
 	}

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/internal/tracing"
 )
 
 // scope is everything that one pass has read and found out. Each field says which step sets it.
@@ -109,7 +111,13 @@ type step struct {
 
 func (s *scope) run(ctx context.Context, steps []step) error {
 	for _, step := range steps {
-		if err := step.run(ctx, s); err != nil {
+		ctx, span := tracing.Start(ctx, "operator."+strings.ReplaceAll(step.name, " ", "_"))
+		err := step.run(ctx, s)
+		if err != nil {
+			span.Failed()
+		}
+		span.End()
+		if err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}

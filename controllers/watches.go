@@ -81,7 +81,7 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 	r.removals = newRemovals(r.Pods, r.notify, r.Clock)
 	r.refusals = newRefusals(r.Pods, r.Client, r.memory.ownerOf, r.Clock)
 	r.counting = newCounting(r.Pods, r.notify, r.Clock)
-	r.refresher = trust.NewRefresher(trust.RefresherOptions{Source: r.Fetcher, Clock: r.Clock, OnChange: r.metadataChanged})
+	r.refresher = trust.NewRefresher(trust.RefresherOptions{Source: r.Fetcher, Clock: r.Clock, OnChange: r.metadataChanged, Tracer: r.Tracer, About: r.connection})
 	r.keyPool = newKeyPool(r.MakeKey)
 	r.proofs = newProofs(r.LookUpTXT, r.notify, r.Clock)
 	for _, background := range []manager.Runnable{r.refresher, r.keyPool, r.acks, r.counting, r.refusals, manager.RunnableFunc(r.openLedgers)} {

@@ -24,6 +24,7 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/controllers"
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/trust"
 	"sallyport.dev/sallyport/internal/version"
 )
@@ -129,6 +130,11 @@ func run(f flags) error {
 		Metrics:   metrics.Registry,
 		Options:   controllers.Options{Image: f.image, Namespace: f.namespace},
 	}
+	ctx := ctrl.SetupSignalHandler()
+	if reconciler.Tracer, err = tracing.FromEnvironment(ctx, "sallyport-operator", slog.New(logr.ToSlogHandler(ctrl.Log))); err != nil {
+		return fmt.Errorf("the OTEL_* variables: %w", err)
+	}
+	defer reconciler.Tracer.Close()
 	if err := reconciler.SetUp(manager); err != nil {
 		return err
 	}
@@ -137,7 +143,7 @@ func run(f flags) error {
 			return err
 		}
 	}
-	return manager.Start(ctrl.SetupSignalHandler())
+	return manager.Start(ctx)
 }
 
 // buildInfo is the metric that says which build runs, as the service provider's does.

@@ -61,7 +61,7 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 			log.Error("closing the store", "error", err)
 		}
 	}()
-	tracer, err := tracing.FromEnvironment(ctx, log)
+	tracer, err := tracing.FromEnvironment(ctx, "sallyport", log)
 	if err != nil {
 		return fmt.Errorf("the OTEL_* variables: %w", err)
 	}

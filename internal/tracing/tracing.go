@@ -1,6 +1,6 @@
-// Package tracing makes OpenTelemetry spans of sign-ins and sends them by OTLP over HTTP. It is off unless the environment names a collector, and costs nothing then.
+// Package tracing makes OpenTelemetry spans of sign-ins, and of what the operator does, and sends them by OTLP over HTTP. It is off unless the environment names a collector, and costs nothing then.
 //
-// Spans hold names of connections, operations, outcomes and reasons from closed lists, and never an assertion, a token or anything about a person.
+// Spans hold names of objects, operations and servers, outcomes and reasons from closed lists, and never an assertion, a token or anything about a person.
 package tracing
 
 import (
@@ -42,8 +42,9 @@ type Tracer struct {
 }
 
 // FromEnvironment makes the Tracer that the OTEL_* variables of the OpenTelemetry specification ask for: nil when neither OTEL_EXPORTER_OTLP_ENDPOINT nor
-// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT names a collector, or when OTEL_SDK_DISABLED is true or OTEL_TRACES_EXPORTER is none. The SDK reads the other ones.
-func FromEnvironment(ctx context.Context, log *slog.Logger) (*Tracer, error) {
+// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT names a collector, or when OTEL_SDK_DISABLED is true or OTEL_TRACES_EXPORTER is none. The SDK reads the other ones. service is the name
+// of the process where the variables give none.
+func FromEnvironment(ctx context.Context, service string, log *slog.Logger) (*Tracer, error) {
 	named := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 	if !named || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return nil, nil
@@ -53,7 +54,7 @@ func FromEnvironment(ctx context.Context, log *slog.Logger) (*Tracer, error) {
 	if err != nil {
 		return nil, err
 	}
-	about, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "sallyport"), attribute.String("service.version", version.Version)), resource.WithFromEnv())
+	about, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", service), attribute.String("service.version", version.Version)), resource.WithFromEnv())
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +90,21 @@ func (t *Tracer) Request(r *http.Request, name, idp string, trusted bool) (*http
 	}
 	ctx, span := t.tracer.Start(r.Context(), name, options...)
 	return r.WithContext(ctx), Span{span}
+}
+
+// Attribute is what a span is about.
+type Attribute = attribute.KeyValue
+
+// About makes an attribute. The value is the name of an object or of a server, and nothing about a person.
+func About(name, value string) Attribute { return attribute.String(name, value) }
+
+// Work starts a trace of what this process does by itself.
+func (t *Tracer) Work(ctx context.Context, name string, about ...Attribute) (context.Context, Span) {
+	if t == nil {
+		return ctx, Span{}
+	}
+	ctx, span := t.tracer.Start(ctx, name, trace.WithNewRoot(), trace.WithAttributes(about...))
+	return ctx, Span{span}
 }
 
 // Start begins a part of the trace that the context carries, if it carries one.

@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 	"k8s.io/utils/clock"
+
+	"sallyport.dev/sallyport/internal/tracing"
 )
 
 // Defaults of a Fetcher.
@@ -108,7 +110,12 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) (*Result, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.o.Timeout)
 	defer cancel()
-	response, err := f.follow(ctx, r, roots)
+	requesting, span := tracing.Start(ctx, "metadata.request")
+	response, err := f.follow(requesting, r, roots)
+	if err != nil {
+		span.Failed()
+	}
+	span.End()
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +133,12 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) (*Result, error) {
 	}
 	r.Parse.MaxBytes, r.Parse.share = f.o.MaxBytes, f.budget.share(ctx)
 	body := &watchedReader{r: response.Body}
+	_, span = tracing.Start(ctx, "metadata.read")
 	result.Metadata, err = ParseMetadata(body, r.Parse)
+	if err != nil {
+		span.Failed()
+	}
+	span.End()
 	switch {
 	case body.err != nil:
 		// What was read so far is not what the server meant to say.

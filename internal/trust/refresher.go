@@ -2,12 +2,15 @@ package trust
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/url"
 	"sync"
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"sallyport.dev/sallyport/internal/tracing"
 )
 
 // Source is where a Refresher gets metadata from: a *Fetcher.
@@ -28,6 +31,9 @@ type RefresherOptions struct {
 	InFlight, PerHost int
 	// Patience is how long a fetch may take while others wait for its place; 0 is a second. Else the Fetcher's timeout holds.
 	Patience time.Duration
+	// Tracer traces each fetch; About says what the connection of a key is.
+	Tracer *tracing.Tracer
+	About  func(key string) []tracing.Attribute
 	// Random is in [0, 1) and spreads refreshes; nil is chance.
 	Random func() float64
 }
@@ -64,6 +70,9 @@ func NewRefresher(o RefresherOptions) *Refresher {
 	}
 	if o.OnChange == nil {
 		o.OnChange = func(string) {}
+	}
+	if o.About == nil {
+		o.About = func(string) []tracing.Attribute { return nil }
 	}
 	if o.InFlight <= 0 {
 		o.InFlight = defaultInFlight
@@ -273,24 +282,40 @@ func (r *Refresher) begin(ctx context.Context, j *job) {
 	ctx, e.cancel = context.WithCancel(ctx)
 	cancel := e.cancel
 	r.all.Go(func() {
+		ctx, span := r.o.Tracer.Work(ctx, "metadata.refresh", append(r.o.About(j.key), tracing.About("server.address", hostOf(request.URL)))...)
+		defer span.End()
 		result, err := r.o.Source.Fetch(ctx, request)
 		stopped := ctx.Err() != nil
 		cancel()
-		if r.end(j, result, err, stopped) {
+		wanted, err := r.end(j, result, err, stopped)
+		span.Outcome(string(reasonFor(err)), "")
+		if wanted {
 			r.o.OnChange(j.key)
 		}
 	})
 }
 
-// end takes what a fetch brought home; it tells whether the connection still asks for it.
-func (r *Refresher) end(j *job, result *Result, err error, stopped bool) bool {
+// reasonFor is the word for an error, "" for none.
+func reasonFor(err error) Kind {
+	failure, ok := errors.AsType[*Error](err)
+	switch {
+	case err == nil:
+		return ""
+	case ok:
+		return failure.Kind
+	}
+	return "Other"
+}
+
+// end takes what a fetch brought home. It tells whether the connection still asks for it, and why it is of no use.
+func (r *Refresher) end(j *job, result *Result, err error, stopped bool) (bool, error) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	defer r.signal()
 	e := r.entries[j.key]
 	if e == nil || e.job != j {
 		r.schedule.finish(j, classGood)
-		return false
+		return false, err
 	}
 	e.cancel = nil
 	now := r.o.Clock.Now()
@@ -312,5 +337,5 @@ func (r *Refresher) end(j *job, result *Result, err error, stopped bool) bool {
 	e.state.NextRefresh = now.Add(wait)
 	j.due = e.state.NextRefresh
 	r.schedule.finish(j, as)
-	return true
+	return true, err
 }

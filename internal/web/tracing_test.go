@@ -1,91 +1,30 @@
 package web_test
 
 import (
-	"compress/gzip"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
 
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/tracing"
+	"sallyport.dev/sallyport/internal/tracing/tracingtest"
 )
-
-// received is an OTLP collector: what real exporters send to it is decoded and kept.
-type received struct {
-	*httptest.Server
-	mutex sync.Mutex
-	spans []*tracev1.Span
-	text  strings.Builder
-}
-
-func newCollector(t *testing.T) *received {
-	t.Helper()
-	c := &received{}
-	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var from io.Reader = r.Body
-		if r.Header.Get("Content-Encoding") == "gzip" {
-			unpacked, err := gzip.NewReader(r.Body)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			from = unpacked
-		}
-		body, err := io.ReadAll(from)
-		var request collector.ExportTraceServiceRequest
-		if err != nil || r.URL.Path != "/v1/traces" || proto.Unmarshal(body, &request) != nil {
-			t.Errorf("%s %s is no delivery of spans: %v", r.Method, r.URL, err)
-			return
-		}
-		c.mutex.Lock()
-		defer c.mutex.Unlock()
-		fmt.Fprintln(&c.text, &request)
-		for _, rs := range request.ResourceSpans {
-			for _, ss := range rs.ScopeSpans {
-				c.spans = append(c.spans, ss.Spans...)
-			}
-		}
-	}))
-	t.Cleanup(c.Close)
-	return c
-}
-
-// named returns the spans of that name.
-func (c *received) named(name string) (found []*tracev1.Span) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	for _, s := range c.spans {
-		if s.Name == name {
-			found = append(found, s)
-		}
-	}
-	return found
-}
 
 // traced is a world whose service provider sends its traces to the address.
 func traced(t *testing.T, to string, edit ...func(*snapshot.Snapshot)) *world {
 	t.Helper()
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", to)
-	tracer, err := tracing.FromEnvironment(t.Context(), slog.New(slog.DiscardHandler))
-	if err != nil || tracer == nil {
-		t.Fatalf("%v, %v", tracer, err)
-	}
+	tracer := tracingtest.Tracer(t, to)
 	w := newWorld(t, edit...)
 	w.tracer = tracer
 	w.restart()
-	t.Cleanup(tracer.Close)
 	return w
 }
 
@@ -106,7 +45,7 @@ const (
 )
 
 func TestASignInIsTraced(t *testing.T) {
-	c := newCollector(t)
+	c := tracingtest.NewCollector(t)
 	w := traced(t, c.URL)
 	b := w.browser()
 	b.Transport = withHeader{b.Transport, "Traceparent", traceparent}
@@ -115,18 +54,18 @@ func TestASignInIsTraced(t *testing.T) {
 		t.Fatal(got.status)
 	}
 	b.finish(asked{idp: "okta"}, url.Values{"SAMLResponse": {"bWFsbG9yeQ=="}})
-	waitFor(t, "both responses and the request", func() bool { return len(c.named("saml.acs")) == 2 && len(c.named("saml.authn_request")) == 1 })
+	waitFor(t, "both responses and the request", func() bool { return len(c.Named("saml.acs")) == 2 && len(c.Named("saml.authn_request")) == 1 })
 	// In the order in which they end: children first.
-	root := c.named("saml.acs")[0]
+	root := c.Named("saml.acs")[0]
 	for _, name := range []string{"saml.parse", "saml.verify_response", "saml.decrypt", "saml.verify_assertion", "saml.read_claims", "identity.map", "identity.provision", "store.transaction", "store.pending"} {
-		found := c.named(name)
+		found := c.Named(name)
 		if !slices.ContainsFunc(found, func(s *tracev1.Span) bool {
 			return string(s.TraceId) == string(root.TraceId) && s.EndTimeUnixNano >= s.StartTimeUnixNano
 		}) {
 			t.Errorf("the trace has no span %s: %v", name, found)
 		}
 	}
-	for _, s := range append(c.named("saml.acs"), c.named("saml.authn_request")...) {
+	for _, s := range append(c.Named("saml.acs"), c.Named("saml.authn_request")...) {
 		if len(s.ParentSpanId) != 0 || fmt.Sprintf("%x", s.TraceId) == proxyTrace {
 			t.Errorf("who called decided about the trace: %v", s)
 		}
@@ -134,7 +73,7 @@ func TestASignInIsTraced(t *testing.T) {
 			t.Errorf("the trusted proxy's trace is not linked: %v", s.Links)
 		}
 	}
-	all := c.text.String()
+	all := c.Text()
 	for _, want := range []string{"sso.idp", "okta", "sso.reason", "malformed", "sso.outcome", "service.name"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no span holds %q", want)
@@ -149,13 +88,13 @@ func TestASignInIsTraced(t *testing.T) {
 
 // TestStrangersTracesAreNotLinked: anybody can send a traceparent, a proxy alone is believed.
 func TestStrangersTracesAreNotLinked(t *testing.T) {
-	c := newCollector(t)
+	c := tracingtest.NewCollector(t)
 	w := traced(t, c.URL, func(s *snapshot.Snapshot) { s.ServiceProvider.TrustedProxies = nil })
 	b := w.browser()
 	b.Transport = withHeader{b.Transport, "Traceparent", traceparent}
 	b.signIn("alice@acme.example")
-	waitFor(t, "the trace", func() bool { return len(c.named("saml.acs")) == 1 })
-	if s := c.named("saml.acs")[0]; len(s.Links) != 0 || len(s.ParentSpanId) != 0 || strings.Contains(c.text.String(), proxyTrace) {
+	waitFor(t, "the trace", func() bool { return len(c.Named("saml.acs")) == 1 })
+	if s := c.Named("saml.acs")[0]; len(s.Links) != 0 || len(s.ParentSpanId) != 0 || strings.Contains(c.Text(), proxyTrace) {
 		t.Errorf("%v", s)
 	}
 }
@@ -200,7 +139,7 @@ func TestTracingIsOffUnlessACollectorIsNamed(t *testing.T) {
 			for name, value := range environment {
 				t.Setenv(name, value)
 			}
-			if tracer, err := tracing.FromEnvironment(t.Context(), slog.New(slog.DiscardHandler)); tracer != nil || err != nil {
+			if tracer, err := tracing.FromEnvironment(t.Context(), "sallyport", slog.New(slog.DiscardHandler)); tracer != nil || err != nil {
 				t.Errorf("%v, %v", tracer, err)
 			}
 		})

@@ -27,6 +27,7 @@ import (
 
 	"sallyport.dev/sallyport/controllers"
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
@@ -42,6 +43,7 @@ type operator struct {
 	metrics *prometheus.Registry
 	// fetcher is how metadata is fetched.
 	fetcher trust.FetcherOptions
+	tracer  *tracing.Tracer
 	// as is who it is to the API server; empty: somebody who may do everything.
 	as rest.ImpersonationConfig
 
@@ -54,6 +56,7 @@ type option func(*operator)
 
 func withClock(c clock.WithDelayedExecution) option { return func(o *operator) { o.clock = c } }
 func withFetcher(f trust.FetcherOptions) option     { return func(o *operator) { o.fetcher = f } }
+func withTracer(to *tracing.Tracer) option          { return func(o *operator) { o.tracer = to } }
 func withDNS(lookUp controllers.LookUpTXT) option   { return func(o *operator) { o.dns = lookUp } }
 
 // newOperator starts an operator for the namespace and stops it with the test.
@@ -83,7 +86,7 @@ func (o *operator) start() {
 	reconciler := &controllers.Reconciler{
 		Client: manager.GetClient(), Live: manager.GetAPIReader(), Events: manager.GetEventRecorder("sallyport-operator"), Audit: o.audit,
 		Clock: o.clock, Pods: addressOf, Metrics: o.metrics, LookUpTXT: o.dns, MakeKey: spareKey,
-		Fetcher: trust.NewFetcher(o.fetcher),
+		Fetcher: trust.NewFetcher(o.fetcher), Tracer: o.tracer,
 		Options: controllers.Options{Image: "sallyport.dev/sallyport:test", Namespace: o.home},
 	}
 	if err := reconciler.SetUp(manager); err != nil {
