@@ -90,9 +90,9 @@ func signedMessage(purpose string, value any) ([]byte, error) {
 // keyring are the keys that a verifier trusts, those that it was given and those that they have introduced.
 type keyring struct {
 	keys map[string]ed25519.PublicKey
-	// replaced says since when a key has a successor, and which; used is its newest checkpoint.
+	// replaced says since when a key has a successor, and which; used is its newest checkpoint in each chain.
 	replaced map[string]replacement
-	used     map[string]use
+	used     map[string]map[string]use
 }
 
 type replacement struct {
@@ -106,7 +106,7 @@ type use struct {
 }
 
 func newKeyring(trusted []ed25519.PublicKey) *keyring {
-	k := &keyring{keys: map[string]ed25519.PublicKey{}, replaced: map[string]replacement{}, used: map[string]use{}}
+	k := &keyring{keys: map[string]ed25519.PublicKey{}, replaced: map[string]replacement{}, used: map[string]map[string]use{}}
 	for _, key := range trusted {
 		k.keys[KeyID(key)] = key
 	}
@@ -150,17 +150,29 @@ func (k *keyring) key(id string) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
-// use notes that a key has signed.
+// use notes that a key has signed. What came before it in its chain was made before it, whatever time it says: a clock that was ahead has been set back.
 func (k *keyring) use(id string, made time.Time, at Finding) {
-	if made.After(k.used[id].made) {
-		k.used[id] = use{made, at}
+	for _, chains := range k.used {
+		if u, ok := chains[at.Writer]; ok && u.made.After(made) {
+			chains[at.Writer] = use{made, u.at}
+		}
 	}
+	if k.used[id] == nil {
+		k.used[id] = map[string]use{}
+	}
+	k.used[id][at.Writer] = use{made, at}
 }
 
 // overused are the newest signatures of keys that were replaced long before.
 func (k *keyring) overused() (all []Finding) {
 	for id, r := range k.replaced {
-		if u := k.used[id]; u.made.After(r.at.Add(KeyGrace)) {
+		var u use
+		for _, in := range k.used[id] {
+			if in.made.After(u.made) {
+				u = in
+			}
+		}
+		if u.made.After(r.at.Add(KeyGrace)) {
 			u.at.Kind = FindingForged
 			u.at.Message = fmt.Sprintf("signed by key %s at %s, which key %s has replaced at %s", id, u.made.Format(time.RFC3339), r.by, r.at.Format(time.RFC3339))
 			all = append(all, u.at)

@@ -74,6 +74,10 @@ func TestWhoPinsTheFirstKeyVerifiesWhatLaterKeysSign(t *testing.T) {
 	if r := verify(t, append(sealedBy(t, "v", seal{now, start.Add(3 * day)}), good...), pinned); !r.OK() || r.Checkpoints != 5 {
 		t.Errorf("%+v", r)
 	}
+	// A clock that was ahead by a year, and was set back, is no key that signs on.
+	if r := verify(t, sealedBy(t, "w", seal{old, start}, seal{old, start.AddDate(1, 0, 0)}, seal{now, start.Add(2 * day)}), pinned); !r.OK() {
+		t.Errorf("after a jump: %+v", r.Findings)
+	}
 	// Of the keys of now, each knows those before it.
 	if r := verify(t, good, audit.VerifyOptions{Keys: now.Keys(), OpenEnd: true}); !r.OK() {
 		t.Errorf("%+v", r)

@@ -50,7 +50,7 @@ func (s *Stdout) Write(_ context.Context, r Record) error {
 func (s *Stdout) Tick() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unsealed == 0 || s.clock.Since(s.sealedAt) < CheckpointInterval {
+	if s.unsealed == 0 || s.clock.Since(s.sealedAt).Abs() < CheckpointInterval {
 		return nil
 	}
 	return s.seal(false)

@@ -130,9 +130,9 @@ type chainState struct {
 	recent        []hash
 	gaps          []gap
 	lastTime      string
-	// vouched is the last record that another writer's checkpoint has named as the end, and vouchedAt when.
-	vouched   uint64
-	vouchedAt time.Time
+	// vouched is the last record that other writers' checkpoints have named as the end, vouchedFrom and vouchedAt when the first and the last of them did.
+	vouched                uint64
+	vouchedFrom, vouchedAt time.Time
 }
 
 type gap struct {
@@ -296,7 +296,7 @@ func (v *verifier) checkpoint(s *chainState, l link, at Finding) {
 	made, _ := time.Parse(timeLayout, c.Time) // what is no time vouches for nothing
 	v.keys.use(c.KeyID, made, at)
 	for _, other := range c.Others {
-		v.claim(claim{other, fmt.Sprintf("the checkpoint of %s, record %d", l.Writer, l.Sequence), made})
+		v.claim(claim{other, fmt.Sprintf("the checkpoint of %s, record %d", l.Writer, l.Sequence), made, made})
 	}
 }
 
@@ -353,14 +353,14 @@ func (v *verifier) finish() *Report {
 }
 
 // end judges the end of a chain: without a checkpoint of its own it must be young, or another writer has named it as the end when a writer that lives
-// would have sealed it. That is how a writer ends that was killed.
+// would have sealed it. That is how a writer ends that was killed. Where its clock was ahead, others have named it for as long as that takes by theirs.
 func (v *verifier) end(s *chainState) {
 	if s.Unsealed == 0 || !v.report.Signed || v.o.OpenEnd {
 		return
 	}
 	if at, err := time.Parse(time.RFC3339Nano, s.lastTime); err == nil {
-		young := !v.o.Now.IsZero() && v.o.Now.Sub(at) < 2*CheckpointInterval
-		vouched := s.vouched == s.Last && s.vouchedAt.Sub(at) >= CheckpointInterval
+		young := !v.o.Now.IsZero() && v.o.Now.Sub(at).Abs() < 2*CheckpointInterval
+		vouched := s.vouched == s.Last && (s.vouchedAt.Sub(at) >= CheckpointInterval || s.vouchedAt.Sub(s.vouchedFrom) >= 2*CheckpointInterval)
 		if young || vouched {
 			return
 		}

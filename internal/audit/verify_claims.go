@@ -9,14 +9,23 @@ import (
 type claim struct {
 	Head
 	by string
-	// made is when the checkpoint was made that says so; zero for an end that the caller knows.
-	made time.Time
+	// made is when the newest checkpoint was made that says so, first when the first one was; zero for an end that the caller knows.
+	made, first time.Time
 }
 
 // vouch notes that a checkpoint made then names the newest record as the end.
 func (s *chainState) vouch(made time.Time) {
-	if s.vouched != s.Last || made.After(s.vouchedAt) {
-		s.vouched, s.vouchedAt = s.Last, made
+	if made.IsZero() {
+		return
+	}
+	if s.vouched != s.Last {
+		s.vouched, s.vouchedFrom, s.vouchedAt = s.Last, made, made
+	}
+	if made.After(s.vouchedAt) {
+		s.vouchedAt = made
+	}
+	if made.Before(s.vouchedFrom) {
+		s.vouchedFrom = made
 	}
 }
 
@@ -33,6 +42,7 @@ func (v *verifier) meet(s *chainState, l link) {
 		if c.Hash != l.Hash {
 			v.find(Finding{Kind: FindingReplaced, Line: v.number, Writer: s.Writer, Sequence: l.Sequence, Message: "its hash is not the one in " + c.by})
 		} else {
+			s.vouch(c.first)
 			s.vouch(c.made)
 		}
 		return true
@@ -47,7 +57,9 @@ func (v *verifier) claim(h claim) {
 		claims := v.claims[h.Writer]
 		// Only the farthest end matters for truncation, and the newest of each sequence number for its hash.
 		if i := slices.IndexFunc(claims, func(c claim) bool { return c.Sequence == h.Sequence && c.Hash == h.Hash }); i >= 0 {
-			claims[i].made = h.made
+			if claims[i].made = h.made; claims[i].first.IsZero() {
+				claims[i].first = h.made
+			}
 		} else if len(claims) < 1000 {
 			v.claims[h.Writer] = append(claims, h)
 		}

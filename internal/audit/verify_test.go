@@ -316,6 +316,41 @@ func TestAKilledWriterIsVouchedForByAnother(t *testing.T) {
 	}
 }
 
+// TestAnEndThatAClockHasDatedAheadIsJudgedByOthers: it is not young for a year, and once others have named it for longer than a writer that lives leaves records
+// unsealed, it is the end of one that was killed.
+func TestAnEndThatAClockHasDatedAheadIsJudgedByOthers(t *testing.T) {
+	signer := testSigner(t)
+	killed, other := audit.Head{Writer: "killed"}, audit.Head{Writer: "other"}
+	var lines []string
+	add := func(h *audit.Head, r audit.Record, at time.Time) {
+		s, err := h.Append(r, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, string(s.Line))
+	}
+	add(&killed, audit.Record{Type: audit.TypeUserSignedOut}, start.AddDate(1, 0, 0))
+	named := func(at time.Time) *audit.Report {
+		r, err := signer.Checkpoint(other, []audit.Head{killed}, true, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(&other, r, at)
+		later := audit.VerifyOptions{Now: at.Add(time.Second)}
+		byWriter := slices.Concat(lines[1:], lines[:1])
+		if a, b := verify(t, lines, later), verify(t, byWriter, later); a.OK() != b.OK() {
+			t.Errorf("the order decides: %v, %v", a.Findings, b.Findings)
+		}
+		return verify(t, lines, later)
+	}
+	if named(start).OK() || named(start.Add(time.Minute)).OK() {
+		t.Error("an end of the future is taken as young")
+	}
+	if r := named(start.Add(2 * time.Minute)); !r.OK() {
+		t.Errorf("%v", r.Findings)
+	}
+}
+
 func TestRemovedCheckpointsOfALongChainAreNoticed(t *testing.T) {
 	head := audit.Head{Writer: "a"}
 	var lines []string

@@ -63,10 +63,11 @@ type Manager struct {
 	backend Backend
 	o       Options
 	cache   *otter.Cache[Key, *Session]
-	absent  *otter.Cache[Key, int64]
-	misses  chan struct{}
-	// lostAt is when the stream of evictions broke, in Unix microseconds; 0 while it works.
-	lostAt atomic.Int64
+	// absent has when the store was asked for a token that it does not know.
+	absent *otter.Cache[Key, int64]
+	misses chan struct{}
+	// lostAt is when the stream of evictions broke; nil while it works.
+	lostAt atomic.Pointer[time.Time]
 
 	mu      sync.Mutex
 	touched map[Key]int64
@@ -114,16 +115,17 @@ func (m *Manager) CheckFor(cookieValue, host string) (*Session, error) {
 }
 
 func (m *Manager) check(key Key) (*Session, error) {
-	now := m.o.Clock.Now().UnixMicro()
+	at := m.o.Clock.Now()
+	now := at.UnixMicro()
 	s, ok := m.cache.GetIfPresent(key)
 	if !ok {
 		return m.miss(key, now)
 	}
-	if now >= s.expiresAt {
+	if now >= s.expiresAt || s.future(now) {
 		m.cache.Invalidate(key)
 		return nil, ErrNone
 	}
-	if lost := m.lostAt.Load(); lost != 0 && now-lost >= m.o.Grace.Microseconds() {
+	if lost := m.lostAt.Load(); lost != nil && at.Sub(*lost).Abs() >= m.o.Grace {
 		return nil, ErrUnavailable
 	}
 	seen := s.lastSeen.Load()
@@ -135,17 +137,23 @@ func (m *Manager) check(key Key) (*Session, error) {
 	if s.SecondFactorPending && now-s.createdAt >= pendingLifetime.Microseconds() {
 		return nil, ErrNone
 	}
-	if now-seen >= m.o.TouchEvery.Microseconds() && s.lastSeen.CompareAndSwap(seen, now) {
-		m.touch(key, now)
-	}
+	m.see(s, now)
 	return s, nil
+}
+
+// see moves LastSeen forward, and back where a clock has set it that was ahead: idle time counts from here on.
+func (m *Manager) see(s *Session, now int64) {
+	seen := s.lastSeen.Load()
+	if (now-seen >= m.o.TouchEvery.Microseconds() || seen-now > store.ClockSlack.Microseconds()) && s.lastSeen.CompareAndSwap(seen, now) {
+		m.touch(s.Key, now)
+	}
 }
 
 // absentFor is how long a token that the store does not know is not asked for again.
 const absentFor = 10 * time.Second
 
 func (m *Manager) miss(key Key, now int64) (*Session, error) {
-	if until, ok := m.absent.GetIfPresent(key); ok && now < until {
+	if asked, ok := m.absent.GetIfPresent(key); ok && now >= asked && now-asked < absentFor.Microseconds() {
 		return nil, ErrNone
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), m.o.MissTimeout)
@@ -153,7 +161,7 @@ func (m *Manager) miss(key Key, now int64) (*Session, error) {
 	s, err := m.cache.Get(ctx, key, otter.LoaderFunc[Key, *Session](m.load))
 	switch {
 	case errors.Is(err, otter.ErrNotFound):
-		m.absent.Set(key, now+absentFor.Microseconds())
+		m.absent.Set(key, now)
 		return nil, ErrNone
 	case err != nil:
 		return nil, ErrUnavailable
@@ -161,9 +169,7 @@ func (m *Manager) miss(key Key, now int64) (*Session, error) {
 	if !m.alive(s, now) {
 		return nil, ErrNone
 	}
-	if seen := s.lastSeen.Load(); now-seen >= m.o.TouchEvery.Microseconds() && s.lastSeen.CompareAndSwap(seen, now) {
-		m.touch(key, now)
-	}
+	m.see(s, now)
 	return s, nil
 }
 
@@ -191,7 +197,7 @@ func (m *Manager) load(ctx context.Context, key Key) (*Session, error) {
 
 // alive judges a session that was just read: LastSeenAt in the store may lag by touchSlack.
 func (m *Manager) alive(s *Session, now int64) bool {
-	if now >= s.expiresAt {
+	if now >= s.expiresAt || s.future(now) {
 		return false
 	}
 	if s.SecondFactorPending && now-s.createdAt >= pendingLifetime.Microseconds() {

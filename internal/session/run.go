@@ -40,9 +40,10 @@ func (m *Manager) evict(e store.Eviction) {
 	case store.EvictAll:
 		m.cache.InvalidateAll()
 	case store.StreamLost:
-		m.lostAt.CompareAndSwap(0, m.o.Clock.Now().UnixMicro())
+		now := m.o.Clock.Now()
+		m.lostAt.CompareAndSwap(nil, &now)
 	case store.StreamBack:
-		m.lostAt.Store(0)
+		m.lostAt.Store(nil)
 	}
 }
 

@@ -167,6 +167,9 @@ func headerValue(s string) string {
 	}, s))
 }
 
+// future says that a clock has opened the session which was set back since. It does not count: its end may be as far away as that clock was wrong.
+func (s *Session) future(now int64) bool { return s.createdAt-now > store.ClockSlack.Microseconds() }
+
 // overhead estimates the bytes that the cache takes for a session beside its texts: the session, the cache's node, and their share of the hash table.
 const overhead = 260
 

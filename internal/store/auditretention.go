@@ -14,7 +14,7 @@ import (
 )
 
 // ApplyAuditRetention removes whole ranges that end before a checkpoint which is itself older than before. What stays of each chain starts with that
-// checkpoint, so that its beginning is signed. Records that a sink still waits for stay.
+// checkpoint, so that its beginning is signed. Records that a sink still waits for stay, and so do those that are old by a clock only which is ahead of the database's.
 func (d *DB) ApplyAuditRetention(ctx context.Context, before time.Time, limit int) (int, error) {
 	// A range between two checkpoints goes as a whole, so there must be room for one.
 	limit = max(limitOf(limit, 10_000), 2*audit.CheckpointEvery)
@@ -22,6 +22,11 @@ func (d *DB) ApplyAuditRetention(ctx context.Context, before time.Time, limit in
 	err := d.Do(ctx, func(tx Tx) error {
 		t := tx.(*txn)
 		removed = 0
+		earliest, err := d.earliest(ctx, t.sql)
+		if err != nil {
+			return err
+		}
+		before := before.Add(min(0, earliest.Sub(t.at)))
 		through := map[string]uint64{}
 		beginnings, err := t.beginnings()
 		if err != nil {

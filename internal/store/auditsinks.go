@@ -78,12 +78,12 @@ func (d *DB) DeadLetter(ctx context.Context, sink string, l AuditLine, reason st
 	})
 }
 
-// lease takes or renews the right to deliver to a sink.
+// lease takes or renews the right to deliver to a sink. A lease that ends later than any can was taken by a clock that has been set back since, and holds nobody up.
 func (d *DB) lease(ctx context.Context, sink string) (bool, error) {
 	now := d.now()
 	result, err := d.write.ExecContext(ctx, `INSERT INTO leases (name, holder, until) VALUES ($1,$2,$3)
-		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until WHERE leases.holder = excluded.holder OR leases.until < $4`,
-		"sink/"+sink, process+d.o.AuditWriter, micros(now.Add(leaseTime)), micros(now))
+		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until WHERE leases.holder = excluded.holder OR leases.until < $4 OR leases.until > $5`,
+		"sink/"+sink, process+d.o.AuditWriter, micros(now.Add(leaseTime)), micros(now), micros(now.Add(leaseTime+ClockSlack)))
 	if err != nil {
 		return false, fmt.Errorf("store: %w", err)
 	}

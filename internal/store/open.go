@@ -230,5 +230,3 @@ func (d *DB) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
-func (d *DB) now() time.Time { return d.o.Clock.Now().UTC().Truncate(time.Microsecond) }

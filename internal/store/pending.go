@@ -24,19 +24,26 @@ func (d *DB) SavePending(ctx context.Context, p Pending) error {
 
 // Pending finds a sign-in in flight.
 func (d *DB) Pending(ctx context.Context, handleHash []byte) (Pending, error) {
-	return pending(ctx, d.read, `SELECT document FROM pending_requests WHERE handle_hash = $1 AND expires_at > $2`, handleHash, micros(d.now()))
+	return pending(ctx, d.read, d.now(), `SELECT document FROM pending_requests WHERE handle_hash = $1 AND expires_at > $2`, handleHash)
 }
 
 func (t *txn) ConsumePending(handleHash []byte) (Pending, error) {
-	return pending(t.ctx, t.sql, `DELETE FROM pending_requests WHERE handle_hash = $1 AND expires_at > $2 RETURNING document`, handleHash, micros(t.at))
+	return pending(t.ctx, t.sql, t.at, `DELETE FROM pending_requests WHERE handle_hash = $1 AND expires_at > $2 RETURNING document`, handleHash)
 }
 
-func pending(ctx context.Context, q querier, query string, args ...any) (p Pending, err error) {
+// pending reads one that has not expired, and that was not issued by a clock which was set back since: that one would not expire for as long.
+func pending(ctx context.Context, q querier, now time.Time, query string, handleHash []byte) (p Pending, err error) {
 	var text string
-	if err := q.QueryRowContext(ctx, query, args...).Scan(&text); err != nil {
+	if err := q.QueryRowContext(ctx, query, handleHash, micros(now)).Scan(&text); err != nil {
 		return p, notFound(err)
 	}
-	return p, json.Unmarshal([]byte(text), &p)
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return Pending{}, err
+	}
+	if p.IssuedAt.After(now.Add(ClockSlack)) {
+		return Pending{}, ErrNotFound
+	}
+	return p, nil
 }
 
 func (t *txn) RememberAssertion(idpUID, assertionID string, until time.Time) error {

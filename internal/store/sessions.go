@@ -57,19 +57,21 @@ func scanSession(row scanner) (s Session, err error) {
 	return s, nil
 }
 
-const sessionOfHash = ` WHERE s.token_hash = $1 AND s.expires_at > $2`
+// sessionOfHash leaves out one that a clock has opened which was set back since: its end may be far away.
+const sessionOfHash = ` WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.created_at <= $3`
 
 // SessionByHash is one indexed read.
 func (d *DB) SessionByHash(ctx context.Context, hash []byte) (Session, error) {
+	now := d.now()
 	if d.sessionByHash != nil {
-		return scanSession(d.sessionByHash.QueryRowContext(ctx, hash, micros(d.now())))
+		return scanSession(d.sessionByHash.QueryRowContext(ctx, hash, micros(now), micros(now.Add(ClockSlack))))
 	}
-	return scanSession(d.read.QueryRowContext(ctx, d.sessionSelect()+sessionOfHash, hash, micros(d.now())))
+	return scanSession(d.read.QueryRowContext(ctx, d.sessionSelect()+sessionOfHash, hash, micros(now), micros(now.Add(ClockSlack))))
 }
 
 // Session locks the session, so that nobody ends it while something is made of it.
 func (t *txn) Session(hash []byte) (Session, error) {
-	return scanSession(t.sql.QueryRowContext(t.ctx, t.db.sessionSelect()+sessionOfHash+t.db.dialect.lockSession, hash, micros(t.at)))
+	return scanSession(t.sql.QueryRowContext(t.ctx, t.db.sessionSelect()+sessionOfHash+t.db.dialect.lockSession, hash, micros(t.at), micros(t.at.Add(ClockSlack))))
 }
 
 // Sessions lists sessions, newest first.
@@ -175,7 +177,7 @@ func parseSessionCursor(cursor string) (at int64, hash []byte, err error) {
 	return at, hash, nil
 }
 
-// TouchSessions moves LastSeen forward, in one statement.
+// TouchSessions moves LastSeen forward, in one statement, and back where a clock has written it that was set back since.
 func (d *DB) TouchSessions(ctx context.Context, touches []Touch) error {
 	if len(touches) == 0 {
 		return nil
@@ -191,7 +193,7 @@ func (d *DB) TouchSessions(ctx context.Context, touches []Touch) error {
 		values = strings.Replace(values, "($1,$2)", "($1::bytea,$2::bigint)", 1)
 	}
 	_, err := d.write.ExecContext(ctx, `WITH touched(hash, at) AS (VALUES `+values+`)
-		UPDATE sessions SET last_seen_at = touched.at FROM touched WHERE token_hash = touched.hash AND last_seen_at < touched.at`, args...)
+		UPDATE sessions SET last_seen_at = touched.at FROM touched WHERE token_hash = touched.hash AND (last_seen_at < touched.at OR last_seen_at > touched.at + `+strconv.FormatInt(ClockSlack.Microseconds(), 10)+`)`, args...)
 	return err
 }
 

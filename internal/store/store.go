@@ -70,8 +70,9 @@ type Store interface {
 
 	DebugLog
 
-	// Sweep removes what has expired, in batches, and says how many rows it removed. Any replica may call it, about once a minute.
-	Sweep(ctx context.Context) (int, error)
+	// Sweep removes what has expired, in batches, and says how many rows it removed. Any replica may call it, about once a minute. steady says that the caller's clock has
+	// run evenly for a while: without, what somebody would miss stays, sessions above all.
+	Sweep(ctx context.Context, steady bool) (int, error)
 	// Ping answers nil when a trivial read works now and, after a write that the database refused, when a trivial write does.
 	Ping(ctx context.Context) error
 	Close() error

@@ -257,6 +257,9 @@ func (s KeySet) SPKeys() []snapshot.SPKey {
 	return keys
 }
 
+// servedSlack is how far the clocks of two runs of the operator may be apart.
+const servedSlack = 5 * time.Minute
+
 // MarkServed notes which keys every ready pod serves now, in which phase, and tells whether that is news. served is what the snapshot that
 // all of them acknowledged has for the connection.
 func (s KeySet) MarkServed(served []snapshot.SPKey, now time.Time) (KeySet, bool) {
@@ -265,7 +268,8 @@ func (s KeySet) MarkServed(served []snapshot.SPKey, now time.Time) (KeySet, bool
 	for i := range marked.Keys {
 		key := &marked.Keys[i]
 		known := slices.ContainsFunc(served, func(k snapshot.SPKey) bool { return k.Phase == key.Phase && sameKey(k, key.SPKey) })
-		if known && key.Served.IsZero() {
+		// A clock that was ahead would let its overlap last for as much longer.
+		if known && (key.Served.IsZero() || key.Served.Sub(now) > servedSlack) {
 			key.Served, changed = now.UTC(), true
 		}
 	}

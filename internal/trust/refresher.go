@@ -115,7 +115,7 @@ func (r *Refresher) Ensure(key string, spec Spec) State {
 	e.state.Pending = true
 	if e.good != nil && e.good.Source == source {
 		e.state.Pending = false
-		due = e.good.Fetched.Add(afterSuccess(spec.Interval, e.good.Metadata, e.good.Fetched, r.o.Random()))
+		due = e.due(now, r.o.Random())
 	}
 	r.restart(key, e, due)
 	return e.state
@@ -126,10 +126,19 @@ func (r *Refresher) reschedule(e *entry) {
 	if e.good == nil || e.good.Source != e.source || e.state.Failures > 0 || e.job.running {
 		return
 	}
-	due := e.good.Fetched.Add(afterSuccess(e.spec.Interval, e.good.Metadata, e.good.Fetched, r.o.Random()))
+	due := e.due(r.o.Clock.Now(), r.o.Random())
 	e.state.NextRefresh = due
 	r.schedule.set(e.job, due)
 	r.signal()
+}
+
+// due is when a good copy is fetched again. One that a clock has fetched which was ahead is fetched no later than one of now.
+func (e *entry) due(now time.Time, random float64) time.Time {
+	fetched := e.good.Fetched
+	if fetched.After(now) {
+		fetched = now
+	}
+	return fetched.Add(afterSuccess(e.spec.Interval, e.good.Metadata, fetched, random))
 }
 
 // restart gives an entry a new job and lets go of its former one.

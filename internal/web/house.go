@@ -39,7 +39,7 @@ func (s *Server) keepHouse(ctx context.Context) error {
 	})
 	parts.Go(func() { s.enforceSnapshots(ctx) })
 	parts.Go(func() {
-		s.every(ctx, sweepEvery, "sweep", func() error { _, err := s.env.Store.Sweep(ctx); return err })
+		s.every(ctx, sweepEvery, "sweep", func() error { _, err := s.env.Store.Sweep(ctx, s.steady.holds()); return err })
 	})
 	parts.Go(func() {
 		s.every(ctx, sealEvery, "seal audit", func() error { return s.env.Store.SealAudit(ctx, false) })
@@ -134,7 +134,7 @@ func (s *Server) removeRemains(ctx context.Context, current *site.Site) error {
 
 func (s *Server) retain(ctx context.Context) error {
 	current := s.env.Sites.Current()
-	if current == nil || current.Snapshot.ServiceProvider.AuditRetention <= 0 {
+	if current == nil || current.Snapshot.ServiceProvider.AuditRetention <= 0 || !s.steady.holds() {
 		return nil
 	}
 	before := s.env.Clock.Now().Add(-current.Snapshot.ServiceProvider.AuditRetention)

@@ -66,6 +66,7 @@ type Server struct {
 	audit      func([]store.AuditLine) error
 	outbox     *outbox.Outbox
 	ticker     clock.WithTicker
+	steady     *steady
 
 	factorKeys [][]byte
 	factors    atomic.Pointer[factorsOf]
@@ -111,7 +112,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: m, Tracer: o.Tracer, Refusals: refusals.New(o.Clock.Now())}
 	env.Metrics.SessionCache(sessions.CacheStats)
 	s := &Server{
-		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, enforce: make(chan struct{}, 1),
+		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, steady: newSteady(o.Clock), enforce: make(chan struct{}, 1),
 		factorKeys: o.SecondFactorKeys, inherited: inherited,
 	}
 	s.outbox = outbox.New(outbox.Options{Store: o.Store, Clock: o.Clock, Log: o.Log, Metrics: env.Metrics})

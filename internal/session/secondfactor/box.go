@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"sallyport.dev/sallyport/internal/store"
 )
 
 // box encrypts what is kept: AES-256-GCM, bound to its purpose, under a key that is named in the first bytes.
@@ -119,7 +121,7 @@ func (b *box) openCeremony(kind, state, userID string, now time.Time) (ceremony,
 	if err != nil {
 		return c, ErrWrong
 	}
-	if err := json.Unmarshal(text, &c); err != nil || c.UserID != userID || !now.Before(c.Until) {
+	if err := json.Unmarshal(text, &c); err != nil || c.UserID != userID || !now.Before(c.Until) || c.Until.Sub(now) > ceremonyTime+store.ClockSlack {
 		return c, ErrWrong
 	}
 	return c, nil

@@ -137,7 +137,12 @@ func (s *Service) do(ctx context.Context, key session.Key, by By, method store.S
 		if err != nil {
 			return err
 		}
-		if tx.Now().Before(throttle.Until) {
+		if left := throttle.Until.Sub(tx.Now()); left > maxWait {
+			// The clock was set back meanwhile: nobody waits for as long as it was wrong by.
+			throttle.Until = tx.Now().Add(maxWait)
+			refusal = &ThrottledError{throttle.Until}
+			return tx.SaveFactorThrottle(a.user.ID, throttle)
+		} else if left > 0 {
 			return &ThrottledError{throttle.Until}
 		}
 		err = fn(a)

@@ -3,6 +3,7 @@ package authz
 import (
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/maypok86/otter/v2"
 
@@ -34,7 +35,13 @@ type token struct {
 	value  [1]string
 	of     *session.Session
 	signer string
-	until  int64
+	made   time.Time
+}
+
+// fresh goes by the time of day, which is what the application reads: a clock that is set makes a new one.
+func (t *token) fresh(now time.Time) bool {
+	age := now.Sub(t.made)
+	return age >= 0 && age < tokenUse
 }
 
 // tokens are made once for a session and a host, and reused for a while.
@@ -70,7 +77,7 @@ func (t *tokens) sign(h http.Header, s *site.Site, q *question, current *session
 	}
 	now := t.env.Clock.Now()
 	key := tokenKey{current.Key, host}
-	if known, ok := t.kept.GetIfPresent(key); ok && known.of == current && known.signer == s.Signer.ID && now.UnixMicro() < known.until {
+	if known, ok := t.kept.GetIfPresent(key); ok && known.of == current && known.signer == s.Signer.ID && known.fresh(now) {
 		h[signedHeader] = known.value[:]
 		return
 	}
@@ -79,7 +86,7 @@ func (t *tokens) sign(h http.Header, s *site.Site, q *question, current *session
 		t.env.Log.Error("the signed header is left empty", "error", err)
 		return
 	}
-	fresh := &token{value: [1]string{text}, of: current, signer: s.Signer.ID, until: now.Add(tokenUse).UnixMicro()}
+	fresh := &token{value: [1]string{text}, of: current, signer: s.Signer.ID, made: now.Round(0)}
 	t.kept.Set(key, fresh)
 	h[signedHeader] = fresh.value[:]
 }

@@ -52,6 +52,11 @@ func TestATokenIsMadeOnceForAWhile(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { handler.ServeHTTP(w, r) }); n > 0 {
 		t.Errorf("a check allocates %v times", n)
 	}
+	at.SetTime(at.Now().Add(-10 * time.Second))
+	if token() == second {
+		t.Error("after the clock was set back there is the same token, of the future")
+	}
+	second = token()
 	addGroup(t, env, cookie)
 	if token() == second {
 		t.Error("the token still says the groups of before")

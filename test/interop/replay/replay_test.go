@@ -102,7 +102,7 @@ func TestRestartRemembers(t *testing.T) {
 		// Until the last second in which the assertion would be accepted, it is remembered, also when expired rows are swept away.
 		s.clock.SetTime(s.clock.Now().Add(6*time.Minute - time.Second))
 		db = storetest.Open(t, url, store.Options{Clock: s.clock})
-		if _, err := db.Sweep(t.Context()); err != nil {
+		if _, err := db.Sweep(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.signIn(t, db, s.conn()); !errors.Is(err, store.ErrReplayed) {
