@@ -95,7 +95,7 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 		case m.present[runOf(ready[i])] && s.serviceProvider.Status.ProgrammedRevision == want:
 			// The operator has just started, and what status says still holds.
 			s.programmed.serving++
-		case s.now.Sub(since) < silence:
+		case s.now.Sub(since).Abs() < silence:
 			silent++
 			s.later(silence)
 		}
@@ -113,7 +113,7 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 	if now == nil {
 		return nil
 	}
-	if m.served = now; m.waitsToBeServed() {
+	if m.served = now; m.waitsToBeServed(s.now) {
 		// The next pass notes since when a key is served: its overlap is counted from then.
 		s.later(settle)
 	}
@@ -143,20 +143,20 @@ func (r *Reconciler) spread(s *scope) {
 }
 
 // waitsToBeServed tells whether there is a key of which it is not noted yet that every pod serves it, although they do.
-func (m *memory) waitsToBeServed() bool {
+func (m *memory) waitsToBeServed(now time.Time) bool {
 	for _, c := range m.served.snapshot.Connections {
-		if known := m.idps[types.UID(c.UID)]; known != nil && known.waits(c.Keys) {
+		if known := m.idps[types.UID(c.UID)]; known != nil && known.waits(c.Keys, now) {
 			return true
 		}
 	}
-	return m.header.waits(m.served.headerKeys())
+	return m.header.waits(m.served.headerKeys(), now)
 }
 
-func (known *keptKeys) waits(served []snapshot.SPKey) bool {
+func (known *keptKeys) waits(served []snapshot.SPKey, now time.Time) bool {
 	if !slices.ContainsFunc(known.keys.Keys, func(k trust.SPKeyState) bool { return k.Served.IsZero() }) {
 		return false
 	}
-	_, news := known.keys.MarkServed(served, time.Unix(0, 0))
+	_, news := known.keys.MarkServed(served, now)
 	return news
 }
 

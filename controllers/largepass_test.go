@@ -135,7 +135,7 @@ func (d *largeDirectory) pass(t testing.TB) (*scope, []subject) {
 		s.pods, s.ready = []*corev1.Pod{}, []*corev1.Pod{}
 		d.memory.published = &published{served: s.wanted, encoded: s.encoded, files: s.encoded.Files}
 		d.memory.served = d.memory.published.served
-		d.memory.waitsToBeServed()
+		d.memory.waitsToBeServed(time.Now())
 		return nil
 	}
 	err := s.run(ctx, []step{{"trust", d.resolve}, {"verify", d.verify}, {"compile", d.compile}, {"changes", d.tellChangesOnly}, {"acknowledge", acknowledge}, {"undo", d.undo}})

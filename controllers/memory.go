@@ -213,7 +213,7 @@ func (m *memories) in(namespace string) (keys []types.NamespacedName) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	for key := range m.all {
-		if key.Namespace == namespace && key.Name != "" {
+		if (namespace == "" || key.Namespace == namespace) && key.Name != "" {
 			keys = append(keys, key)
 		}
 	}
