@@ -223,8 +223,11 @@ func (k *seenKeys) see(s snapshot.Snapshot) {
 			}
 		}
 		switch {
+		case k.current == "" && current == "": // the first is still being made
+			continue
 		case current == "":
-			k.faults = append(k.faults, "a snapshot has no signing key")
+			k.faults = append(k.faults, "a snapshot has no signing key any more")
+			continue
 		case k.current != "" && current != k.current && !k.published[current]:
 			k.faults = append(k.faults, "a key signs that was never published")
 		}
