@@ -11,6 +11,9 @@ IMG        ?= sallyport.dev/sallyport:dev
 LDFLAGS    := -s -w -X sallyport.dev/sallyport/internal/version.Version=$(VERSION) -X sallyport.dev/sallyport/internal/version.Commit=$(COMMIT)
 GO_BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 export KUBEBUILDER_ASSETS := $(ROOT)/.cluster/assets
+# As GO_BUILD has them, so that programs, tests and tools share what is compiled: with other flags every library would be compiled again.
+export GOFLAGS     ?= -trimpath
+export CGO_ENABLED ?= 0
 
 ##@ General
 .PHONY: help

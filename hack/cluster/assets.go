@@ -187,7 +187,7 @@ func goBuild(ctx context.Context, source, out string, programs []program) error 
 			ldflags += " -X " + pkg + "." + set
 		}
 	}
-	args := []string{"build", "-v", "-p", "2", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", ldflags, "-o", out + "/"}
+	args := []string{"build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", ldflags, "-o", out + "/"}
 	for _, p := range programs {
 		args = append(args, p.pkg)
 	}

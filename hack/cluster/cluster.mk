@@ -14,6 +14,10 @@ $(CLUSTER_TOOL): $(wildcard hack/cluster/*.go hack/cluster/config/* hack/cluster
 assets: $(CLUSTER_TOOL) ## Build etcd, kube-apiserver and kubectl once and link them to .cluster/assets.
 	@$(CLUSTER_TOOL) assets
 
+.PHONY: node-assets
+node-assets: $(CLUSTER_TOOL) ## Build the node's programs and images as well.
+	@$(CLUSTER_TOOL) assets --all
+
 .PHONY: cluster-up
 cluster-up: $(CLUSTER_TOOL) ## Start a Kubernetes (CLUSTER=kind|current: use that one) and print its KUBECONFIG.
 	@$(CLUSTER_TOOL) up $(if $(filter yes,$(NODE)),--node)
