@@ -254,7 +254,8 @@ type ResponseSettings struct {
 	// +default="Optional"
 	ResponseSignature Demand `json:"responseSignature,omitempty"`
 
-	// unsolicited Allowed accepts responses that nobody asked for (sign-in started at the IdP).
+	// unsolicited Allowed accepts responses that nobody asked for (sign-in started at the IdP). What request.authnContext asks for holds for them too, and with
+	// request.forceAuthn the person must have signed in at the IdP within the last five minutes.
 	// +optional
 	// +default="Refused"
 	Unsolicited Permission `json:"unsolicited,omitempty"`

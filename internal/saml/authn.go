@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"sallyport.dev/sallyport/internal/saml/xmldoc"
 )
@@ -11,6 +12,7 @@ import (
 // checkAuthnStatement applies rule 9 (saml-core 2.7.2). With several statements the first one names the session, each one bounds it,
 // and any one may satisfy the requested context.
 func (a *acceptance) checkAuthnStatement() *Refusal {
+	asked, how := a.askedContext()
 	var classes []string
 	satisfied := false
 	for s := a.assertion.First; s != nil; s = s.Next {
@@ -24,7 +26,7 @@ func (a *acceptance) checkAuthnStatement() *Refusal {
 		if len(classes) == 0 {
 			a.out.AuthnContextClass = class
 		}
-		if a.pending != nil && !satisfied && contextSatisfies(class, a.pending.Classes, a.pending.Comparison) {
+		if !satisfied && contextSatisfies(class, asked, how) {
 			satisfied = true
 			a.out.AuthnContextClass = class
 		}
@@ -33,12 +35,34 @@ func (a *acceptance) checkAuthnStatement() *Refusal {
 	if len(classes) == 0 {
 		return a.refuse(ReasonMalformed, CheckAuthn, "an AuthnStatement", "", "The assertion does not say how and when the person signed in (no AuthnStatement).")
 	}
-	if a.pending != nil && !satisfied {
-		want := a.pending.Comparison + " " + strings.Join(a.pending.Classes, ", ")
+	if !satisfied {
+		want := how + " " + strings.Join(asked, ", ")
 		return a.refuse(ReasonStatusNotSuccess, CheckAuthnContext, want, strings.Join(classes, ", "),
 			fmt.Sprintf("The IdP signed the person in with %q; this connection asks for %s.", strings.Join(classes, ", "), want))
 	}
 	return nil
+}
+
+// askedContext is what the request asked for. A response that nobody asked for has to be as good as one to a request of now: or whoever starts at the IdP is let off.
+func (a *acceptance) askedContext() (classes []string, how string) {
+	if a.pending != nil {
+		return a.pending.Classes, a.pending.Comparison
+	}
+	return a.conf.Request.AuthnContextClasses, comparison(a.conf.Request)
+}
+
+// maxUnsolicitedSignIn is how old a sign-in at the IdP may be in a response that nobody asked for, where a fresh one is wanted.
+const maxUnsolicitedSignIn = 5 * time.Minute
+
+// freshSince is the time from which on the person must have signed in at the IdP; zero where any time will do.
+func (a *acceptance) freshSince() time.Time {
+	switch {
+	case a.pending != nil && a.pending.ForceAuthn:
+		return a.pending.IssuedAt
+	case a.pending == nil && a.conf.Request.ForceAuthn:
+		return a.now.Add(-maxUnsolicitedSignIn)
+	}
+	return time.Time{}
 }
 
 // readStatement reads times and session index; the first statement's values are kept, the earliest bound wins.
@@ -51,9 +75,9 @@ func (a *acceptance) readStatement(s *xmldoc.Node, first bool) *Refusal {
 		return a.refuse(ReasonNotYetValid, CheckAuthn, "at or before "+stamp(a.now), stamp(instant),
 			fmt.Sprintf("The person is said to have signed in at %s, which is in our future.", stamp(instant)))
 	}
-	if a.pending != nil && a.pending.ForceAuthn && instant.Before(a.pending.IssuedAt.Add(-a.skew())) {
-		return a.refuse(ReasonExpired, CheckForceAuthn, "at or after "+stamp(a.pending.IssuedAt), stamp(instant),
-			fmt.Sprintf("A fresh sign-in was asked for at %s; the IdP answered with one of %s.", stamp(a.pending.IssuedAt), stamp(instant)))
+	if since := a.freshSince(); !since.IsZero() && instant.Before(since.Add(-a.skew())) {
+		return a.refuse(ReasonExpired, CheckForceAuthn, "at or after "+stamp(since), stamp(instant),
+			fmt.Sprintf("A fresh sign-in was asked for, at %s or after; the IdP answered with one of %s.", stamp(since), stamp(instant)))
 	}
 	if v, ok := s.Attr("SessionNotOnOrAfter"); ok {
 		t, err := parseTime(v)

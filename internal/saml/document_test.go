@@ -21,7 +21,7 @@ var rules = map[int]string{
 	8:  "Conditions: times, every AudienceRestriction names us, no unknown condition",
 	9:  "AuthnStatement: SessionNotOnOrAfter, the requested context, ForceAuthn; then the attributes",
 	10: "Replay: the assertion's ID is remembered until it has expired, once for all replicas",
-	11: "Unsolicited responses only where they are allowed, and then answering nothing",
+	11: "Unsolicited responses only where they are allowed, and then answering nothing, and as good as what requests ask for",
 	12: "Policy: IdP enabled, domain bound, second factor, user not suspended",
 }
 

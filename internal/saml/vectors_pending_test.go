@@ -5,7 +5,16 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/saml/samltest"
+	"sallyport.dev/sallyport/internal/snapshot"
 )
+
+// unsolicitedAs is unsolicited where requests are made by a policy.
+func unsolicitedAs(policy snapshot.RequestPolicy) func(*fixture) {
+	return func(f *fixture) {
+		unsolicited(f)
+		f.conf.Request = policy
+	}
+}
 
 func unsolicited(f *fixture) { f.pending, f.conf.Response.AllowUnsolicited = nil, true }
 
@@ -44,6 +53,14 @@ var pendingVectors = []vector{
 			t.Errorf("InResponseTo %q, replay guarded until %s", a.InResponseTo, a.ReplayUntil)
 		}
 	}},
+	{rule: 11, class: 37, name: "unsolicited, with the class that requests ask for", setup: unsolicitedAs(snapshot.RequestPolicy{AuthnContextClasses: []string{classPPT}})},
+	{rule: 11, class: 37, name: "unsolicited, without the class that requests ask for", want: ReasonStatusNotSuccess, check: CheckAuthnContext, says: "asks for exact",
+		setup: unsolicitedAs(snapshot.RequestPolicy{AuthnContextClasses: []string{classPPT}}), edit: class(classPassword)},
+	{rule: 11, class: 37, name: "unsolicited, below the minimum that requests ask for", want: ReasonStatusNotSuccess, check: CheckAuthnContext, says: "asks for minimum",
+		setup: unsolicitedAs(snapshot.RequestPolicy{AuthnContextClasses: []string{classPPT}, AuthnContextComparison: "Minimum"}), edit: class(classPassword)},
+	{rule: 11, class: 37, name: "unsolicited and a fresh sign-in, where requests force one", setup: unsolicitedAs(snapshot.RequestPolicy{ForceAuthn: true})},
+	{rule: 11, class: 37, name: "unsolicited and an old sign-in, where requests force a fresh one", want: ReasonExpired, check: CheckForceAuthn, says: "fresh sign-in",
+		setup: unsolicitedAs(snapshot.RequestPolicy{ForceAuthn: true}), edit: func(r *samltest.Response) { r.AuthnInstant = r.Now.Add(-7 * time.Minute) }},
 	{rule: 11, class: 16, name: "unsolicited Response that answers something", want: ReasonInResponseToMismatch, check: CheckInResponseTo, setup: unsolicited,
 		edit: inResponse(replace(`><saml:Issuer>`, ` InResponseTo="_stolen"><saml:Issuer>`))},
 	{rule: 11, class: 16, name: "unsolicited assertion that answers something", want: ReasonInResponseToMismatch, check: CheckInResponseTo, setup: unsolicited,

@@ -15,7 +15,8 @@ type ResponseSettingsApplyConfiguration struct {
 	Encryption *apiv1alpha1.Demand `json:"encryption,omitempty"`
 	// responseSignature Required refuses responses that are signed on the assertion alone.
 	ResponseSignature *apiv1alpha1.Demand `json:"responseSignature,omitempty"`
-	// unsolicited Allowed accepts responses that nobody asked for (sign-in started at the IdP).
+	// unsolicited Allowed accepts responses that nobody asked for (sign-in started at the IdP). What request.authnContext asks for holds for them too, and with
+	// request.forceAuthn the person must have signed in at the IdP within the last five minutes.
 	Unsolicited *apiv1alpha1.Permission `json:"unsolicited,omitempty"`
 	// clockSkew is how far the IdP's clock may be off. Between 0s and 10m.
 	ClockSkew *apiv1alpha1.Duration `json:"clockSkew,omitempty"`
