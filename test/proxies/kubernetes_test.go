@@ -153,6 +153,7 @@ func (c *cluster) surroundings(t *testing.T, port string) {
 	c.apply(t, strings.Join([]string{
 		"{apiVersion: v1, kind: Namespace, metadata: {name: monitoring}}", "{apiVersion: v1, kind: Namespace, metadata: {name: infra}}", tls("monitoring"), tls("infra"),
 		"{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: nginx}, spec: {controller: k8s.io/ingress-nginx}}",
+		"{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: traefik}, spec: {controller: traefik.io/ingress-controller}}",
 		"{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: traefik}, spec: {controllerName: traefik.io/gateway-controller}}",
 		"{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: gateway, namespace: infra}, spec: {gatewayClassName: traefik, listeners: [" +
 			"{name: https, protocol: HTTPS, port: " + port + ", hostname: '*.example.com', tls: {certificateRefs: [{name: grafana-tls}]}, allowedRoutes: {namespaces: {from: All}}}]}}",
@@ -224,7 +225,7 @@ tls: {certificates: [{certFile: %[4]s/tls.crt, keyFile: %[4]s/tls.key}]}
 	}
 	t.Setenv("KUBECONFIG", c.kubeconfig)
 	execute(t, address, program, append([]string{"--entryPoints.websecure.address=" + address, "--entryPoints.websecure.http.aliasHeadersStrategy=delete",
-		"--providers.file.filename=" + dir + "/sso.yaml", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false", "--log.level=INFO"}, flags...)...)
+		"--providers.file.filename=" + dir + "/sso.yaml", "--providers.providersThrottleDuration=10ms", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false", "--log.level=INFO"}, flags...)...)
 	for _, host := range []string{ssoURL + "/signin", appURL + "/"} {
 		awaitRoute(t, address, host)
 	}
@@ -255,13 +256,18 @@ func TestTraefikInKubernetes(t *testing.T) {
 	_, port, _ := net.SplitHostPort(address)
 	c.surroundings(t, port)
 	c.accepts(t, files)
+	// The page says how the middleware is called with safeNaming.
+	files["/traefik/own-ingress, safe.yaml"] = strings.ReplaceAll(files["/traefik/own-ingress.yaml"], "monitoring-sallyport@", "monitoring_sallyport@")
 	for name, way := range map[string]struct {
 		objects  []string
 		external bool
 		flags    []string
 	}{
 		"IngressRoute": {[]string{"middleware", "ingressroute"}, false, []string{"--providers.kubernetesCRD=true", "--providers.kubernetesCRD.nativeLBByDefault=true"}},
-		"HTTPRoute":    {[]string{"middleware", "httproute"}, false, []string{"--providers.kubernetesCRD=true", "--providers.kubernetesGateway=true", "--providers.kubernetesGateway.nativeLBByDefault=true"}},
+		"HTTPRoute":    {[]string{"middleware", "httproute"}, false, []string{"--providers.kubernetesCRD=true", "--providers.kubernetesCRD.safeNaming=true", "--providers.kubernetesGateway=true", "--providers.kubernetesGateway.nativeLBByDefault=true"}},
+		"Ingress":      {[]string{"middleware", "own-ingress"}, false, []string{"--providers.kubernetesCRD=true", "--providers.kubernetesIngress=true", "--providers.kubernetesIngress.nativeLBByDefault=true"}},
+		"Ingress, safe": {[]string{"middleware", "own-ingress, safe"}, false, []string{"--providers.kubernetesCRD=true", "--providers.kubernetesCRD.safeNaming=true",
+			"--providers.kubernetesIngress=true", "--providers.kubernetesIngress.nativeLBByDefault=true"}},
 		"Ingress with ingress-nginx's annotations": {[]string{"ingress"}, true, []string{"--providers.kubernetesIngressNGINX=true", "--providers.kubernetesIngressNGINX.httpsEntryPoint=websecure"}},
 	} {
 		t.Run(name, func(t *testing.T) {
