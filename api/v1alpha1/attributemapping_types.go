@@ -189,7 +189,7 @@ type GroupRule struct {
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=256
-// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f,]+$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\x00-\\\\x1f\\\\x7f,]+$')",message="must be one group without commas or control characters: Remote-Groups lists groups with commas between them"
 type Group string
 
 // MappingExample is a person as the IdP would assert them, and what must come out.

@@ -10,7 +10,7 @@ import (
 // Duration is a length of time as hours, minutes and seconds, such as 12h, 1h30m or 60s. Every field of this type has a rule for its
 // form and its bounds.
 //
-// +kubebuilder:validation:MinLength=2
+// +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=20
 type Duration string
 
@@ -38,7 +38,7 @@ func (d Duration) Parse() (time.Duration, error) {
 
 // Days is a length of time in whole days, such as 365d.
 //
-// +kubebuilder:validation:MinLength=2
+// +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=20
 type Days string
 

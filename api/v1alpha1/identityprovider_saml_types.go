@@ -35,6 +35,7 @@ type SAMLSettings struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.manual) || (!has(self.signatureCertificate) && !has(self.entityID))",message="signatureCertificate and entityID do not go with manual: remove them, and write the entity ID into manual.entityID"
 type MetadataSource struct {
 	// url is fetched and refreshed: conditional requests, cacheDuration and validUntil are honoured, the last good copy is kept on any failure.
+	// Example: https://acme.okta.com/app/abc/sso/saml/metadata
 	// +optional
 	URL HTTPSURL `json:"url,omitempty"`
 
@@ -79,7 +80,7 @@ type MetadataSource struct {
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=1024
-// +kubebuilder:validation:Pattern=`^\S+$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^\\\\S+$')",message="must be the entity ID alone, without spaces or line breaks"
 type EntityID string
 
 // HTTPSURL is an absolute URL over TLS, without a user name.
@@ -114,11 +115,11 @@ type SecretSource struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.certificates) != has(self.certificatesFrom)",message="exactly one of certificates, certificatesFrom: write the IdP's signing certificates as PEM, or name the Secret that holds them"
 type ManualTrust struct {
-	// entityID of the IdP.
+	// entityID of the IdP. Example: https://idp.example.com/metadata
 	// +required
 	EntityID EntityID `json:"entityID,omitempty"`
 
-	// ssoURL is where AuthnRequests go.
+	// ssoURL is where AuthnRequests go. Example: https://idp.example.com/sso
 	// +required
 	SSOURL HTTPSURL `json:"ssoURL,omitempty"`
 

@@ -76,7 +76,7 @@ type IdentityProviderSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=100
-	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\x00-\\\\x1f\\\\x7f]+$')",message="displayName must be one line without control characters"
 	DisplayName string `json:"displayName,omitempty"`
 
 	// type picks the preset of attribute names for everything that no AttributeMapping says, and the set-up hints on the trust page.
@@ -139,6 +139,7 @@ const (
 // DebugSettings records more for a while.
 type DebugSettings struct {
 	// verboseUntil records successful responses in the debug log too, until then; it ends by itself.
+	// Example: 2026-12-01T00:00:00Z
 	// +optional
 	VerboseUntil *metav1.Time `json:"verboseUntil,omitempty"`
 }

@@ -88,7 +88,7 @@ type PathPrefix string
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=32
-// +kubebuilder:validation:Pattern=`^[A-Z][A-Z-]*$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z][A-Z-]*$')",message="must be a method in upper case: write GET"
 type HTTPMethod string
 
 // UserAddress is the e-mail address of one person. Case does not count.

@@ -148,7 +148,7 @@ type Store struct {
 
 // SQLiteStore is a SQLite file on a PersistentVolumeClaim.
 type SQLiteStore struct {
-	// size of the volume. Left out: 1Gi.
+	// size of the volume. Left out: 1Gi. Example: 10Gi
 	// +optional
 	Size *resource.Quantity `json:"size,omitempty"`
 
@@ -262,7 +262,7 @@ type ProfileAttribute struct {
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^[a-z][a-zA-Z0-9]*$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][a-zA-Z0-9]*$')",message="must be a name in camel case, of letters and digits: write jobTitle for job_title"
 type ProfileAttributeName string
 
 // DebugLogSettings bounds the log of refused responses.
@@ -273,7 +273,7 @@ type DebugLogSettings struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="retention must be between 1m and 720h: write hours, minutes and seconds, such as 12h or 1h30m"
 	Retention Duration `json:"retention,omitempty"`
 
-	// maxEntries is how many entries are kept.
+	// maxEntries is how many entries are kept. Between 10 and 100000. The last one of each IdP and type of error stays.
 	// +optional
 	// +default=500
 	// +kubebuilder:validation:Minimum=10

@@ -36,7 +36,7 @@ func TestABindingCountsFromTheMomentItIsMade(t *testing.T) {
 		}
 		mustContain(t, out, "Error from server (Forbidden)", sentence)
 	}
-	refused("nothing is counted", "IdentityProvider okta still has 1 domain binding (acme-com): delete or rebind them first.")
+	refused("nothing is counted", "IdentityProvider okta still has 1 domain binding (acme-com): delete or rebind it first.")
 	count(t, okta, 1, "acme-old")
 	refused("another is counted", "IdentityProvider okta still has 2 domain bindings (acme-old, acme-com): delete or rebind them first.")
 	get(t, okta)
@@ -69,7 +69,7 @@ func TestWhoMayNotReadBindingsGetsTheSameAnswer(t *testing.T) {
 	if err == nil {
 		t.Fatalf("it was accepted: %s", out)
 	}
-	mustContain(t, out, "IdentityProvider okta still has 1 domain binding (acme-com): delete or rebind them first.")
+	mustContain(t, out, "IdentityProvider okta still has 1 domain binding (acme-com): delete or rebind it first.")
 	kubectl(t, "-n", ns, "delete", "dbind/acme-com")
 	kubectl(t, "-n", ns, "--as=bob", "delete", "idp/okta", "--wait=false")
 }

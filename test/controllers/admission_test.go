@@ -40,7 +40,7 @@ func TestDeletingAnIdPUnderItsDomainsIsRefusedAtOnce(t *testing.T) {
 	kubectl(t, "-n", ns, "delete", "dbind/acme-org")
 	eventually(t, "one is counted", func() bool { get(t, idp); return *idp.Status.Domains.Count == 1 })
 	out, _ = tryKubectl(t, "-n", ns, "delete", "idp/okta")
-	mustContain(t, out, "IdentityProvider okta still has 1 domain binding (acme-com): delete or rebind them first.")
+	mustContain(t, out, "IdentityProvider okta still has 1 domain binding (acme-com): delete or rebind it first.")
 	kubectl(t, "-n", ns, "delete", "dbind/acme-com")
 	eventually(t, "none is counted", func() bool { get(t, idp); return *idp.Status.Domains.Count == 0 })
 	kubectl(t, "-n", ns, "delete", "idp/okta", "--timeout=60s")

@@ -78,7 +78,7 @@ func serviceProviderCases() []testCase {
 		refuse("Duplicate value", sp, "spec.redirects.allowedHosts", `[a.example.com, a.example.com]`),
 		accept(sp, "spec.profileAttributes", `[{name: department, mirror: Disabled}, {name: costCenter}]`),
 		refuse("Duplicate value", sp, "spec.profileAttributes", `[{name: department}, {name: department}]`),
-		refuse("should match", sp, "spec.profileAttributes", `[{name: job_title}]`),
+		refuse("must be a name in camel case, of letters and digits: write jobTitle for job_title", sp, "spec.profileAttributes", `[{name: job_title}]`),
 		accept(sp, "spec.audit.retention", "1d", "3650d"),
 		refuse("retention must be between 1d and 3650d: write whole days, such as 365d", sp, "spec.audit.retention", "0d", "3651d", "365h", "forever"),
 		accept(sp, "spec.debugLog", `{retention: 1m, maxEntries: 10}`),
@@ -118,7 +118,7 @@ func identityProviderCases() []testCase {
 		refuse("Unsupported value", idp, "spec.type", "Azure"),
 		refuse("Required value", idp, "spec.serviceProviderRef", ""),
 		accept(idp, "spec.displayName", "Bücher & Söhne"),
-		refuse("should match", idp, "spec.displayName", `"a\nb"`),
+		refuse("displayName must be one line without control characters", idp, "spec.displayName", `"a\nb"`),
 		accept(idp, "spec.state", "Disabled"), accept(idp, "spec.catchAll", "Enabled"),
 		accept(idp, "spec.saml.request", `{signing: Disabled, binding: POST, nameIDFormat: Persistent, forceAuthn: Enabled, authnContext: {comparison: Minimum, classes: ["urn:oasis:names:tc:SAML:2.0:ac:classes:X509"]}}`),
 		refuse("Required value", idp, "spec.saml.request.authnContext", `{comparison: Exact}`),
@@ -147,14 +147,15 @@ func metadataCases() []testCase {
 		refuse("refreshInterval and caBundle belong to url: set url, or remove them", idp, path, `{inline: "<x/>", refreshInterval: 1h}`, `{inline: "<x/>", caBundle: {secretRef: {name: ca}}}`),
 		refuse("signatureCertificate and entityID do not go with manual: remove them, and write the entity ID into manual.entityID", idp, path,
 			`{entityID: "urn:idp", manual: {entityID: "urn:idp", ssoURL: "https://idp.example.com/sso", certificates: [PEM]}}`),
-		refuse("refreshInterval must be between 1m and 168h: write hours, minutes and seconds, such as 12h or 1h30m", idp, path, `{url: "https://idp.example.com/m", refreshInterval: 30s}`, `{url: "https://idp.example.com/m", refreshInterval: 169h}`, `{url: "https://idp.example.com/m", refreshInterval: daily}`),
+		refuse("refreshInterval must be between 1m and 168h: write hours, minutes and seconds, such as 12h or 1h30m", idp, path, `{url: "https://idp.example.com/m", refreshInterval: 30s}`, `{url: "https://idp.example.com/m", refreshInterval: "5"}`, `{url: "https://idp.example.com/m", refreshInterval: 169h}`, `{url: "https://idp.example.com/m", refreshInterval: daily}`),
 		refuse("exactly one of configMapRef, secretRef", idp, path, `{url: "https://idp.example.com/m", caBundle: {}}`,
 			`{url: "https://idp.example.com/m", caBundle: {configMapRef: {name: a}, secretRef: {name: a}}}`),
 		refuse("exactly one of certificates, certificatesFrom: write the IdP's signing certificates as PEM, or name the Secret that holds them", idp, path,
 			manual(`ssoBinding: POST`), manual(`certificates: [PEM], certificatesFrom: {secretRef: {name: a}}`)),
 		refuse("should have at least 1 items", idp, path, manual(`certificates: []`)),
 		refuse("Unsupported value", idp, path, manual(`ssoBinding: Artifact, certificates: [PEM]`)),
-		refuse("should match", idp, path, `{inline: "<x/>", entityID: "urn: idp"}`),
+		refuse("must be the entity ID alone, without spaces or line breaks", idp, path, `{inline: "<x/>", entityID: "urn: idp"}`,
+			`{manual: {entityID: "urn:idp\n", ssoURL: "https://idp.example.com/sso", certificates: [PEM]}}`),
 	)
 }
 
@@ -209,6 +210,8 @@ func domainBindingCases() []testCase {
 	)
 }
 
+const oneGroup = "must be one group without commas or control characters: Remote-Groups lists groups with commas between them"
+
 func attributeMappingCases() []testCase {
 	const kind = "AttributeMapping"
 	return slices.Concat(
@@ -219,9 +222,11 @@ func attributeMappingCases() []testCase {
 		refuse("Duplicate value", kind, "spec.profile", `[{attribute: a, from: [{name: a}]}, {attribute: a, from: [{name: b}]}]`),
 		accept(kind, "spec.rules", `[{when: "'ML' in attributes.department", addGroups: [ml-team]}]`),
 		refuse("should have at least 1 items", kind, "spec.rules", `[{when: "true", addGroups: []}]`),
-		refuse("should match", kind, "spec.rules", `[{when: "true", addGroups: ["a,b"]}]`),
+		refuse(oneGroup, kind, "spec.rules", `[{when: "true", addGroups: ["a,b"]}]`, `[{when: "true", addGroups: ["a\tb"]}]`),
 		accept(kind, "spec.examples", `[{attributes: {email: [a@example.com], department: [ML]}, nameID: {value: x}, expect: {email: a@example.com, groups: [ml-team]}}]`,
 			`[{attributes: {email: [a@example.com]}, expect: {groups: []}}]`),
+		refuse(oneGroup, kind, "spec.examples", `[{attributes: {email: [a@example.com]}, expect: {groups: ["dev,ops"]}}]`),
+		refuse("must be a name in camel case, of letters and digits: write jobTitle for job_title", kind, "spec.profile", `[{attribute: job_title, from: [{name: a}]}]`, `[{attribute: JobTitle, from: [{name: a}]}]`),
 		refuse("should have at least 1 properties", kind, "spec.examples", `[{attributes: {}, expect: {}}]`),
 		exactlyOneSource(),
 	)

@@ -89,7 +89,7 @@ func (w *world) isUpgraded(cookies http.Header) {
 	if level := w.must("get", "namespace", operatorNamespace, "-o", `jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}`); level != "restricted" {
 		w.t.Errorf("the operator's namespace takes pods that are %q", level)
 	}
-	if said := w.deleteIdP(); !strings.Contains(said, "Forbidden") || !strings.Contains(said, "delete or rebind them first") {
+	if said := w.deleteIdP(); !strings.Contains(said, "Forbidden") || !strings.Contains(said, "delete or rebind") {
 		w.t.Errorf("kubectl delete idp before the upgrade: %s", said)
 	}
 	w.mustHelm(append([]string{"upgrade"}, chart("operator.replicas=2", "operator.logLevel=debug", "admission.identityProviderInUse=Warn")...)...)
@@ -98,7 +98,7 @@ func (w *world) isUpgraded(cookies http.Header) {
 	}
 	w.must("get", "poddisruptionbudget", "sallyport-operator", "-n", operatorNamespace)
 	w.eventually("the deletion to pass with a warning", 30*time.Second, func() error {
-		if said := w.deleteIdP(); !strings.Contains(said, "Warning:") || !strings.Contains(said, "delete or rebind them first") || strings.Contains(said, "Forbidden") {
+		if said := w.deleteIdP(); !strings.Contains(said, "Warning:") || !strings.Contains(said, "delete or rebind") || strings.Contains(said, "Forbidden") {
 			return fmt.Errorf("kubectl delete idp says: %s", said)
 		}
 		return nil

@@ -96,7 +96,7 @@ func TestAnIdentityProviderIsNotDeletedUnderItsDomains(t *testing.T) {
 	if err == nil {
 		t.Fatalf("it was deleted: %s", out)
 	}
-	contains(t, "kubectl delete idp", out, "Error from server", "acme-example", "delete or rebind them first")
+	contains(t, "kubectl delete idp", out, "Error from server", "acme-example", "delete or rebind it first")
 }
 
 func TestBadInputIsRefusedInWords(t *testing.T) {

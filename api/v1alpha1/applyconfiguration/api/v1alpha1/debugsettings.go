@@ -12,6 +12,7 @@ import (
 // DebugSettings records more for a while.
 type DebugSettingsApplyConfiguration struct {
 	// verboseUntil records successful responses in the debug log too, until then; it ends by itself.
+	// Example: 2026-12-01T00:00:00Z
 	VerboseUntil *v1.Time `json:"verboseUntil,omitempty"`
 }
 

@@ -11,9 +11,9 @@ import (
 //
 // ManualTrust is what the IdP's metadata would say.
 type ManualTrustApplyConfiguration struct {
-	// entityID of the IdP.
+	// entityID of the IdP. Example: https://idp.example.com/metadata
 	EntityID *apiv1alpha1.EntityID `json:"entityID,omitempty"`
-	// ssoURL is where AuthnRequests go.
+	// ssoURL is where AuthnRequests go. Example: https://idp.example.com/sso
 	SSOURL *apiv1alpha1.HTTPSURL `json:"ssoURL,omitempty"`
 	// ssoBinding is the SAML binding that ssoURL speaks.
 	SSOBinding *apiv1alpha1.SAMLBinding `json:"ssoBinding,omitempty"`

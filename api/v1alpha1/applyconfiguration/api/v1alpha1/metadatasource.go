@@ -12,6 +12,7 @@ import (
 // MetadataSource is where trust comes from: exactly one of url, inline, fromConfigMap, fromSecret and manual.
 type MetadataSourceApplyConfiguration struct {
 	// url is fetched and refreshed: conditional requests, cacheDuration and validUntil are honoured, the last good copy is kept on any failure.
+	// Example: https://acme.okta.com/app/abc/sso/saml/metadata
 	URL *apiv1alpha1.HTTPSURL `json:"url,omitempty"`
 	// refreshInterval is the time between two fetches of url, jittered. Between 1m and 168h. Left out: 1h.
 	RefreshInterval *apiv1alpha1.Duration `json:"refreshInterval,omitempty"`

@@ -12,7 +12,7 @@ import (
 //
 // SQLiteStore is a SQLite file on a PersistentVolumeClaim.
 type SQLiteStoreApplyConfiguration struct {
-	// size of the volume. Left out: 1Gi.
+	// size of the volume. Left out: 1Gi. Example: 10Gi
 	Size *resource.Quantity `json:"size,omitempty"`
 	// storageClassName of the volume. Left out: the cluster's default class.
 	StorageClassName *apiv1alpha1.ObjectName `json:"storageClassName,omitempty"`
