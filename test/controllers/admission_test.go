@@ -134,8 +134,6 @@ func TestKubectlGetSaysWhatAnIdPDoesNotDo(t *testing.T) {
 			mustContain(t, line, want, "False")
 		}
 	}
-	get(t, terminating)
-	terminating.Finalizers = nil
-	update(t, terminating)
+	letGo(t, terminating)
 	awaitGone(t, patience, terminating)
 }

@@ -86,10 +86,30 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
+// update writes the object as somebody does who has it in an editor: when the operator has written its status or finalizer meanwhile, once more.
 func update(t testing.TB, object client.Object) {
 	t.Helper()
-	if err := k8s.Update(t.Context(), object); err != nil {
+	err := k8s.Update(t.Context(), object)
+	for apierrors.IsConflict(err) {
+		now := object.DeepCopyObject().(client.Object)
+		get(t, now)
+		object.SetResourceVersion(now.GetResourceVersion())
+		object.SetFinalizers(now.GetFinalizers())
+		err = k8s.Update(t.Context(), object)
+	}
+	if err != nil {
 		t.Fatalf("updating %s: %v", object.GetName(), err)
+	}
+}
+
+// letGo takes all finalizers off, whatever else is written at the same time.
+func letGo(t testing.TB, object client.Object) {
+	t.Helper()
+	get(t, object)
+	before := object.DeepCopyObject().(client.Object)
+	object.SetFinalizers(nil)
+	if err := k8s.Patch(t.Context(), object, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
 	}
 }
 

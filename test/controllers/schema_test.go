@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -187,14 +188,17 @@ func walkGet(t *testing.T, object client.Object) *unstructured.Unstructured {
 // walkSet sets the field, or removes it when the value is nil.
 func walkSet(t *testing.T, object client.Object, path string, value any) {
 	t.Helper()
-	u := walkGet(t, object)
 	at := append([]string{"spec"}, names(path)...)
-	if value == nil {
-		unstructured.RemoveNestedField(u.Object, at...)
-	} else if err := unstructured.SetNestedField(u.Object, value, at...); err != nil {
-		t.Fatal(err)
-	}
-	if err := k8s.Update(t.Context(), u); err != nil {
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the operator writes its status meanwhile
+		u := walkGet(t, object)
+		if value == nil {
+			unstructured.RemoveNestedField(u.Object, at...)
+		} else if err := unstructured.SetNestedField(u.Object, value, at...); err != nil {
+			return err
+		}
+		return k8s.Update(t.Context(), u)
+	})
+	if err != nil {
 		t.Fatalf("%s=%v: %v", path, value, err)
 	}
 }

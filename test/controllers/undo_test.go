@@ -129,9 +129,7 @@ func TestWhatNobodyHoldsIsUndoneToo(t *testing.T) {
 	alice.signIn("alice@acme.example")
 	o.stop()
 	remove(t, idp)
-	get(t, idp)
-	idp.Finalizers = nil
-	update(t, idp)
+	letGo(t, idp)
 	awaitGone(t, patience, idp)
 	o.restart()
 	eventually(t, "the session has ended", func() bool { return !alice.signedIn() })
