@@ -21,10 +21,12 @@ var (
 	// neverRanges are not hosts on any network that metadata could be fetched from.
 	neverRanges = prefixes(
 		"0.0.0.0/8", "192.0.0.0/24", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-		"100::/64", "2001::/23", "2001:db8::/32", "5f00::/16")
+		"100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16")
 	// instanceMetadata are the addresses where clouds hand credentials to their machines, besides 169.254.169.254, which is link-local.
 	instanceMetadata = prefixes("fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32")
 
+	// global is all that is assigned of IPv6 (RFC 4291 2.4); what is outside of it and not private leads nowhere but to translators, such as ::ffff:0:a.b.c.d (RFC 2765).
+	global    = netip.MustParsePrefix("2000::/3")
 	nat64     = netip.MustParsePrefix("64:ff9b::/96")
 	sixToFour = netip.MustParsePrefix("2002::/16")
 	v4in6     = netip.MustParsePrefix("::/96")
@@ -73,8 +75,13 @@ func (p addressPolicy) check(address netip.Addr) error {
 		return &addressError{address: address, what: "a service of the cloud for its own machines"}
 	case address.IsUnspecified(), address.IsMulticast(), address.IsLinkLocalUnicast(), within(neverRanges, address):
 		return &addressError{address: address, what: "link-local, multicast or reserved"}
-	case within(privateRanges, address) && !p.allowPrivate:
+	case within(privateRanges, address):
+		if p.allowPrivate {
+			return nil
+		}
 		return &addressError{address: address, what: "in a private network", private: true}
+	case address.Is6() && !global.Contains(address):
+		return &addressError{address: address, what: "link-local, multicast or reserved"}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ func TestAddresses(t *testing.T) {
 		"fd12::1": private, "fec0::1": private, "::ffff:10.0.0.1": private, "64:ff9b::a00:1": private, "2002:a00:1::": private,
 		"64:ff9b:1::1": private, "198.18.0.1": private,
 		"0.0.0.0": always, "::": always, "0.1.2.3": always, "169.254.169.254": always, "::ffff:169.254.169.254": always,
+		"::ffff:0:169.254.169.254": always, "::ffff:0:10.0.0.1": always, "200::1": always, "4000::1": always, "e000::1": always, "100:0:0:1::1": always, "3fff::1": always,
 		"64:ff9b::a9fe:a9fe": always, "fe80::1": always, "fe80::1%eth0": always, "224.0.0.1": always, "239.1.2.3": always,
 		"ff02::1": always, "255.255.255.255": always, "240.0.0.1": always, "192.0.0.1": always, "192.0.2.1": always, "2001:db8::1": always,
 		"2001::1": always, "fd00:ec2::254": always, "100.100.100.200": always, "168.63.129.16": always,
