@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the programs, the image and the bill of materials twice: once as everybody does, with what this machine has in its build cache, and once from
+# Builds the image and the bill of materials of both platforms twice: once as everybody does, with what this machine has in its build cache, and once from
 # nothing, in a folder of another name and depth, with another time zone, language and umask. The digests have to be the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,8 +14,8 @@ committed=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%S
 build() {
   mkdir -p "$1"
   git ls-files -z --cached --others --exclude-standard | tar --null -T - -c | tar -x -C "$1"
-  make --no-print-directory -C "$1" image sbom IMAGE_TAR="$1/image.tar" VERSION="$version" COMMIT="$commit" COMMITTED="$committed" >&2
-  (cd "$1" && sha256sum bin/* image.tar dist/sallyport.spdx.json)
+  make --no-print-directory -C "$1" build image-layout sbom VERSION="$version" COMMIT="$commit" COMMITTED="$committed" >&2
+  (cd "$1" && find bin dist -type f -print0 | sort -z | xargs -0 sha256sum)
 }
 
 build "$work/a" >"$work/first"

@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// runLayout writes Sallyport for every architecture as one OCI image layout (image-spec, image-layout.md) and returns the digest of its index.
+// runLayout writes Sallyport for every architecture as one OCI image layout (image-spec, image-layout.md) and returns the digest of the
+// index that a registry then has.
 func runLayout(ctx context.Context, o options, sources []string) (digest string, err error) {
 	if len(sources) > 0 {
 		return "", errors.New("-layout is for Sallyport alone: other programs are of one architecture")
@@ -47,7 +48,8 @@ func runLayout(ctx context.Context, o options, sources []string) (digest string,
 	if err := os.RemoveAll(o.layout); err != nil {
 		return "", err
 	}
-	if _, err := layout.Write(o.layout, index); err != nil {
+	// index.json lists one thing, the index of the architectures: skopeo refuses to choose among several, and crane would push index.json itself.
+	if _, err := layout.Write(o.layout, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index})); err != nil {
 		return "", err
 	}
 	hash, err := index.Digest()

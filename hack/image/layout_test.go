@@ -8,6 +8,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // TestALayoutHasEveryArchitecture reads the layout as a registry's client would.
@@ -23,9 +24,9 @@ func TestALayoutHasEveryArchitecture(t *testing.T) {
 			t.Fatal(err)
 		}
 		digests = append(digests, digest)
-		index, err := layout.ImageIndexFromPath(o.layout)
-		if err != nil {
-			t.Fatal(err)
+		index := only(t, o.layout)
+		if pushed, err := index.Digest(); err != nil || pushed.String() != digest {
+			t.Errorf("a registry would have %s (%v), and %s was printed", pushed, err, digest)
 		}
 		manifest, err := index.IndexManifest()
 		if err != nil || len(manifest.Manifests) != len(machines) {
@@ -47,9 +48,31 @@ func TestALayoutHasEveryArchitecture(t *testing.T) {
 	}
 }
 
+// only is the one thing that the layout lists: clients refuse to choose among several.
+func only(t *testing.T, folder string) v1.ImageIndex {
+	t.Helper()
+	all, err := layout.ImageIndexFromPath(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := all.IndexManifest()
+	if err != nil || len(listed.Manifests) != 1 || listed.Manifests[0].MediaType != types.OCIImageIndex {
+		t.Fatalf("the layout lists %+v (%v)", listed, err)
+	}
+	index, err := all.ImageIndex(listed.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return index
+}
+
 // isFor holds that the configuration and the programs are of the architecture.
 func isFor(t *testing.T, image v1.Image, arch string, machine elf.Machine) {
 	t.Helper()
+	manifest, err := image.Manifest()
+	if err != nil || manifest.MediaType != types.OCIManifestSchema1 || manifest.Config.MediaType != types.OCIConfigJSON || manifest.Layers[0].MediaType != types.OCILayer {
+		t.Errorf("%s: an OCI layout has something else than OCI's: %+v (%v)", arch, manifest, err)
+	}
 	conf, err := image.ConfigFile()
 	if err != nil || conf.Architecture != arch || conf.Config.Labels["org.opencontainers.image.version"] != "v1.2.3" || conf.Config.User != "65532:65532" {
 		t.Errorf("%s: the configuration is %+v (%v)", arch, conf, err)

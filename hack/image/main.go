@@ -64,7 +64,7 @@ func main() {
 	flag.Var(&o.env, "env", "NAME=VALUE, may be repeated")
 	flag.Var(&o.labels, "label", "label of the image, NAME=VALUE, may be repeated")
 	flag.StringVar(&o.arch, "arch", runtime.GOARCH, "architecture; several, with commas between them, with -layout")
-	flag.StringVar(&o.layout, "layout", "", "write an OCI image layout with Sallyport for every architecture to this folder instead, for skopeo copy --all oci:FOLDER and crane push --index")
+	flag.StringVar(&o.layout, "layout", "", "write an OCI image layout with Sallyport for every architecture to this folder instead, for skopeo copy --all oci:FOLDER and crane push FOLDER")
 	flag.StringVar(&o.ldflags, "ldflags", "-s -w", "linker flags for Sallyport's own programs")
 	flag.BoolVar(&o.withLibs, "with-libs", false, "add the shared libraries of every dynamic program and module")
 	flag.Parse()
