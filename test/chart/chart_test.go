@@ -226,6 +226,10 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"image.digest=abc":                     "digest",
 		"operator.namespaces={A_B}":            "namespaces",
 		"operator.replicas=0":                  "replicas",
+		"operator.resources.limit.memory=1Gi":  "limit",
+		"operator.env[0].nmae=HTTPS_PROXY":     "nmae",
+		"operator.tolerations[0].efect=x":      "efect",
+		"imagePullSecrets[0]=registry":         "imagePullSecrets",
 	} {
 		if said := refuses(t, "--set", set); !strings.Contains(said, named) {
 			t.Errorf("%s: the refusal does not name %s:\n%s", set, named, said)
