@@ -135,6 +135,7 @@ func TestMetrics(t *testing.T) {
 	t.Run("no label is about a person", func(t *testing.T) { nobody(t, w) })
 	t.Run("values are those of what has happened", func(t *testing.T) { whatHappened(t, w) })
 	t.Run("alerts and dashboards use what there is", func(t *testing.T) { expressions(t, w) })
+	t.Run("every panel shows something", func(t *testing.T) { panels(t, w) })
 }
 
 func whatHappened(t *testing.T, w *world) {

@@ -127,6 +127,8 @@ type world struct {
 	public                     string
 	operatorAddr, providerAddr string
 	operator, provider         scraped
+	// manifest is what the objects were made of, for a further change.
+	manifest map[string]string
 }
 
 // newWorld starts everything, has alice sign in and mallory refused, changes something, and scrapes both programs.
@@ -145,6 +147,7 @@ func newWorld(t *testing.T) *world {
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	w := &world{t: t, idp: idp, public: loopback.Free(t), operatorAddr: loopback.Free(t), providerAddr: loopback.Free(t)}
 	data := map[string]string{"CA": string(authority), "Metadata": string(idp.Metadata()), "URL": server.URL, "DisplayName": "Okta"}
+	w.manifest = data
 	apply(t, data)
 	program(t, "operator", "--leader-elect", "--namespace", "sallyport-system", "--service-provider-image", "none", "--allow-loopback-metadata",
 		"--metrics-listen", w.operatorAddr, "--health-listen", "0")
