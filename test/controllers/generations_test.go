@@ -13,6 +13,7 @@ import (
 
 // TestARecordSaysWhichGenerationsItSpans: edits that the operator did not see one by one are one record, which says so; an edit that it saw alone has none of that.
 func TestARecordSaysWhichGenerationsItSpans(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	o := newOperator(t, ns)
 	idp := identityProvider(ns, "okta", inline(t))

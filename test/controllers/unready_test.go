@@ -15,6 +15,7 @@ import (
 
 // TestDescribeSaysWhyNoPodIsReady: nobody has to go from the ServiceProvider to its pods, and from there to their events.
 func TestDescribeSaysWhyNoPodIsReady(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	newOperator(t, ns)
 	sp := serviceProvider(ns)
@@ -58,6 +59,7 @@ func TestDescribeSaysWhyNoPodIsReady(t *testing.T) {
 
 // TestDescribeNamesTheSecretOfTheDatabase: a pod whose volume is a Secret that is missing waits for it without a word.
 func TestDescribeNamesTheSecretOfTheDatabase(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	newOperator(t, ns)
 	sp := serviceProvider(ns)
@@ -91,6 +93,7 @@ func message(t *testing.T, object client.Object, conditionType string) string {
 
 // TestCountsAreOfWhatIsInOrder: kubectl get sso does not count what nobody can sign in through.
 func TestCountsAreOfWhatIsInOrder(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	newOperator(t, ns)
 	other := serviceProvider(ns)
