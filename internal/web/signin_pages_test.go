@@ -49,6 +49,14 @@ func TestChooserAndRemembering(t *testing.T) {
 	if page := b.get("/signin"); strings.Contains(page.body, "Continue with Okta") {
 		t.Error(page.body)
 	}
+	// With the last one disabled, nobody is told that something is not set up yet.
+	for i := range w.snapshot.Connections {
+		w.snapshot.Connections[i].Enabled = false
+	}
+	w.apply(w.process)
+	if page := w.browser().get("/signin"); page.status != http.StatusServiceUnavailable || !strings.Contains(page.body, "Nobody can sign in right now") || !strings.Contains(page.body, "switched off") {
+		t.Errorf("%d %s", page.status, page.body)
+	}
 }
 
 func TestAddressesThatLeadNowhere(t *testing.T) {

@@ -96,7 +96,7 @@ func (h *Handler) route(w http.ResponseWriter, r *http.Request, s *site.Site, a 
 	switch {
 	case len(usable) == 0:
 		h.Page(w, s, http.StatusServiceUnavailable, pages.Message{
-			Heading: "Signing in is not set up yet", Sentence: "No identity provider is ready.", Advice: "Ask your administrator, or come back in a moment."})
+			Heading: "Nobody can sign in right now", Sentence: "Every identity provider is switched off, or none is ready yet.", Advice: "Ask your administrator, or come back in a moment."})
 	case a.idp != "":
 		if c := s.Connection(a.idp); c != nil && c.Usable() {
 			h.begin(w, r, s, c, a)
