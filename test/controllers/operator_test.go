@@ -74,6 +74,7 @@ func newOperator(t testing.TB, ns string, options ...option) *operator {
 
 func (o *operator) start() {
 	o.t.Helper()
+	o.wire.begin()
 	o.metrics = prometheus.NewRegistry()
 	connection := rest.CopyConfig(apiServer)
 	connection.Impersonate = o.as
@@ -147,6 +148,8 @@ type wire struct {
 	// away is true while the API server cannot be reached; watched changes what comes over a watch. Nil: nothing does.
 	away    bool
 	watched func(io.ReadCloser) io.ReadCloser
+	// begun is true when there was a write since the operator was started.
+	begun bool
 }
 
 func (w *wire) wrap(base http.RoundTripper) http.RoundTripper {
@@ -189,7 +192,7 @@ func (w *wire) isDead() bool {
 func (w *wire) wrote(request *http.Request) bool {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.writes = append(w.writes, request.Method+" "+request.URL.Path)
+	w.writes, w.begun = append(w.writes, request.Method+" "+request.URL.Path), true
 	if w.crashAfter == 0 || len(w.writes) != w.crashAfter {
 		return false
 	}
@@ -207,6 +210,20 @@ func (w *wire) crash(k int) <-chan struct{} {
 }
 
 func (w *wire) revive() { w.crash(0) }
+
+// begin forgets that the operator before has written.
+func (w *wire) begin() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.begun = false
+}
+
+// hasBegun tells whether the operator that runs now has written. It always does in its first pass.
+func (w *wire) hasBegun() bool {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.begun
+}
 
 // take returns the writes since the last call.
 func (w *wire) take() []string {

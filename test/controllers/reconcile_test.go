@@ -100,9 +100,10 @@ func TestEverythingBecomesReadyAndThenRests(t *testing.T) {
 // atRest asserts that the operator comes to rest, and then writes nothing when nothing changes. A namespace of its own sees to it that nothing does.
 func (o *operator) atRest(t testing.TB) {
 	t.Helper()
-	eventually(t, "a second without a write", func() bool {
+	eventually(t, "the first pass", o.wire.hasBegun)
+	eventually(t, "two seconds without a write", func() bool {
 		o.wire.take()
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		return len(o.wire.take()) == 0
 	})
 	time.Sleep(2 * time.Second)
