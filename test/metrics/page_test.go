@@ -157,6 +157,7 @@ func whatHappened(t *testing.T, w *world) {
 		{"sso_metadata_refreshes_total", with("idp", "entra", "result", "changed")},
 		{"sso_certificate_not_after_seconds", with("idp", "okta", "side", "idp")},
 		{"sso_certificate_not_after_seconds", with("idp", "okta", "side", "sp")},
+		{"sso_header_key_not_after_seconds", object},
 	} {
 		if !w.operator.has(want.name, want.labels) {
 			t.Errorf("the operator has no %s%v: %v", want.name, want.labels, w.operator[want.name])

@@ -53,6 +53,7 @@ metadata: {name: main, namespace: sso}
 spec:
   url: https://sso.example.com
   session: {cookie: {domain: example.com}}
+  signedHeader: {}
   audit:
     sinks: [{name: siem, webhook: {url: "https://127.0.0.1:1/", keySecretRef: {name: siem}}}]
 ---
