@@ -1,7 +1,9 @@
 package web_test
 
 import (
+	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -90,5 +92,42 @@ func TestFloodOfBadResponses(t *testing.T) {
 	a := quiet.begin("alice@acme.example", appURL)
 	if got := quiet.post("/saml/okta/acs", "cross-site", url.Values{"SAMLResponse": {"%%%"}, "RelayState": {a.request.RelayState}}); got.status != http.StatusForbidden {
 		t.Errorf("after the flood: %d", got.status)
+	}
+}
+
+// TestBodiesThatComeDropByDrop holds a client to its share of the bodies that are read at once: everybody else gets theirs read, and the client does too, when it has let go.
+func TestBodiesThatComeDropByDrop(t *testing.T) {
+	w := newWorld(t)
+	for path, field := range map[string]string{"/saml/okta/acs": "SAMLResponse", "/saml/okta/slo": "SAMLRequest"} {
+		probe := func() int {
+			r, err := http.NewRequest("POST", spURL+path, strings.NewReader(field+"=x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("X-Forwarded-For", "203.0.113.7")
+			return w.browser().do(r).status
+		}
+		if got := probe(); got != http.StatusForbidden {
+			t.Fatalf("%s: %d", path, got)
+		}
+		var slow []net.Conn
+		for range 64 {
+			c, err := tls.Dial("tcp", w.process.public.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test server's own certificate
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: sso.example.com\r\nX-Forwarded-For: 203.0.113.7\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 200000\r\n\r\n"+field+"="); err != nil {
+				t.Fatal(err)
+			}
+			slow = append(slow, c)
+		}
+		waitFor(t, "the client to have its share", func() bool { return probe() == http.StatusServiceUnavailable })
+		w.browser().signIn("alice@acme.example")
+		for _, c := range slow {
+			c.Close()
+		}
+		waitFor(t, "the client to be read again", func() bool { return probe() == http.StatusForbidden })
 	}
 }

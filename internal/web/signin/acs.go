@@ -50,8 +50,13 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	a := &arrival{s: s, c: c, who: serve.ClientOf(s, r), reference: serve.NewReference(), entry: audit.NewID(h.Clock.Now())}
 	r, a.span = h.Tracer.Request(r, "saml.acs", c.Name, s.Proxies.Trusted(r))
 	defer a.span.End()
-	if refusal := h.read(w, r, a); refusal != nil {
-		h.refuse(w, r, a, refusal)
+	read, ok := h.takeIn(w, r, a)
+	switch {
+	case !ok:
+		h.overloaded(w, a)
+		return
+	case read != nil:
+		h.refuse(w, r, a, read)
 		return
 	}
 	if err := h.findPending(r, a); err != nil {
@@ -75,6 +80,16 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	default:
 		h.admit(w, r, a, assertion)
 	}
+}
+
+// takeIn reads the form when there is room for it.
+func (h *Handler) takeIn(w http.ResponseWriter, r *http.Request, a *arrival) (refusal *saml.Refusal, ok bool) {
+	leave, ok := h.intake.enter(neighbourhood(a.who.IP))
+	if !ok {
+		return nil, false
+	}
+	defer leave()
+	return h.read(w, r, a), true
 }
 
 // read takes the form (rule 1): a POST of one SAMLResponse and at most one RelayState, in a body of bounded size.
@@ -132,7 +147,7 @@ func (h *Handler) findPending(r *http.Request, a *arrival) error {
 func (h *Handler) verify(ctx context.Context, a *arrival) (*saml.Assertion, *saml.Refusal, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
 	defer cancel()
-	release, err := h.turn(ctx, a.who.IP)
+	release, err := h.turn(ctx, neighbourhood(a.who.IP))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -157,8 +172,8 @@ func (a *arrival) samlPending() *saml.Pending {
 }
 
 // turn waits until a message of the client may be verified; release says that it was. The error is saml.ErrBusy, or the context's.
-func (h *Handler) turn(ctx context.Context, ip string) (release func(), err error) {
-	pass, err := h.gate.Acquire(ctx, neighbourhood(ip))
+func (h *Handler) turn(ctx context.Context, client string) (release func(), err error) {
+	pass, err := h.gate.Acquire(ctx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +278,7 @@ func (h *Handler) leave(w http.ResponseWriter, r *http.Request, s *site.Site, to
 }
 
 func (h *Handler) overloaded(w http.ResponseWriter, a *arrival) {
-	h.Log.Error("a response was not verified in time: too many at once", "idp", a.c.Name, "reference", a.reference)
+	h.Log.Error("a response was not read or verified in time: too many at once", "idp", a.c.Name, "reference", a.reference)
 	w.Header().Set("Retry-After", "5")
 	h.Page(w, a.s, http.StatusServiceUnavailable, pages.Message{
 		Heading: "Please try again in a moment", Sentence: "Very many people are signing in right now.", Reference: a.reference,

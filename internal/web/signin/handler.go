@@ -38,6 +38,8 @@ type Handler struct {
 	// gate bounds how many messages are verified at once, so that a flood of bad ones leaves processors for everybody else, and serves
 	// clients in turn, so that it leaves them a turn too.
 	gate *saml.Gate
+	// intake bounds the memory of bodies before that.
+	intake *intake
 }
 
 // How many messages wait to be verified, in all and of one client; each may be of MaxBody bytes.
@@ -51,7 +53,8 @@ func New(o Options) *Handler {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
 	}
-	return &Handler{Env: o.Env, people: o.People, maxBody: o.MaxBody, secondFactor: o.SecondFactor, gate: saml.NewGate(runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaitingPerClient)}
+	return &Handler{Env: o.Env, people: o.People, maxBody: o.MaxBody, secondFactor: o.SecondFactor, gate: saml.NewGate(runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaitingPerClient),
+		intake: newIntake(o.MaxBody)}
 }
 
 // Routes adds the paths to a mux. handle wraps a handler that needs the site.

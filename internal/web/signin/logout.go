@@ -129,14 +129,19 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	if c == nil {
 		return
 	}
-	in, isRequest, ok := h.incoming(w, r)
-	if !ok {
+	client := neighbourhood(serve.ClientOf(s, r).IP)
+	in, isRequest, err := h.incoming(w, r, client)
+	if errors.Is(err, saml.ErrBusy) {
+		h.logoutOverloaded(w, s, c)
+		return
+	}
+	if err != nil {
 		h.refuseLogout(w, r, s, c, c.SAML.Refuse(saml.ReasonMalformed, "one SAMLRequest or SAMLResponse", "none, both or several"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), verifyPatience)
 	defer cancel()
-	release, err := h.turn(ctx, serve.ClientOf(s, r).IP)
+	release, err := h.turn(ctx, client)
 	if err != nil {
 		h.logoutOverloaded(w, s, c)
 		return
@@ -155,39 +160,45 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, s *site.Site) {
 
 // logoutOverloaded answers a message whose turn did not come. It ended nothing.
 func (h *Handler) logoutOverloaded(w http.ResponseWriter, s *site.Site, c *site.Connection) {
-	h.Log.Error("a logout message was not verified in time: too many at once", "idp", c.Name)
+	h.Log.Error("a logout message was not read or verified in time: too many at once", "idp", c.Name)
 	w.Header().Set("Retry-After", "5")
 	h.Page(w, s, http.StatusServiceUnavailable, pages.Message{
 		Heading: "Please try again in a moment", Sentence: "Very many messages are arriving right now.", Action: &pages.Link{URL: "/signout", Label: "Sign out"}})
 }
 
-// incoming reads exactly one message, from the query with GET and from the body with POST.
-func (h *Handler) incoming(w http.ResponseWriter, r *http.Request) (in saml.Incoming, isRequest, ok bool) {
+// errMessages says that a logout came with no message, or with several.
+var errMessages = errors.New("not one SAMLRequest or SAMLResponse")
+
+// incoming reads exactly one message, from the query with GET and from the body with POST: saml.ErrBusy when there is no room for that.
+func (h *Handler) incoming(w http.ResponseWriter, r *http.Request, client string) (in saml.Incoming, isRequest bool, err error) {
 	var values url.Values
 	if r.Method == http.MethodGet {
 		in.Binding, in.RawQuery = snapshot.BindingRedirect, r.URL.RawQuery
 		if len(r.URL.RawQuery) > int(h.maxBody) {
-			return in, false, false
+			return in, false, errMessages
 		}
-		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil {
-			return in, false, false
+		if values, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+			return in, false, errMessages
 		}
-		values = query
 	} else {
+		leave, ok := h.intake.enter(client)
+		if !ok {
+			return in, false, saml.ErrBusy
+		}
+		defer leave()
 		r.Body = http.MaxBytesReader(w, r.Body, h.maxBody)
 		if err := r.ParseForm(); err != nil {
-			return in, false, false
+			return in, false, errMessages
 		}
 		in.Binding, values = snapshot.BindingPOST, r.PostForm
 	}
 	requests, responses, relay := values["SAMLRequest"], values["SAMLResponse"], values["RelayState"]
 	if len(requests)+len(responses) != 1 || len(relay) > 1 {
-		return in, false, false
+		return in, false, errMessages
 	}
 	in.RelayState = values.Get("RelayState")
 	in.Value = append(requests, responses...)[0]
-	return in, len(requests) == 1, true
+	return in, len(requests) == 1, nil
 }
 
 // logoutRequest ends the sessions that a verified request of the IdP names, on every replica, and answers it.

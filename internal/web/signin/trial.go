@@ -93,7 +93,7 @@ func (h *Handler) examine(ctx context.Context, a *arrival) ([]saml.Checked, *sam
 	}
 	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
 	defer cancel()
-	release, err := h.turn(ctx, a.who.IP)
+	release, err := h.turn(ctx, neighbourhood(a.who.IP))
 	if err != nil {
 		return nil, nil, nil, err
 	}
