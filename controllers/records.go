@@ -22,7 +22,21 @@ const (
 	recordsRetry   = 10 * time.Second
 	// maxLedgerContent is how large the ledger may get in its Secret, in bytes. Beyond, the oldest records that wait are given up: standard output has them.
 	maxLedgerContent = 900 << 10
+	// recordsLeft is how many records a pass may leave to the next one, and recordsWait how long that may take to come.
+	recordsLeft = 100
+	recordsWait = time.Second
 )
+
+// leavesRecords tells whether what is in the ledger can wait for the next pass. One that has published is followed by another one as soon as the pods serve that, and
+// people wait for it: it delivers the records too, and writes the ledger before any status. A crash until then finds the ledger as it was kept before the snapshot.
+func (s *scope) leavesRecords() bool {
+	l := s.memory.ledger
+	if !s.publishedNow || len(s.ready) == 0 || l.unsaved || len(l.Records) > recordsLeft {
+		return false
+	}
+	s.later(recordsWait)
+	return true
+}
 
 // queue keeps a record in the ledger until a pod has taken it.
 func (s *scope) queue(key string, r audit.Record) error {
@@ -54,7 +68,7 @@ func (r *Reconciler) keepRecords(ctx context.Context, s *scope) error {
 // deliverRecords sends what waits to a ready pod. What no pod takes waits for another pass, and holds up nothing.
 func (r *Reconciler) deliverRecords(ctx context.Context, s *scope) error {
 	l := s.memory.ledger
-	if len(l.Records) == 0 {
+	if len(l.Records) == 0 || s.leavesRecords() {
 		return nil
 	}
 	if s.serviceProvider == nil && len(l.Entries) == 0 {
