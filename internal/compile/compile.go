@@ -101,7 +101,7 @@ type pass struct {
 func Compile(in Input) *Output {
 	p := &pass{
 		in:          in,
-		out:         &Output{findings: map[objectKey]*Finding{}},
+		out:         &Output{findings: make(map[objectKey]*Finding, len(in.IdentityProviders)+len(in.DomainBindings)+len(in.AttributeMappings)+1)},
 		own:         map[string]*v1alpha1.IdentityProvider{},
 		others:      map[string]bool{},
 		connections: map[string]*snapshot.Connection{},
@@ -134,7 +134,10 @@ func Compile(in Input) *Output {
 }
 
 func (p *pass) sortedConnections() []snapshot.Connection {
-	var sorted []snapshot.Connection
+	if len(p.connections) == 0 {
+		return nil
+	}
+	sorted := make([]snapshot.Connection, 0, len(p.connections))
 	for _, name := range slices.Sorted(maps.Keys(p.connections)) {
 		sorted = append(sorted, *p.connections[name])
 	}

@@ -24,8 +24,11 @@ func (p *pass) domainBindings() []snapshot.Domain {
 			bindings = append(bindings, &p.in.DomainBindings[i])
 		}
 	}
-	winners := map[string]string{}
+	winners := make(map[string]string, len(bindings))
 	var domains []snapshot.Domain
+	if len(bindings) > 0 {
+		domains = make([]snapshot.Domain, 0, len(bindings))
+	}
 	for _, b := range byAge(bindings) {
 		f := p.finding(v1alpha1.KindDomainBinding, b)
 		p.setVerified(f, b)
