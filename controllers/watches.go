@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -44,13 +45,11 @@ func workloadKinds() []client.Object {
 // Secrets and ConfigMaps ever. Namespaces empty: all.
 func CacheOptions(namespaces []string) cache.Options {
 	mine := labels.SelectorFromSet(labels.Set{render.LabelManagedBy: render.ManagedBy})
-	// The managed fields of our own kinds say who changed them, for the audit log.
-	keep := func(object any) (any, error) { return object, nil }
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
-		&v1alpha1.ServiceProvider{}:  {Transform: keep},
-		&v1alpha1.IdentityProvider{}: {Transform: keep},
-		&v1alpha1.DomainBinding{}:    {Transform: keep},
-		&v1alpha1.AttributeMapping{}: {Transform: keep},
+		&v1alpha1.ServiceProvider{}:  {Transform: keepWho},
+		&v1alpha1.IdentityProvider{}: {Transform: keepWho},
+		&v1alpha1.DomainBinding{}:    {Transform: keepWho},
+		&v1alpha1.AttributeMapping{}: {Transform: keepWho},
 		&corev1.Pod{}:                {Label: mine},
 	}}
 	for _, kind := range workloadKinds() {
@@ -63,6 +62,19 @@ func CacheOptions(namespaces []string) cache.Options {
 		options.DefaultNamespaces[namespace] = cache.Config{}
 	}
 	return options
+}
+
+// keepWho leaves of the managed fields of our own kinds who changed them and when, for the audit log. Which fields they changed is a large part of an object, and
+// nothing looks at it.
+func keepWho(object any) (any, error) {
+	if o, err := meta.Accessor(object); err == nil {
+		entries := o.GetManagedFields()
+		for i := range entries {
+			entries[i].FieldsV1 = nil
+		}
+		o.SetManagedFields(entries)
+	}
+	return object, nil
 }
 
 // SetUp registers the reconciler, and what it does in the background, with the manager.
