@@ -12,11 +12,13 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -44,9 +46,9 @@ type largeDirectory struct {
 func newLargeDirectory(t testing.TB, idps, bindings int) *largeDirectory {
 	t.Helper()
 	d := &largeDirectory{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	d.Reconciler = &Reconciler{Clock: clock.RealClock{}, Audit: audit.NewStdout(io.Discard, "test", clock.RealClock{}), Events: events.NewFakeRecorder(0)}
+	d.Reconciler = &Reconciler{Clock: clock.RealClock{}, Audit: audit.NewStdout(io.Discard, "test", clock.RealClock{}), Events: &events.FakeRecorder{}}
 	d.refresher = trust.NewRefresher(trust.RefresherOptions{Clock: d.Clock})
-	d.proofs = newProofs(nil, nil, d.Clock)
+	d.proofs = newProofs(func(context.Context, string) ([]string, bool, error) { return nil, false, nil }, func(types.NamespacedName) {}, d.Clock)
 	d.removals = newRemovals(nil, nil, d.Clock)
 	d.gauges = newGauges()
 	d.memory = d.Reconciler.memory.of(d.key())
@@ -79,7 +81,7 @@ func newLargeDirectory(t testing.TB, idps, bindings int) *largeDirectory {
 		b.Spec.IdentityProviderRef.Name = v1alpha1.ObjectName(d.idps[i%idps].Name)
 		d.bindings = append(d.bindings, b)
 	}
-	for range 3 { //
+	for range 3 {
 		d.settle(t)
 	}
 	return d
@@ -180,6 +182,64 @@ func indexOf[T any, P interface {
 		}
 	}
 	return -1
+}
+
+// TestWhatChangesIsSeenAndNothingElse changes one thing after the other, and compares what a pass wants to write with a full comparison of every status.
+func TestWhatChangesIsSeenAndNothingElse(t *testing.T) {
+	d := newLargeDirectory(t, 20, 60)
+	if changed := d.changed(t); len(changed) > 0 {
+		t.Fatalf("at rest there is something to write: %v", changed)
+	}
+	later := metav1.NewTime(d.now.Add(time.Hour))
+	for _, c := range []struct {
+		what   string
+		change func()
+		wants  []string
+	}{
+		{"a binding has a new generation", func() { d.bindings[7].Generation++ }, []string{"domain-00007"}},
+		{"a binding moves to another IdentityProvider", func() { d.bindings[7].Spec.IdentityProviderRef.Name = "idp-00008" }, []string{"idp-00007", "idp-00008"}},
+		{"a domain is none", func() { d.bindings[9].Spec.Domain = "com" }, []string{"domain-00009", "main"}},
+		{"an IdentityProvider is switched off", func() { d.idps[3].Spec.State, d.idps[3].Generation = v1alpha1.StateDisabled, 2 }, []string{"idp-00003"}},
+		{"one is being deleted", func() { d.idps[4].DeletionTimestamp = &later }, []string{"idp-00004"}},
+		{"one has other metadata", func() {
+			d.idps[5].Spec.SAML.Metadata.Inline, d.idps[5].Generation = metadataOf(t, "idp-00005", d.now), 2
+		}, []string{"idp-00005"}},
+		{"somebody wrote into a status", func() { d.bindings[11].Status.Conditions[0].Message = "mine" }, []string{"domain-00011"}},
+		{"somebody emptied a status", func() { d.idps[6].Status = v1alpha1.IdentityProviderStatus{} }, []string{"idp-00006"}},
+		{"a certificate comes near its end", func() { d.now = d.idps[0].Status.Certificates[0].NotAfter.Add(-20 * 24 * time.Hour) }, nil},
+	} {
+		c.change()
+		changed := d.changed(t)
+		for _, want := range c.wants {
+			if !slices.Contains(changed, want) {
+				t.Errorf("%s: %s is not written, but %v", c.what, want, changed)
+			}
+		}
+		if c.wants == nil && len(changed) < len(d.idps) || c.wants != nil && len(changed) > len(c.wants)+1 {
+			t.Errorf("%s: written are %v", c.what, changed)
+		}
+		for range 3 {
+			d.settle(t)
+		}
+		if changed := d.changed(t); len(changed) > 0 {
+			t.Errorf("%s: it does not come to rest: %v", c.what, changed)
+		}
+	}
+}
+
+// changed are the names of the objects that a pass wants to write.
+func (d *largeDirectory) changed(t testing.TB) (names []string) {
+	t.Helper()
+	s, all := d.pass(t)
+	for _, o := range all {
+		if same := apiequality.Semantic.DeepEqual(o.before, o.after); o.same() != same {
+			t.Errorf("%s %s: same is %v, and comparing everything says %v", o.kind, o.object.GetName(), !same, same)
+		}
+	}
+	for _, c := range s.changes(all) {
+		names = append(names, c.object.GetName())
+	}
+	return names
 }
 
 func BenchmarkPassAtRest(b *testing.B) {
