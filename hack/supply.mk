@@ -20,6 +20,10 @@ image-layout: ## Build it for amd64 and arm64 into dist/image, an OCI image layo
 image-check: image-layout ## Run the programs of both platforms in dist/image, those of the other under qemu-user. Minutes the first time.
 	@hack/image-check.sh '$(VERSION)' '$(COMMIT)'
 
+.PHONY: dockerfile-check
+dockerfile-check: image-layout ## Build the Dockerfile with buildah, and compare with dist/image. Minutes, and a quarter of an hour the first time.
+	@hack/dockerfile-check.sh '$(VERSION)' '$(COMMIT)'
+
 .PHONY: sbom
 sbom: ## Write dist/sallyport-ARCH.spdx.json for both platforms: what the programs of the image were linked from, in SPDX.
 	@for arch in $(ARCHS); do \
