@@ -33,5 +33,9 @@ func (a *alarms) set(key types.NamespacedName, at time.Time) {
 	if at.IsZero() {
 		return
 	}
-	a.timers[key] = a.clock.AfterFunc(max(at.Sub(a.clock.Now()), time.Millisecond), func() { a.notify(key) })
+	now := a.clock.Now()
+	a.timers[key] = a.clock.AfterFunc(max(at.Sub(now), time.Millisecond), func() { a.notify(key) })
+	if at.After(now) && !at.After(a.clock.Now()) {
+		go a.notify(key) // the clock was set forward in this moment, and the timer counts from then
+	}
 }
