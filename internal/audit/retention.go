@@ -76,6 +76,9 @@ func (v *verifier) retention(l link, at Finding) {
 
 // beginning judges where a chain begins.
 func (v *verifier) beginning(s *chainState) {
+	if first, part := v.o.Firsts[s.Writer]; part && s.First > max(first, v.beginnings[s.Writer].Sequence+1) {
+		v.find(Finding{Kind: FindingCut, Writer: s.Writer, Sequence: s.First, Line: s.firstLine, Message: fmt.Sprintf("the chain begins here, but the part begins with record %d", first)})
+	}
 	if !v.o.Beginning || s.First == 1 {
 		return
 	}

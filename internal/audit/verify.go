@@ -25,6 +25,9 @@ type VerifyOptions struct {
 	Whole bool
 	// Beginning says that nothing older than the stream is kept elsewhere: each chain must begin with its first record, or where a retention record says.
 	Beginning bool
+	// Firsts says that the stream is the part of the log that Heads ends: each of those chains must begin with this record or an earlier one, or where a retention record
+	// says. What checkpoints in it say about records after the part is not looked at.
+	Firsts map[string]uint64
 	// OpenEnd accepts chains that end without a checkpoint, because the stream was cut at a time of the caller's choice.
 	OpenEnd bool
 	// Live says that retention may have gone on while the stream was read from the store: records in the middle that it has removed by now are not missing.
@@ -332,10 +335,14 @@ func (v *verifier) finish() *Report {
 	}
 	for _, name := range sortedClaims(v.claims) {
 		for _, c := range v.claims[name] {
+			told := strings.HasPrefix(c.by, "the end") // by the caller, and not by a checkpoint
+			if v.o.Firsts != nil && !told {
+				continue // Heads say how far the part goes
+			}
 			if s := v.writers[name]; s != nil && c.Sequence > s.Last {
 				v.find(Finding{Kind: FindingTruncated, Writer: name, Sequence: s.Last, Message: fmt.Sprintf("the chain ends here, but %s knows record %d", c.by, c.Sequence)})
 				break
-			} else if s == nil && (v.o.Whole || strings.HasPrefix(c.by, "the end")) {
+			} else if s == nil && (v.o.Whole || told) {
 				v.find(Finding{Kind: FindingTruncated, Writer: name, Message: fmt.Sprintf("there is no record of this writer, but %s knows record %d", c.by, c.Sequence)})
 				break
 			}

@@ -1,14 +1,12 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"net/url"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // rounds bounds how often reading goes on because retention was there meanwhile: it comes by once an hour.
@@ -17,8 +15,9 @@ const rounds = 10
 // chainReader writes the lines of chains as they are in the store.
 type chainReader struct {
 	served
-	out      io.Writer
-	start    time.Time
+	out io.Writer
+	// part selects the part of the chains that is read.
+	part     url.Values
 	progress *progress
 	records  int
 	// read is the last record of each chain that was written.
@@ -34,7 +33,7 @@ func (r *chainReader) whole(ctx context.Context, now *proof) error {
 			return err
 		}
 		later := &proof{}
-		if err := r.heads(ctx, later); err != nil {
+		if err := r.heads(ctx, r.part, later); err != nil {
 			return err
 		}
 		if !now.retained(later) {
@@ -58,10 +57,7 @@ func (r *chainReader) through(ctx context.Context, chains []chainEnds) error {
 	for _, c := range chains {
 		after, begun := r.read[c.Writer]
 		if !begun {
-			var err error
-			if after, err = r.firstBefore(ctx, c, r.start); err != nil {
-				return err
-			}
+			after = max(c.First, 1) - 1
 		}
 		for after < c.Sequence {
 			last, n, err := r.chainPage(ctx, c.Writer, after, int(min(10_000, c.Sequence-after)), r.out)
@@ -106,30 +102,4 @@ func (s served) chainPage(ctx context.Context, writer string, after uint64, limi
 		return after + uint64(n), n, nil
 	}
 	return r.Sequence, n, nil
-}
-
-// firstBefore is the number before the first record of a chain that is not older than start, found by halving.
-func (s served) firstBefore(ctx context.Context, c chainEnds, start time.Time) (uint64, error) {
-	low, high := c.First-1, c.Sequence
-	if c.First == 0 {
-		low = 0
-	}
-	if start.IsZero() {
-		return low, nil
-	}
-	for low < high {
-		middle := low + (high-low)/2
-		var line bytes.Buffer
-		_, n, err := s.chainPage(ctx, c.Writer, middle, 1, &line)
-		if err != nil {
-			return 0, err
-		}
-		var r auditRecord
-		if n == 0 || json.Unmarshal(line.Bytes(), &r) != nil || r.Time.Before(start) {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	return low, nil
 }

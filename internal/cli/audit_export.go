@@ -24,7 +24,8 @@ func (a *app) auditExport() *cobra.Command {
 		Long: `Write the records that are committed now, the oldest first, one line of JSON each, exactly as they were hashed. Memory does not grow with their number.
 
 With --file, a second file FILE.proof gets the ends of the chains and the public keys as they are now; ` + "`kubectl sso audit verify FILE`" + ` holds the records against
-it. Keep it apart from the records: whoever can change both proves nothing. An export with a filter has gaps and cannot be verified; it gets no proof.
+it. Keep it apart from the records: whoever can change both proves nothing. With --since and --until the proof is of that part of the log. An export with another
+filter has gaps and cannot be verified; it gets no proof.
 
 --resume goes on with a file whose export broke off, or has become old: it reads how far the file got with each writer, and adds what is missing, each record
 once, also those of the same moment and those that were committed late.`,
@@ -90,7 +91,7 @@ func (e *exported) run(command *cobra.Command, query url.Values, whole bool) err
 	if e.file != "" && whole {
 		// The ends come first: every one of them must then be in what follows.
 		var err error
-		if ends, err = e.proof(ctx); err != nil {
+		if ends, err = e.proofOf(ctx, query); err != nil {
 			return err
 		}
 		if err := writeProof(e.file+".proof", ends); err != nil {
@@ -112,7 +113,7 @@ func (e *exported) run(command *cobra.Command, query url.Values, whole bool) err
 // the file would look cut off at its beginning.
 func (e *exported) afterRetention(ctx context.Context, query url.Values, ends *proof) error {
 	later := &proof{}
-	if err := e.heads(ctx, later); err != nil || !ends.retained(later) {
+	if err := e.heads(ctx, query, later); err != nil || !ends.retained(later) {
 		return err
 	}
 	return e.write(ctx, query)

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,14 +20,17 @@ import (
 
 // proof is what records are held against: where the chains ended at a time, and the keys that signed their checkpoints.
 type proof struct {
-	Time  time.Time   `json:"time"`
+	Time time.Time `json:"time"`
+	// Since and Until bound the part of the log that it is of; empty: it is of the whole log.
+	Since string      `json:"since,omitempty"`
+	Until string      `json:"until,omitempty"`
 	Heads []chainEnds `json:"heads"`
 	Keys  []publicKey `json:"keys"`
 }
 
 type chainEnds struct {
 	audit.Head
-	// First is the first record that retention has left.
+	// First is the first record that retention has left, or that is of the part.
 	First uint64 `json:"first"`
 }
 
@@ -45,22 +50,33 @@ func (p *proof) options() (audit.VerifyOptions, error) {
 	for _, h := range p.Heads {
 		o.Heads = append(o.Heads, h.Head)
 	}
+	if p.part() {
+		o.Whole, o.Beginning, o.Firsts = false, false, map[string]uint64{}
+		for _, h := range p.Heads {
+			o.Firsts[h.Writer] = h.First
+		}
+	}
 	return o, nil
 }
 
+func (p *proof) part() bool { return p.Since != "" || p.Until != "" }
+
 // proof asks for the ends and the keys of now.
-func (s served) proof(ctx context.Context) (*proof, error) {
-	p := &proof{Time: time.Now().UTC()}
+func (s served) proof(ctx context.Context) (*proof, error) { return s.proofOf(ctx, nil) }
+
+// proofOf asks for those of the part that an export is of.
+func (s served) proofOf(ctx context.Context, query url.Values) (*proof, error) {
+	p := &proof{Time: time.Now().UTC(), Since: query.Get("since"), Until: query.Get("until")}
 	if err := s.Get(ctx, "/audit/keys", nil, p); err != nil {
 		return nil, err
 	}
-	return p, s.heads(ctx, p)
+	return p, s.heads(ctx, query, p)
 }
 
 // heads asks for the ends of now, and where retention has left the chains to begin.
-func (s served) heads(ctx context.Context, p *proof) error {
+func (s served) heads(ctx context.Context, query url.Values, p *proof) error {
 	p.Heads = nil
-	return s.Get(ctx, "/audit/heads", nil, p)
+	return s.Get(ctx, "/audit/heads", query, p)
 }
 
 func writeProof(file string, p *proof) error {
@@ -163,6 +179,7 @@ func (a *app) verifyFiles(command *cobra.Command, files []string, proofFile, out
 		}
 	}
 	options := audit.VerifyOptions{}
+	said := scope{unproven: []string{"that nothing is missing before the first and after the last record of each writer in the files", "that no other writer is missing"}, ends: true}
 	switch {
 	case proofFile != "":
 		p, err := readProof(proofFile)
@@ -174,7 +191,9 @@ func (a *app) verifyFiles(command *cobra.Command, files []string, proofFile, out
 		}
 		options.OpenEnd = true
 		if partial {
-			options.Whole, options.Beginning, options.Heads = false, false, nil
+			options.Whole, options.Beginning, options.Heads, options.Firsts = false, false, nil, nil
+		} else {
+			said = p.scope()
 		}
 	default:
 		err := a.open(command, func(s served) error {
@@ -189,13 +208,32 @@ func (a *app) verifyFiles(command *cobra.Command, files []string, proofFile, out
 			return fmt.Errorf("the keys that verify checkpoints are not known; name a proof with --proof, or let the ServiceProvider tell: %w", err)
 		}
 	}
-	return report(command, io.MultiReader(all...), options, output)
+	return report(command, io.MultiReader(all...), options, said, output)
+}
+
+// reach has the ends of older chains read, too, where a kept proof knows of writers that the part has nothing of: what it knows must be there.
+func (p *proof) reach(kept []audit.Head, whole *proof) {
+	of := func(writer string) func(chainEnds) bool { return func(e chainEnds) bool { return e.Writer == writer } }
+	for _, h := range kept {
+		if slices.ContainsFunc(p.Heads, of(h.Writer)) {
+			continue
+		}
+		end := h.Sequence
+		if i := slices.IndexFunc(whole.Heads, of(h.Writer)); i >= 0 {
+			end = max(end, whole.Heads[i].Sequence)
+		}
+		p.Heads = append(p.Heads, chainEnds{Head: audit.Head{Writer: h.Writer, Sequence: end}, First: h.Sequence})
+	}
 }
 
 // verifyStore reads every chain up to its end of now, while the store goes on.
 func verifyStore(command *cobra.Command, s served, start time.Time, proofFile, output string) error {
 	ctx := command.Context()
-	now, err := s.proof(ctx)
+	part := url.Values{}
+	if !start.IsZero() {
+		part.Set("since", start.UTC().Format(time.RFC3339))
+	}
+	now, err := s.proofOf(ctx, part)
 	if err != nil {
 		return err
 	}
@@ -203,7 +241,7 @@ func verifyStore(command *cobra.Command, s served, start time.Time, proofFile, o
 	if err != nil {
 		return err
 	}
-	options.Now, options.Live, options.Whole, options.Beginning = time.Now(), true, start.IsZero(), start.IsZero()
+	options.Now, options.Live = time.Now(), true
 	if proofFile != "" {
 		kept, err := readProof(proofFile)
 		if err != nil {
@@ -215,40 +253,55 @@ func verifyStore(command *cobra.Command, s served, start time.Time, proofFile, o
 			return err
 		}
 		options.Keys, options.Heads = trusted.Keys, append(options.Heads, trusted.Heads...)
+		whole := &proof{}
+		if err := s.heads(ctx, nil, whole); err != nil {
+			return err
+		}
+		now.reach(trusted.Heads, whole)
 	}
 	reader, writer := io.Pipe()
 	go func() {
-		chains := &chainReader{served: s, out: writer, start: start, read: map[string]uint64{}, progress: newProgress(command.ErrOrStderr())}
+		chains := &chainReader{served: s, out: writer, part: part, read: map[string]uint64{}, progress: newProgress(command.ErrOrStderr())}
 		writer.CloseWithError(chains.whole(ctx, now))
 	}()
-	err = report(command, reader, options, output)
+	said := scope{}
+	if !start.IsZero() {
+		said.unproven = []string{"anything about records from before " + at(start) + ": they were not read"}
+	}
+	err = report(command, reader, options, said, output)
 	reader.CloseWithError(io.ErrClosedPipe)
 	return err
 }
 
 // report verifies and says what was found.
-func report(command *cobra.Command, stream io.Reader, o audit.VerifyOptions, output string) error {
+func report(command *cobra.Command, stream io.Reader, o audit.VerifyOptions, said scope, output string) error {
 	r, err := audit.Verify(stream, o)
 	if err != nil {
 		return err
 	}
-	out := command.OutOrStdout()
+	out, unproven := command.OutOrStdout(), said.notProved(r)
 	if output == "json" {
-		if err := printIndented(out, r); err != nil {
+		if err := printIndented(out, judged{r, unproven}); err != nil {
 			return err
 		}
 	} else {
 		for _, f := range r.Findings {
 			fmt.Fprintln(out, clean(f.String()))
 		}
-		verdict := "no gap, no change"
+		result := "no gap, no change"
 		if !r.OK() {
-			verdict = plural(int(r.Faults), "fault", "faults") + " found"
+			result = plural(int(r.Faults), "fault", "faults") + " found"
 		}
 		if r.Repeated > 0 {
-			verdict += fmt.Sprintf(" (%d came twice, byte for byte)", r.Repeated)
+			result += fmt.Sprintf(" (%d came twice, byte for byte)", r.Repeated)
 		}
-		fmt.Fprintf(out, "verified %s of %s, %s: %s\n", plural(int(r.Records), "record", "records"), plural(len(r.Writers), "writer", "writers"), plural(int(r.Checkpoints), "checkpoint", "checkpoints"), verdict)
+		fmt.Fprintf(out, "verified %s of %s, %s: %s\n", plural(int(r.Records), "record", "records"), plural(len(r.Writers), "writer", "writers"), plural(int(r.Checkpoints), "checkpoint", "checkpoints"), result)
+		if r.OK() && said.proved != "" {
+			fmt.Fprintln(out, "proved: "+clean(said.proved))
+		}
+		for _, what := range unproven {
+			fmt.Fprintln(out, "not proved: "+clean(what))
+		}
 	}
 	if !r.Signed {
 		fmt.Fprintln(command.ErrOrStderr(), "no key is known, so that no checkpoint was verified: whoever can write to the log could have rewritten all of it")

@@ -85,6 +85,8 @@ type AuditLog interface {
 	// AuditHeads are the ends of all chains; AuditChains say where they begin too.
 	AuditHeads(ctx context.Context) ([]audit.Head, error)
 	AuditChains(ctx context.Context) ([]AuditChainEnds, error)
+	// AuditPart are the chains as far as they are between two times.
+	AuditPart(ctx context.Context, since, until time.Time) ([]AuditChainEnds, error)
 	// ExportAudit gives what is committed now and is beyond a position, page by page, in the order of time.
 	ExportAudit(ctx context.Context, q AuditQuery, after AuditPosition, page func([]AuditLine) error) error
 	// AuditFrom and AuditAfter follow the log: the position of a time, and what has come after a position.

@@ -99,7 +99,15 @@ func writeLines(w http.ResponseWriter, lines []store.AuditLine) error {
 }
 
 func (m *Server) auditHeads(w http.ResponseWriter, r *http.Request) error {
-	heads, err := m.Store.AuditChains(r.Context())
+	since, err := moment(r, "since")
+	if err != nil {
+		return err
+	}
+	until, err := moment(r, "until")
+	if err != nil {
+		return err
+	}
+	heads, err := m.Store.AuditPart(r.Context(), since, until)
 	if err != nil {
 		return err
 	}
