@@ -73,10 +73,12 @@ type Reconciler struct {
 	refresher *trust.Refresher
 	keyPool   *keyPool
 	proofs    *proofs
+	thrift    *thrift
 }
 
 // Reconcile makes one pass over the ServiceProvider of that name and everything that refers to it, whether it exists or not.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	r.thrift.passes.Add(1)
 	s := &scope{key: request.NamespacedName, now: r.Clock.Now(), memory: r.memory.of(request.NamespacedName), heard: r.arrivals.take(request.NamespacedName),
 		contents: map[string]map[string][]byte{}, unheld: sets.New[types.UID]()}
 	ctx, span := r.Tracer.Work(ctx, "operator.pass", tracing.About("k8s.namespace.name", request.Namespace), tracing.About("sso.serviceprovider", request.Name))

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -95,8 +96,9 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 	r.counting = newCounting(r.Pods, r.notify, r.Clock)
 	r.refresher = trust.NewRefresher(trust.RefresherOptions{Source: r.Fetcher, Clock: r.Clock, OnChange: r.metadataChanged, Tracer: r.Tracer, About: r.connection})
 	r.keyPool = newKeyPool(r.MakeKey)
+	r.thrift = &thrift{clock: r.Clock, release: debug.FreeOSMemory}
 	r.proofs = newProofs(r.LookUpTXT, r.notify, r.Clock)
-	for _, background := range []manager.Runnable{r.refresher, r.keyPool, r.acks, r.counting, r.refusals, &jumps{r.Clock, r.notify, func() []types.NamespacedName { return r.memory.in("") }}, manager.RunnableFunc(r.openLedgers)} {
+	for _, background := range []manager.Runnable{r.refresher, r.keyPool, r.acks, r.counting, r.refusals, r.thrift, &jumps{r.Clock, r.notify, func() []types.NamespacedName { return r.memory.in("") }}, manager.RunnableFunc(r.openLedgers)} {
 		if err := m.Add(background); err != nil {
 			return err
 		}
