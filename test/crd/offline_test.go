@@ -8,12 +8,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"sallyport.dev/sallyport/internal/offline"
+	"sallyport.dev/sallyport/test/internal/crdcases"
 )
 
 // TestLintAgreesWithTheAPIServer gives every case to the offline validation too: the same verdict, and the same sentence where we wrote it.
 func TestLintAgreesWithTheAPIServer(t *testing.T) {
-	for _, c := range cases() {
-		u := object(t, c.kind, c.path, c.value)
+	for _, c := range crdcases.All() {
+		u := crdcases.Object(t, c.Kind, c.Path, c.Value)
 		causes := refusals(t, u)
 		text, err := yaml.Marshal(u.Object)
 		if err != nil {
@@ -27,7 +28,7 @@ func TestLintAgreesWithTheAPIServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		if (len(causes) > 0) != (len(problems) > 0) {
-			t.Errorf("%s %s=%s: the API server says %+v, lint says %+v", c.kind, c.path, shorten(c.value), causes, problems)
+			t.Errorf("%s %s=%s: the API server says %+v, lint says %+v", c.Kind, c.Path, shorten(c.Value), causes, problems)
 			continue
 		}
 		for _, problem := range problems {
@@ -36,7 +37,7 @@ func TestLintAgreesWithTheAPIServer(t *testing.T) {
 				agreed = agreed || (normalise(cause.Field) == normalise(problem.Field) && (strings.Contains(cause.Message, problem.Message) || problem.Message == "required"))
 			}
 			if !agreed {
-				t.Errorf("%s %s=%s: lint says %q at %q, the API server %+v", c.kind, c.path, shorten(c.value), problem.Message, problem.Field, causes)
+				t.Errorf("%s %s=%s: lint says %q at %q, the API server %+v", c.Kind, c.Path, shorten(c.Value), problem.Message, problem.Field, causes)
 			}
 		}
 	}

@@ -18,54 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"sallyport.dev/sallyport/test/internal/crdcases"
 )
-
-// bases are valid objects; each case changes one field of one of them.
-var bases = map[string]string{
-	"ServiceProvider": `
-spec: {url: "https://sso.example.com"}`,
-	"IdentityProvider": `
-spec:
-  serviceProviderRef: {name: main}
-  saml: {metadata: {url: "https://idp.example.com/metadata"}}`,
-	"DomainBinding": `
-spec: {domain: example.com, identityProviderRef: {name: okta}}`,
-	"AttributeMapping": `
-spec: {identityProviderRef: {name: okta}}`,
-}
-
-// object returns the base of the kind with the field at path (dots between names) set to value, written as YAML. An empty value removes it.
-func object(t *testing.T, kind, path, value string) *unstructured.Unstructured {
-	t.Helper()
-	content := map[string]any{}
-	if err := yaml.Unmarshal([]byte(bases[kind]), &content); err != nil {
-		t.Fatal(err)
-	}
-	u := &unstructured.Unstructured{Object: content}
-	u.SetAPIVersion("sso.sallyport.dev/v1alpha1")
-	u.SetKind(kind)
-	u.SetNamespace("default")
-	u.SetName("x")
-	if path == "" {
-		return u
-	}
-	names := strings.Split(path, ".")
-	if value == "" {
-		unstructured.RemoveNestedField(u.Object, names...)
-		return u
-	}
-	var parsed any
-	if err := yaml.Unmarshal([]byte(value), &parsed); err != nil {
-		t.Fatalf("%s: %v", value, err)
-	}
-	if number, isNumber := parsed.(float64); isNumber {
-		parsed = int64(number)
-	}
-	if err := unstructured.SetNestedField(u.Object, parsed, names...); err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
 
 // refusals returns what the API server says against the object: field and message of each cause. Empty: nothing.
 func refusals(t *testing.T, u *unstructured.Unstructured) []metav1.StatusCause {
@@ -83,10 +38,10 @@ func refusals(t *testing.T, u *unstructured.Unstructured) []metav1.StatusCause {
 
 func TestFieldsAreAcceptedAndRefusedWithASentence(t *testing.T) {
 	covered := map[string]bool{}
-	for _, c := range cases() {
-		t.Run(fmt.Sprintf("%s %s=%s", c.kind, c.path, shorten(c.value)), func(t *testing.T) {
-			causes := refusals(t, object(t, c.kind, c.path, c.value))
-			if c.message == "" {
+	for _, c := range crdcases.All() {
+		t.Run(fmt.Sprintf("%s %s=%s", c.Kind, c.Path, shorten(c.Value)), func(t *testing.T) {
+			causes := refusals(t, crdcases.Object(t, c.Kind, c.Path, c.Value))
+			if c.Message == "" {
 				if len(causes) > 0 {
 					t.Fatalf("refused: %+v", causes)
 				}
@@ -98,15 +53,15 @@ func TestFieldsAreAcceptedAndRefusedWithASentence(t *testing.T) {
 					continue // the API server's own remark
 				}
 				told++
-				if strings.Contains(cause.Message, c.message) {
+				if strings.Contains(cause.Message, c.Message) {
 					found = true
-					covered[c.kind+" "+normalise(cause.Field)+": "+c.message] = true
+					covered[c.Kind+" "+normalise(cause.Field)+": "+c.Message] = true
 				}
 			}
 			if !found {
-				t.Fatalf("want a refusal with %q, got %+v", c.message, causes)
+				t.Fatalf("want a refusal with %q, got %+v", c.Message, causes)
 			}
-			if told > 1 && !c.more {
+			if told > 1 && !c.More {
 				t.Errorf("one mistake, %d sentences: %+v", len(causes), causes)
 			}
 		})
@@ -189,7 +144,7 @@ func TestImmutableFields(t *testing.T) {
 		{"DomainBinding", "spec.domain", "example.org", domainImmutable},
 		{"IdentityProvider", "spec.serviceProviderRef.name", "other", providerImmutable},
 	} {
-		u := object(t, c.kind, "", "")
+		u := crdcases.Object(t, c.kind, "", "")
 		u.SetName("immutable")
 		create(t, u)
 		changed := u.DeepCopy()
@@ -208,7 +163,7 @@ func TestImmutableFields(t *testing.T) {
 }
 
 func TestReboundIsAllowed(t *testing.T) {
-	u := object(t, "DomainBinding", "", "")
+	u := crdcases.Object(t, "DomainBinding", "", "")
 	u.SetName("rebound")
 	create(t, u)
 	if err := unstructured.SetNestedField(u.Object, "other", "spec", "identityProviderRef", "name"); err != nil {

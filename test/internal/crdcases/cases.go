@@ -1,4 +1,5 @@
-package crd
+// Package crdcases are values of single fields that the API server accepts, or refuses with a sentence.
+package crdcases
 
 import (
 	"fmt"
@@ -6,35 +7,36 @@ import (
 	"strings"
 )
 
-// testCase sets one field; message is part of the refusal, empty when the value is accepted.
-// more allows other refusals beside it, where one value breaks several rules for different reasons.
-type testCase struct {
-	kind, path, value, message string
-	more                       bool
+// Case sets one field of a Base; Message is part of the refusal, empty when the value is accepted.
+// More allows other refusals beside it, where one value breaks several rules for different reasons.
+type Case struct {
+	Kind, Path, Value, Message string
+	More                       bool
 }
 
-func accept(kind, path string, values ...string) []testCase {
-	var all []testCase
+func accept(kind, path string, values ...string) []Case {
+	var all []Case
 	for _, value := range values {
-		all = append(all, testCase{kind: kind, path: path, value: value})
+		all = append(all, Case{Kind: kind, Path: path, Value: value})
 	}
 	return all
 }
 
-func refuse(message, kind, path string, values ...string) []testCase {
-	var all []testCase
+func refuse(message, kind, path string, values ...string) []Case {
+	var all []Case
 	for _, value := range values {
-		all = append(all, testCase{kind: kind, path: path, value: value, message: message})
+		all = append(all, Case{Kind: kind, Path: path, Value: value, Message: message})
 	}
 	return all
 }
 
-func cases() []testCase {
+// All are the cases of every kind.
+func All() []Case {
 	return slices.Concat(names(), serviceProviderCases(), accessCases(), signedHeaderCases(), auditSinkCases(), storeCases(), identityProviderCases(), metadataCases(), httpsURLCases(),
 		keyCases(), domainBindingCases(), attributeMappingCases(), bounds())
 }
 
-func names() []testCase {
+func names() []Case {
 	long := strings.Repeat("a", 64)
 	return slices.Concat(
 		accept("ServiceProvider", "metadata.name", "main", "a", strings.Repeat("a", 40)),
@@ -47,7 +49,7 @@ func names() []testCase {
 	)
 }
 
-func serviceProviderCases() []testCase {
+func serviceProviderCases() []Case {
 	const sp = "ServiceProvider"
 	longer := func(field string) string {
 		return field + " must be between 1m and 720h: write hours, minutes and seconds, such as 12h or 1h30m"
@@ -66,7 +68,7 @@ func serviceProviderCases() []testCase {
 		refuse(longer("retention"), sp, "spec.debugLog.retention", "forever"),
 		accept(sp, "spec.session.cookie", `{domain: example.com, sameSite: Strict}`, `{domain: sso.example.com}`, `{sameSite: None}`),
 		refuse("domain must be a lower-case domain with at least two labels and no leading dot: write example.com", sp, "spec.session.cookie.domain", "com"),
-		[]testCase{{sp, "spec.session.cookie.domain", ".example.com", "domain must be a lower-case domain with at least two labels and no leading dot: write example.com", true}},
+		[]Case{{sp, "spec.session.cookie.domain", ".example.com", "domain must be a lower-case domain with at least two labels and no leading dot: write example.com", true}},
 		refuse("session.cookie.domain must be the host of url or a parent domain of it: a browser refuses the cookie otherwise", sp, "spec.session.cookie.domain", "example.org", "ample.com"),
 		accept(sp, "spec.tracing", `{endpoint: "http://otel-collector.observability:4318"}`, `{endpoint: "https://otel.example.com/tenant", samplePercent: 1}`),
 		refuse("endpoint must be an http or https URL of a lower-case host, without user name, query or fragment: write http://otel-collector.observability:4318",
@@ -94,7 +96,7 @@ func serviceProviderCases() []testCase {
 	)
 }
 
-func storeCases() []testCase {
+func storeCases() []Case {
 	const sp = "ServiceProvider"
 	const one = "replicas > 1 requires store.postgres: SQLite lives on the volume of one pod. Set store.postgres, or replicas: 1"
 	return slices.Concat(
@@ -108,9 +110,9 @@ func storeCases() []testCase {
 	)
 }
 
-func identityProviderCases() []testCase {
+func identityProviderCases() []Case {
 	const idp = "IdentityProvider"
-	var all []testCase
+	var all []Case
 	for _, value := range []string{"Okta", "EntraID", "GoogleWorkspace", "ADFS", "Keycloak", "Generic"} {
 		all = append(all, accept(idp, "spec.type", value)...)
 	}
@@ -132,7 +134,7 @@ func identityProviderCases() []testCase {
 	)
 }
 
-func metadataCases() []testCase {
+func metadataCases() []Case {
 	const idp, path = "IdentityProvider", "spec.saml.metadata"
 	manual := func(more string) string {
 		return fmt.Sprintf(`{manual: {entityID: "urn:idp", ssoURL: "https://idp.example.com/sso", %s}}`, more)
@@ -159,10 +161,10 @@ func metadataCases() []testCase {
 	)
 }
 
-func httpsURLCases() []testCase {
+func httpsURLCases() []Case {
 	const scheme = "must be an absolute https:// URL: what comes over http could be replaced on the way"
 	const user = "must not contain a user name or password: anybody who may read the object would see them"
-	var all []testCase
+	var all []Case
 	for path, format := range map[string]string{
 		"spec.saml.metadata":   `{url: "%s"}`,
 		"spec.saml.logout":     `{url: "%s"}`,
@@ -178,20 +180,20 @@ func httpsURLCases() []testCase {
 	return all
 }
 
-func keyCases() []testCase {
+func keyCases() []Case {
 	const idp, path = "IdentityProvider", "spec.saml.keys"
 	return slices.Concat(
 		accept(idp, path, `{certificateLifetime: 26280h, rotationWindow: 2160h, overlap: 720h}`, `{certificateLifetime: 24h, rotationWindow: 2h, overlap: 1h}`),
 		refuse("rotationWindow must be shorter than certificateLifetime", idp, path, `{certificateLifetime: 48h, rotationWindow: 48h, overlap: 1h}`, `{certificateLifetime: 48h}`),
 		refuse("overlap must not be longer than rotationWindow: the next certificate must sign before the current one expires", idp, path, `{rotationWindow: 24h, overlap: 25h}`),
 		refuse("certificateLifetime must be between 24h and 87600h (10 years), in hours", idp, path, `{certificateLifetime: 87601h}`),
-		[]testCase{{idp, path, `{certificateLifetime: 23h}`, "certificateLifetime must be between 24h and 87600h (10 years), in hours", true}},
+		[]Case{{idp, path, `{certificateLifetime: 23h}`, "certificateLifetime must be between 24h and 87600h (10 years), in hours", true}},
 		refuse("rotationWindow must be between 1h and 26280h: write hours, minutes and seconds, such as 12h or 1h30m", idp, path, `{certificateLifetime: 87600h, rotationWindow: 26281h}`),
 		refuse("overlap must be between 1h and 8760h: write hours, minutes and seconds, such as 12h or 1h30m", idp, path, `{overlap: 59m}`, `{overlap: "30 days"}`),
 	)
 }
 
-func domainBindingCases() []testCase {
+func domainBindingCases() []Case {
 	const kind, path = "DomainBinding", "spec.domain"
 	long := strings.Repeat("a", 63)
 	return slices.Concat(
@@ -212,7 +214,7 @@ func domainBindingCases() []testCase {
 
 const oneGroup = "must be one group without commas or control characters: Remote-Groups lists groups with commas between them"
 
-func attributeMappingCases() []testCase {
+func attributeMappingCases() []Case {
 	const kind = "AttributeMapping"
 	return slices.Concat(
 		accept(kind, "spec.email", `{from: [{name: email}, {name: "urn:oid:0.9.2342.19200300.100.1.3"}, {nameID: EmailAddress}]}`, `{from: []}`),
@@ -232,8 +234,8 @@ func attributeMappingCases() []testCase {
 	)
 }
 
-func exactlyOneSource() []testCase {
-	var all []testCase
+func exactlyOneSource() []Case {
+	var all []Case
 	for path, format := range map[string]string{
 		"spec.email": `{from: [%s]}`, "spec.firstName": `{from: [%s]}`, "spec.lastName": `{from: [%s]}`, "spec.groups": `{from: [%s]}`,
 		"spec.profile": `[{attribute: department, from: [%s]}]`,
@@ -245,7 +247,7 @@ func exactlyOneSource() []testCase {
 }
 
 // bounds: nothing of a user's is unbounded.
-func bounds() []testCase {
+func bounds() []Case {
 	many := func(n int, item string) string {
 		return "[" + strings.TrimSuffix(strings.Repeat(item+",", n), ",") + "]"
 	}
@@ -258,7 +260,7 @@ func bounds() []testCase {
 	)
 }
 
-func auditSinkCases() []testCase {
+func auditSinkCases() []Case {
 	const sp, sinks = "ServiceProvider", "spec.audit.sinks"
 	webhook := func(url string) string {
 		return `[{name: siem, webhook: {url: "` + url + `", keySecretRef: {name: siem}}}]`
@@ -278,7 +280,7 @@ func auditSinkCases() []testCase {
 		refuse("must be a host and a port: write syslog.example.com:6514", sp, sinks, syslog("syslog.example.com"), syslog("tcp://syslog.example.com:6514"), syslog("a:0")),
 		refuse(bundle, sp, sinks, `[{name: siem, syslog: {address: "a:1", caBundle: {}}}]`, `[{name: siem, otlp: {url: "https://otel.example.com", caBundle: {}}}]`,
 			`[{name: siem, webhook: {url: "https://siem.example.com", keySecretRef: {name: k}, caBundle: {}}}]`),
-		[]testCase{
+		[]Case{
 			{sp, sinks, `[{name: siem, webhook: {url: "https://siem.example.com"}}]`, "Required value", true},
 			{sp, sinks, `[{name: siem, format: XLSX, syslog: {address: "a:1"}}]`, "Unsupported value", true},
 		},

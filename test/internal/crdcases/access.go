@@ -1,4 +1,4 @@
-package crd
+package crdcases
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-func signedHeaderCases() []testCase {
+func signedHeaderCases() []Case {
 	const sp, path = "ServiceProvider", "spec.signedHeader"
 	return slices.Concat(
 		accept(sp, path, `{}`, `{state: Enabled}`, `{state: Disabled}`, `{keyLifetime: 24h}`, `{keyLifetime: 26280h}`),
@@ -15,7 +15,7 @@ func signedHeaderCases() []testCase {
 	)
 }
 
-func accessCases() []testCase {
+func accessCases() []Case {
 	const sp, rules = "ServiceProvider", "spec.access.rules"
 	const either = "either allow (Public or SignedIn), or at least one of groups, users and identityProviders"
 	const path = "must start with / and be a plain path such as /admin: no query, no %-escapes, no empty, . or .. segments, no semicolons or backslashes"
