@@ -116,22 +116,25 @@ func TestEveryMistakeAndItsCorrection(t *testing.T) {
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "garbage"}, Data: map[string][]byte{"cert": []byte("no certificate"), "good": []byte(certificatePEM(t))}})
 	sp, all := serviceProvider(ns), badEdits(t, ns)
 	create(t, sp)
+	var idps []*v1alpha1.IdentityProvider
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		m := all[name]
-		idp := client.Object(identityProvider(ns, name, v1alpha1.MetadataSource{Inline: idpMetadata(t, "https://"+name+".example.com/")}))
-		if _, is := m.object.(*v1alpha1.IdentityProvider); is {
-			idp = m.object
-		}
-		create(t, idp)
-		if m.object != idp {
+		idp, itself := m.object.(*v1alpha1.IdentityProvider)
+		if !itself {
+			idp = identityProvider(ns, name, v1alpha1.MetadataSource{Inline: idpMetadata(t, "https://"+name+".example.com/")})
 			create(t, m.object)
 		}
+		create(t, idp)
+		idps = append(idps, idp)
 	}
 	newPod(t, ns, "main")
 	wellAll := func() {
 		t.Helper()
 		for _, m := range all {
 			await(t, m.object, "Ready", isTrue, "Serving")
+		}
+		for _, idp := range idps {
+			await(t, idp, "Ready", isTrue, "Serving") // with its keys
 		}
 		await(t, sp, "Ready", isTrue, "Serving")
 	}
@@ -170,7 +173,15 @@ func TestEveryMistakeAndItsCorrection(t *testing.T) {
 		})
 	}
 	wellAll()
-	eventually(t, "everything is served as it was", func() bool { return maps.Equal(servedText(t, ns), good) })
+	var now map[string]string
+	t.Cleanup(func() {
+		for part, was := range good {
+			if t.Failed() && now != nil && now[part] != was {
+				t.Logf("%s was served as\n%s\nand is\n%s", part, was, now[part])
+			}
+		}
+	})
+	eventually(t, "everything is served as it was", func() bool { now = servedText(t, ns); return maps.Equal(now, good) })
 }
 
 // awaitProblem waits until a condition of the object says what is wrong, of this edit.

@@ -218,6 +218,7 @@ func newNeighbours(t *testing.T) *neighbours {
 	create(t, withPeople(ns), n.other, binding)
 	n.p = newServing(t, ns)
 	await(t, binding, "Ready", isTrue, "Serving")
+	await(t, n.other, "Ready", isTrue, "Serving") // with its keys
 	n.bob = n.p.visitor(t)
 	n.bob.signIn("bob@other.example")
 	return n
