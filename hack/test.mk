@@ -31,10 +31,11 @@ test: test-deps assets proxies build ## Everything that needs no cluster node: u
 e2e: ## The product as pods on a real node; leaves nothing behind.
 	@hack/test-e2e.sh
 
-RELIABILITY := Crash|NoFault|EveryTransition|EveryField|Expir|Whatever|Killed|StoreIsDown|FailsOver|DiskIsFull|Backup
+RELIABILITY := Crash|NoFault|EveryTransition|EveryField|EveryMistake|Expir|Whatever|Killed|StoreIsDown|FailsOver|Failover|DiskIsFull|Backup|Steady|Clock|Ahead|Upgrade|Objects|Schema
+RELIABILITY_PACKAGES := ./test/controllers ./test/replicas ./test/upgrade ./internal/store ./internal/session/... ./internal/trust ./internal/web/outbox
 .PHONY: reliability
 reliability: assets ## What was broken on purpose and what it came to, as a table; docs/reliability.md explains it.
-	@go test -count=1 -v -run '$(RELIABILITY)' ./test/controllers ./test/replicas ./test/upgrade | awk -f hack/reliability.awk
+	@go test -count=1 -p 1 -v -timeout 20m -run '$(RELIABILITY)' $(RELIABILITY_PACKAGES) | awk -f hack/reliability.awk
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (10m each); TARGETS=REGEXP picks some.

@@ -17,18 +17,14 @@ const failoverTime = 15 * time.Second
 // TestPostgreSQLFailsOver kills the primary of two servers under two processes that check and sign people in, and promotes the standby. No check fails, nothing that
 // was acknowledged is lost, and the processes find the new primary by themselves: the URI names both.
 func TestPostgreSQLFailsOver(t *testing.T) {
-	pair, err := storetest.StartPair(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pair.Stop)
-	storeURL, err := pair.NewDatabase(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	pair, storeURL := storetest.PairFor(t)
 	r := newRig(t, storeURL)
 	replicas := []*replica{r.start(), r.start()}
-	load := r.load(replicas)
+	var fronts []*front
+	for _, p := range replicas {
+		fronts = append(fronts, &front{pods: []*replica{p}})
+	}
+	load := r.load(fronts...)
 	load.signedIn(t, 5)
 
 	if err := pair.KillPrimary(); err != nil {
@@ -56,7 +52,7 @@ func TestPostgreSQLFailsOver(t *testing.T) {
 	t.Logf("%d checks, 0 failed; %d sign-ins acknowledged, 0 lost, of %d users; ready %s after the promotion", checks, len(acknowledged), len(users), took.Round(time.Millisecond))
 }
 
-// load is a steady load: at each process somebody who is signed in is checked 50 times a second, and people sign in one after the other.
+// load is a steady load: at each front somebody who is signed in is checked 50 times a second, and people sign in one after the other.
 type load struct {
 	finish chan struct{}
 	people sync.WaitGroup
@@ -67,18 +63,18 @@ type load struct {
 	acknowledged map[string]bool
 }
 
-func (r *rig) load(replicas []*replica) *load {
+func (r *rig) load(fronts ...*front) *load {
 	r.t.Helper()
 	l := &load{finish: make(chan struct{}), acknowledged: map[string]bool{}}
-	for i, p := range replicas {
+	for i, f := range fronts {
 		email := fmt.Sprintf("alice-%d@acme.example", i)
-		alice := r.browser(p)
-		if !alice.signIn(email) || alice.check(p) != http.StatusOK {
+		alice := r.browserAt(f)
+		if !alice.signIn(email) || alice.ask() != http.StatusOK {
 			r.t.Fatal("alice is not signed in")
 		}
 		l.acknowledged[email] = true
-		l.people.Go(func() { l.check(alice, p) })
-		l.people.Go(func() { l.signIn(r, p, i) })
+		l.people.Go(func() { l.check(alice) })
+		l.people.Go(func() { l.signIn(r, f, i) })
 	}
 	r.t.Cleanup(l.stop)
 	return l
@@ -93,10 +89,10 @@ func (l *load) ended() bool {
 	}
 }
 
-func (l *load) check(alice *browser, p *replica) {
+func (l *load) check(alice *browser) {
 	for ; !l.ended(); time.Sleep(20 * time.Millisecond) {
 		l.checks.Add(1)
-		if code := alice.check(p); code != http.StatusOK {
+		if code := alice.ask(); code != http.StatusOK {
 			l.mutex.Lock()
 			l.failed = append(l.failed, fmt.Sprintf("status %d", code))
 			l.mutex.Unlock()
@@ -104,10 +100,10 @@ func (l *load) check(alice *browser, p *replica) {
 	}
 }
 
-func (l *load) signIn(r *rig, p *replica, lane int) {
+func (l *load) signIn(r *rig, f *front, lane int) {
 	for n := 0; !l.ended(); n++ {
 		email := fmt.Sprintf("user-%d-%d@acme.example", lane, n)
-		if r.browser(p).signIn(email) {
+		if r.browserAt(f).signIn(email) {
 			l.mutex.Lock()
 			l.acknowledged[email] = true
 			l.mutex.Unlock()
@@ -115,6 +111,13 @@ func (l *load) signIn(r *rig, p *replica, lane int) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
+}
+
+// figures are the checks so far, those that failed, and the sign-ins that were acknowledged.
+func (l *load) figures() (checks, failed, acknowledged int) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return int(l.checks.Load()), len(l.failed), len(l.acknowledged)
 }
 
 // signedIn waits until so many more people were told that they are signed in.

@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,11 +64,19 @@ type rig struct {
 	idp        *samltest.IdP
 	connection snapshot.Connection
 	started    int
+	// mutex guards idp, which may get another key while people sign in.
+	mutex *sync.Mutex
+}
+
+func (r *rig) signer() *samltest.IdP {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.idp
 }
 
 func newRig(t *testing.T, storeURL string) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), storeURL: storeURL}
+	r := &rig{t: t, dir: t.TempDir(), storeURL: storeURL, mutex: &sync.Mutex{}}
 	var err error
 	if r.idp, err = samltest.NewIdP("https://idp.acme.example/metadata", "https://idp.acme.example/sso", "", time.Now()); err != nil {
 		t.Fatal(err)
@@ -153,7 +162,7 @@ func (r *rig) launch() *replica {
 	p := &replica{t: r.t, public: loopback.Free(r.t), management: loopback.Free(r.t), done: make(chan struct{})}
 	p.process = exec.Command(program, "--snapshot-dir", filepath.Join(r.dir, "snapshot"), "--store-url-file", filepath.Join(r.dir, "store"), "--listen", p.public,
 		"--management-listen", p.management, "--management-token-file", filepath.Join(r.dir, "token"), "--second-factor-key-file", filepath.Join(r.dir, "factors"),
-		"--audit-key-file", filepath.Join(r.dir, "audit"), "--audit-writer", fmt.Sprintf("replica-%d", r.started), "--drain", "0s")
+		"--audit-key-file", filepath.Join(r.dir, "audit"), "--audit-successions-file", filepath.Join(r.dir, "successions"), "--audit-writer", fmt.Sprintf("replica-%d", r.started), "--drain", "0s")
 	p.process.Stderr = &p.log
 	if err := p.process.Start(); err != nil {
 		r.t.Fatal(err)
@@ -204,7 +213,7 @@ func (p *replica) api(method, path, body string, into any) int {
 	return response.StatusCode
 }
 
-// browser keeps cookies and follows no redirect. to is the replica that the proxy in front sends it to.
+// browser keeps cookies and follows no redirect. to is the replica that the proxy in front sends it to; nil where that takes turns.
 type browser struct {
 	rig *rig
 	to  *replica
@@ -212,21 +221,24 @@ type browser struct {
 }
 
 func (r *rig) browser(to *replica) *browser {
+	b := r.browserAt(nil)
+	b.to, b.Transport = to, b
+	return b
+}
+
+// browserAt is a browser before a proxy.
+func (r *rig) browserAt(proxy http.RoundTripper) *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	b := &browser{rig: r, to: to}
-	b.Client = &http.Client{Jar: jar, Transport: b, Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return b
+	follow := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &browser{rig: r, Client: &http.Client{Jar: jar, Transport: proxy, Timeout: 20 * time.Second, CheckRedirect: follow}}
 }
 
-// RoundTrip is the proxy that ends TLS.
+// RoundTrip is a proxy that knows one replica.
 func (b *browser) RoundTrip(request *http.Request) (*http.Response, error) {
-	inner := request.Clone(request.Context())
-	inner.Host, inner.URL.Scheme, inner.URL.Host = request.URL.Host, "http", b.to.public
-	inner.Header.Set("X-Forwarded-Proto", "https")
-	return http.DefaultTransport.RoundTrip(inner)
+	return (&front{pods: []*replica{b.to}}).RoundTrip(request)
 }
 
 type answer struct {
@@ -279,7 +291,7 @@ func (b *browser) finish(request *samltest.Request, email string) answer {
 
 // finishAs does the same with a persistent identifier of one's choice.
 func (b *browser) finishAs(request *samltest.Request, subject, email string) answer {
-	form, err := b.rig.idp.Form(samltest.Response{
+	form, err := b.rig.signer().Form(samltest.Response{
 		Now: time.Now(), ACS: b.rig.connection.ACSURL, Audience: b.rig.connection.EntityID, InResponseTo: request.ID, NameID: subject, NameIDFormat: identity.FormatPersistent,
 		Attributes: []samltest.Attribute{{Name: "email", Values: []string{email}}, {Name: "groups", Values: []string{"dev", "ops"}}, {Name: "department", Values: []string{"ML"}}},
 	})
@@ -298,6 +310,11 @@ func (b *browser) signIn(email string) bool {
 // check asks as nginx does, at a replica.
 func (b *browser) check(at *replica) int {
 	b.to = at
+	return b.ask()
+}
+
+// ask asks as nginx does, where the proxy in front leads.
+func (b *browser) ask() int {
 	return b.send(http.MethodGet, "https://grafana.example.com/authz/nginx", "none", nil).status
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +42,21 @@ func StartPair(ctx context.Context) (*Pair, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// PairFor is both, for a test, and the URL of an empty database that leads to whichever is the primary.
+func PairFor(t testing.TB) (*Pair, string) {
+	t.Helper()
+	p, err := StartPair(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	storeURL, err := p.NewDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, storeURL
 }
 
 func (p *Pair) follow(ctx context.Context) error {

@@ -12,15 +12,7 @@ import (
 
 // TestAFailoverOfTheStoreLosesNothing kills PostgreSQL's primary while records are written and delivered, and promotes its standby.
 func TestAFailoverOfTheStoreLosesNothing(t *testing.T) {
-	pair, err := storetest.StartPair(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pair.Stop)
-	storeURL, err := pair.NewDatabase(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	pair, storeURL := storetest.PairFor(t)
 	db, r := storetest.Open(t, storeURL, store.Options{}), newReceiver(t)
 	_, _ = run(t, db, driven(t), r.sink("siem"))
 	registered(t, db, "spec/siem")
