@@ -22,8 +22,8 @@ func TestTheCacheKeepsWhoChangedAnObjectAndNotWhich(t *testing.T) {
 				continue
 			}
 			seen++
-			object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl", Time: &at, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)}},
-				{Manager: "sallyport-status", Subresource: "status", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:status":{}}`)}}})
+			object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl", Time: &at, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)},
+				{Manager: "sallyport-status", Subresource: "status", FieldsV1: metav1.NewFieldsV1(`{"f:status":{}}`)}})
 			kept, err := options.Transform(object)
 			if err != nil {
 				t.Fatal(err)

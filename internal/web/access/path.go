@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -86,14 +87,11 @@ func (p *prefix) fits(requested *readings) fit {
 		return yes
 	}
 	rest, ok := strings.CutPrefix(requested.loose, p.loose)
-	for _, next := range rest {
-		if ok && (unicode.IsLetter(next) || unicode.IsMark(next) || unicode.IsNumber(next) || next == '-' || next == '_') {
-			return no
-		}
-		break
+	if !ok {
+		return no
 	}
-	if ok {
-		return perhaps
+	if next, size := utf8.DecodeRuneInString(rest); size > 0 && (unicode.In(next, unicode.Letter, unicode.Mark, unicode.Number) || next == '-' || next == '_') {
+		return no
 	}
-	return no
+	return perhaps
 }
