@@ -402,10 +402,11 @@ func TestCacheIsBoundedByBytes(t *testing.T) {
 	for _, token := range tokens {
 		f.expect(token, nil)
 	}
-	f.eventually("eviction", func() bool { _, bytes := f.manager.CacheStats(); return bytes <= 64<<10 })
-	if n, _ := f.manager.CacheStats(); n == 0 || n >= 300 {
-		t.Errorf("%d sessions in the cache", n)
-	}
+	// The cache counts what was added a moment later, and evicts after that.
+	f.eventually("eviction", func() bool {
+		n, bytes := f.manager.CacheStats()
+		return n > 0 && n < len(tokens) && bytes <= 64<<10
+	})
 	for _, token := range tokens {
 		f.expect(token, nil)
 	}
