@@ -12,7 +12,8 @@ import (
 func (a *app) rotateAuditKeyCommand() *cobra.Command {
 	return a.nudgeServiceProvider(&cobra.Command{
 		Use: "audit-key", Short: "Replace the key that signs the audit log",
-		Long: `Replace the key that signs the audit log. The old key introduces the new one and is then gone; the pods are rolled, one after the other.
+		Long: `Replace the key that signs the audit log. The old key introduces the new one and is then gone; the pods are rolled, one after the other,
+and sign with the new one from then on. With SQLite there is one pod: checks are refused for the seconds in which it starts again.
 What the old key has signed stays good, and whoever keeps only its public half verifies what the new one signs, too.`,
 		Example: "  kubectl sso rotate audit-key",
 	}, nudge[*v1alpha1.ServiceProvider]{
