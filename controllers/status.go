@@ -143,6 +143,10 @@ func (r *Reconciler) write(group *errgroup.Group, ctx context.Context, s *scope,
 		if apierrors.IsNotFound(err) {
 			return nil // deleted since it was read: its own event brings another pass
 		}
+		if fromOlderKinds(err) {
+			r.askForNewerKinds(ctx, s, o, err)
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("status of %s %s: %w", o.kind, o.object.GetName(), err)
 		}
