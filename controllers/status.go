@@ -145,7 +145,10 @@ func (r *Reconciler) write(group *errgroup.Group, ctx context.Context, s *scope,
 		}
 		if fromOlderKinds(err) {
 			r.askForNewerKinds(ctx, s, o, err)
-			return nil
+			// No binding may become Ready while its name is not on its IdentityProvider.
+			if o.kind != v1alpha1.KindIdentityProvider {
+				return nil
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("status of %s %s: %w", o.kind, o.object.GetName(), err)
