@@ -16,32 +16,8 @@ import (
 
 	"sallyport.dev/sallyport/internal/cli/cluster"
 	"sallyport.dev/sallyport/internal/cli/manage"
+	"sallyport.dev/sallyport/internal/manageapi"
 )
-
-// debugEntry is an entry of the debug log.
-type debugEntry struct {
-	ID              string                          `json:"id"`
-	Reference       string                          `json:"reference"`
-	At              time.Time                       `json:"at"`
-	IdP             string                          `json:"idp"`
-	Success         bool                            `json:"success"`
-	ErrorType       string                          `json:"errorType"`
-	Sentence        string                          `json:"sentence"`
-	Advice          string                          `json:"advice"`
-	Check           string                          `json:"check"`
-	Expected        string                          `json:"expected"`
-	Actual          string                          `json:"actual"`
-	Verified        bool                            `json:"verified"`
-	Issuer          string                          `json:"issuer"`
-	NameID          *struct{ Value, Format string } `json:"nameID"`
-	Email           string                          `json:"email"`
-	Attributes      map[string][]string             `json:"attributes"`
-	RequestID       string                          `json:"requestID"`
-	IP              string                          `json:"ip"`
-	UserAgent       string                          `json:"userAgent"`
-	ClockDifference string                          `json:"clockDifference"`
-	XML             string                          `json:"xml"`
-}
 
 // entryName is what names one entry: the reference that people are shown, or the ID.
 var entryName = regexp.MustCompile(`^([0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
@@ -127,7 +103,7 @@ func showEntry(command *cobra.Command, s served, name string, xml bool, output s
 	if output == "json" {
 		return printIndented(command.OutOrStdout(), raw)
 	}
-	var e debugEntry
+	var e manageapi.DebugEntry
 	if err := json.Unmarshal(raw, &e); err != nil {
 		return err
 	}
@@ -153,9 +129,7 @@ func showEntries(command *cobra.Command, s served, idp, kind string, limit int, 
 		return printIndented(out, raw)
 	}
 	for first := true; ; first = false {
-		var got struct {
-			Items []debugEntry `json:"items"`
-		}
+		var got manageapi.Page[manageapi.DebugEntry]
 		if err := s.Get(command.Context(), "/debug", query, &got); err != nil {
 			if command.Context().Err() != nil {
 				return nil
@@ -185,7 +159,7 @@ func showEntries(command *cobra.Command, s served, idp, kind string, limit int, 
 }
 
 // printDiagnosis says what was wrong and what to change.
-func printDiagnosis(w io.Writer, e debugEntry) {
+func printDiagnosis(w io.Writer, e manageapi.DebugEntry) {
 	kind := e.ErrorType
 	if e.Success {
 		kind = "accepted"
@@ -208,7 +182,7 @@ func printDiagnosis(w io.Writer, e debugEntry) {
 }
 
 // printDetails is the rest of an entry.
-func printDetails(w io.Writer, e debugEntry) {
+func printDetails(w io.Writer, e manageapi.DebugEntry) {
 	line := func(label, value string) {
 		if value != "" {
 			fmt.Fprintf(w, "  %-16s %s\n", label, clean(value))

@@ -6,41 +6,11 @@ import (
 	"io"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// explanation is where an address signs in, and what would fail.
-type explanation struct {
-	Address  string `json:"address"`
-	IdP      string `json:"idp"`
-	Binding  string `json:"binding"`
-	Domain   string `json:"domain"`
-	CatchAll bool   `json:"catchAll"`
-	State    string `json:"state"`
-	User     *user  `json:"user"`
-	Asserted *struct {
-		At        time.Time `json:"at"`
-		Email     string    `json:"email"`
-		FirstName string    `json:"firstName"`
-		LastName  string    `json:"lastName"`
-		Groups    []string  `json:"groups"`
-		Rules     []struct {
-			Rule   int
-			When   string
-			Groups []string
-		} `json:"rules"`
-		Profile map[string]string `json:"profile"`
-		Missing []string          `json:"missing"`
-		Dropped []string          `json:"dropped"`
-	} `json:"asserted"`
-	LastFailure *debugEntry `json:"lastFailure"`
-	Problems    []string    `json:"problems"`
-	Access      *struct {
-		Outcome, Why string
-	} `json:"access"`
-}
+	"sallyport.dev/sallyport/internal/manageapi"
+)
 
 func (a *app) explainCommand() *cobra.Command {
 	var output, address string
@@ -65,7 +35,7 @@ Exit code 1: something would fail.`,
 				if err := s.Get(command.Context(), "/explain/"+url.PathEscape(args[0]), query, &raw); err != nil {
 					return err
 				}
-				var e explanation
+				var e manageapi.Explanation
 				if err := json.Unmarshal(raw, &e); err != nil {
 					return err
 				}
@@ -76,7 +46,7 @@ Exit code 1: something would fail.`,
 				} else {
 					printExplanation(command.OutOrStdout(), e)
 				}
-				if len(e.Problems) > 0 || e.Access != nil && e.Access.Outcome != "Allowed" {
+				if len(e.Problems) > 0 || e.Access != nil && e.Access.Outcome != manageapi.AccessAllowed {
 					return errFindings
 				}
 				return nil
@@ -89,7 +59,7 @@ Exit code 1: something would fail.`,
 	return c
 }
 
-func printExplanation(w io.Writer, e explanation) {
+func printExplanation(w io.Writer, e manageapi.Explanation) {
 	say := func(format string, args ...any) { fmt.Fprintln(w, clean(fmt.Sprintf(format, args...))) }
 	switch {
 	case e.IdP == "":
@@ -139,7 +109,7 @@ func printExplanation(w io.Writer, e explanation) {
 }
 
 // rulesOf names the rules that add groups, with their conditions.
-func rulesOf(e explanation) string {
+func rulesOf(e manageapi.Explanation) string {
 	var all []string
 	for _, r := range e.Asserted.Rules {
 		all = append(all, fmt.Sprintf("rule %d adds %s: %s", r.Rule, strings.Join(r.Groups, ", "), r.When))

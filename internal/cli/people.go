@@ -8,56 +8,12 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/sallyport/internal/cli/manage"
+	"sallyport.dev/sallyport/internal/manageapi"
 )
-
-// user is what is shown of a person; the API says more, and -o json shows that.
-type user struct {
-	ID            string                                    `json:"id"`
-	Email         string                                    `json:"email"`
-	FirstName     string                                    `json:"firstName"`
-	LastName      string                                    `json:"lastName"`
-	IdP           string                                    `json:"idp"`
-	CreatedAt     time.Time                                 `json:"createdAt"`
-	LastSignInAt  time.Time                                 `json:"lastSignInAt"`
-	LastSignInIP  string                                    `json:"lastSignInIP"`
-	SuspendedAt   time.Time                                 `json:"suspendedAt"`
-	SuspendReason string                                    `json:"suspendReason"`
-	Groups        []group                                   `json:"groups"`
-	Profile       map[string]struct{ Value, Source string } `json:"profile"`
-	Connections   []link                                    `json:"connections"`
-	Sessions      []session                                 `json:"sessions"`
-	SecondFactors []factor                                  `json:"secondFactors"`
-}
-
-type group struct {
-	Name    string `json:"name"`
-	IdP     string `json:"idp"`
-	Invalid bool   `json:"invalid"`
-}
-
-type link struct {
-	IdP        string              `json:"idp"`
-	Subject    string              `json:"subject"`
-	RecordedAt time.Time           `json:"recordedAt"`
-	Attributes map[string][]string `json:"attributes"`
-}
-
-type factor struct {
-	Kind       string    `json:"kind"`
-	Label      string    `json:"label"`
-	Confirmed  bool      `json:"confirmed"`
-	LastUsedAt time.Time `json:"lastUsedAt"`
-}
-
-type page struct {
-	Items []json.RawMessage `json:"items"`
-	Next  string            `json:"next"`
-}
 
 func (a *app) usersCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -101,7 +57,7 @@ func (a *app) usersList() *cobra.Command {
 				}
 				t := newTable(command.OutOrStdout(), "EMAIL", "NAME", "IDP", "LAST SIGN-IN", "STATE")
 				found := 0
-				err := list(command, s, "/users", query, limit, func(u user) {
+				err := list(command, s, "/users", query, limit, func(u manageapi.User) {
 					found++
 					state := "active"
 					if !u.SuspendedAt.IsZero() {
@@ -126,7 +82,7 @@ func (a *app) usersList() *cobra.Command {
 	return c
 }
 
-func name(u user) string { return strings.TrimSpace(u.FirstName + " " + u.LastName) }
+func name(u manageapi.User) string { return strings.TrimSpace(u.FirstName + " " + u.LastName) }
 
 // list follows the pages of a list until limit.
 func list[T any](command *cobra.Command, s served, path string, query url.Values, limit int, show func(T)) error {
@@ -166,7 +122,7 @@ func pages(command *cobra.Command, s served, path string, query url.Values, limi
 			size = min(size, limit-shown)
 		}
 		query.Set("limit", strconv.Itoa(size))
-		var got page
+		var got manageapi.Page[json.RawMessage]
 		if err := s.Get(command.Context(), path, query, &got); err != nil {
 			return err
 		}
@@ -206,7 +162,7 @@ func (a *app) usersShow() *cobra.Command {
 				if output == "json" {
 					return printIndented(command.OutOrStdout(), raw)
 				}
-				var u user
+				var u manageapi.User
 				if err := json.Unmarshal(raw, &u); err != nil {
 					return err
 				}
@@ -234,7 +190,7 @@ func noSuchUser(err error, address string) error {
 	return err
 }
 
-func showUser(w io.Writer, u user) {
+func showUser(w io.Writer, u manageapi.User) {
 	line := func(label, value string) {
 		if value != "" {
 			fmt.Fprintf(w, "%-14s %s\n", label, clean(value))

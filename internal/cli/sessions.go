@@ -4,22 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// session is what is shown of one.
-type session struct {
-	ID         string    `json:"id"`
-	Email      string    `json:"email"`
-	IdP        string    `json:"idp"`
-	IP         string    `json:"ip"`
-	CreatedAt  time.Time `json:"createdAt"`
-	LastSeenAt time.Time `json:"lastSeenAt"`
-	ExpiresAt  time.Time `json:"expiresAt"`
-	Pending    bool      `json:"secondFactorPending"`
-}
+	"sallyport.dev/sallyport/internal/manageapi"
+)
 
 func (a *app) sessionsCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -58,7 +47,7 @@ func (a *app) sessionsList() *cobra.Command {
 				}
 				t := newTable(command.OutOrStdout(), "ID", "EMAIL", "IDP", "IP", "SIGNED IN", "LAST SEEN", "UNTIL", "STATE")
 				found := 0
-				err := list(command, s, "/sessions", query, limit, func(v session) {
+				err := list(command, s, "/sessions", query, limit, func(v manageapi.Session) {
 					found++
 					state := "open"
 					if v.Pending {

@@ -13,29 +13,8 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cli/manage"
+	"sallyport.dev/sallyport/internal/manageapi"
 )
-
-// trial is the result of a test run.
-type trial struct {
-	Reference string `json:"reference"`
-	Passed    bool   `json:"passed"`
-	Enabled   bool   `json:"enabled"`
-	Checks    []struct {
-		Name, Verdict, Sentence, Advice string
-	} `json:"checks"`
-	Verified     bool   `json:"verified"`
-	Issuer       string `json:"issuer"`
-	NameID       string `json:"nameID"`
-	NameIDFormat string `json:"nameIDFormat"`
-	Attributes   []struct {
-		Name   string
-		Values []string
-		Use    string
-	} `json:"attributes"`
-	Missing []string `json:"missing"`
-	Dropped []string `json:"dropped"`
-	Outcome []string `json:"outcome"`
-}
 
 // trialWait is how long one request waits for a result.
 const trialWait = 20 * time.Second
@@ -60,7 +39,7 @@ The link can be opened for 15 minutes. The run is recorded. Exit code 1: a sign-
 				return fmt.Errorf("--timeout %s: write a duration from 0, such as 10m", timeout)
 			}
 			return a.openFor(command, args[0], func(s served, idp *v1alpha1.IdentityProvider) error {
-				var link struct{ ID, URL string }
+				var link manageapi.TrialLink
 				if err := s.Post(command.Context(), "/identity-providers/"+url.PathEscape(idp.Name)+"/test", struct{}{}, &link); err != nil {
 					return err
 				}
@@ -106,7 +85,7 @@ func waitForTrial(command *cobra.Command, s served, id string, timeout time.Dura
 }
 
 func showTrial(w io.Writer, raw json.RawMessage, output string) error {
-	var t trial
+	var t manageapi.Trial
 	if err := json.Unmarshal(raw, &t); err != nil {
 		return err
 	}
@@ -123,7 +102,7 @@ func showTrial(w io.Writer, raw json.RawMessage, output string) error {
 	return nil
 }
 
-func printTrial(w io.Writer, t trial) {
+func printTrial(w io.Writer, t manageapi.Trial) {
 	switch {
 	case !t.Passed:
 		fmt.Fprintf(w, "A sign-in like this would be refused. Reference %s\n", t.Reference)
@@ -188,10 +167,7 @@ says that it was made: without permission to create Events there is no link.`,
 				if err := s.Warn(command.Context(), s.serviceProvider, "BreakGlass", "IssueLink", "A break-glass link was made for one person. kubectl sso audit --type sso_break_glass says for whom, by whom and why."); err != nil {
 					return err
 				}
-				var link struct {
-					URL     string
-					Expires time.Time
-				}
+				var link manageapi.BreakGlassLink
 				if err := s.Post(command.Context(), userPath(args[0], "break-glass"), map[string]string{"reason": reason}, &link); err != nil {
 					return err
 				}

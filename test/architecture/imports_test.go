@@ -19,17 +19,18 @@ var layers = [][]string{
 	{"controllers", "internal/web", "internal/cli"},
 	{"internal/compile", "internal/render", "internal/trust", "internal/saml", "internal/identity", "internal/session"},
 	{"internal/store"},
-	{"internal/audit", "internal/metric", "internal/snapshot", "internal/tracing", "internal/version"},
+	{"internal/audit", "internal/manageapi", "internal/metric", "internal/snapshot", "internal/tracing", "internal/version"},
 	{"api/"},
 }
 
 // pure packages compute and never talk: no client, no HTTP, no database.
 var pure = map[string][]string{
-	"internal/saml":     {"net/http", "database/sql", "k8s.io/", "sigs.k8s.io/", module + "internal/store", module + "internal/web"},
-	"internal/compile":  {"net/http", "database/sql", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest", "sigs.k8s.io/controller-runtime"},
-	"internal/render":   {"net/http", "database/sql", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest", "sigs.k8s.io/controller-runtime"},
-	"internal/snapshot": {"net/http", "database/sql", "k8s.io/", "sigs.k8s.io/"},
-	"internal/identity": {"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
+	"internal/saml":      {"net/http", "database/sql", "k8s.io/", "sigs.k8s.io/", module + "internal/store", module + "internal/web"},
+	"internal/compile":   {"net/http", "database/sql", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest", "sigs.k8s.io/controller-runtime"},
+	"internal/render":    {"net/http", "database/sql", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest", "sigs.k8s.io/controller-runtime"},
+	"internal/snapshot":  {"net/http", "database/sql", "k8s.io/", "sigs.k8s.io/"},
+	"internal/manageapi": {"net/http", "database/sql", "k8s.io/", "sigs.k8s.io/", module + "internal/"},
+	"internal/identity":  {"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
 	// The data plane stays small.
 	"cmd/serviceprovider": {"sigs.k8s.io/controller-runtime"},
 	"internal/web":        {"sigs.k8s.io/controller-runtime"},

@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
-	"sallyport.dev/sallyport/internal/web/management"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/web/pages"
 )
 
 // recentFailures are the newest refused responses.
 func (v *visit) recentFailures(query url.Values, most int) ([]pages.AdminFailure, error) {
-	var got management.Page[management.DebugEntry]
+	var got manageapi.Page[manageapi.DebugEntry]
 	if err := v.get("/debug", query, &got); err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (v *visit) recentFailures(query url.Values, most int) ([]pages.AdminFailure
 	return out, nil
 }
 
-func (v *visit) failureOf(e management.DebugEntry) pages.AdminFailure {
+func (v *visit) failureOf(e manageapi.DebugEntry) pages.AdminFailure {
 	return pages.AdminFailure{Reference: e.Reference, At: pages.At(e.At), IdP: v.label(e.IdP), Kind: strings.ReplaceAll(e.ErrorType, "_", " "), Email: e.Email, Verified: e.Verified,
 		Sentence: e.Sentence, Advice: e.Advice}
 }
@@ -52,7 +52,7 @@ func (v *visit) idps() []string {
 }
 
 func (v *visit) failure() error {
-	var e management.DebugEntry
+	var e manageapi.DebugEntry
 	if err := v.get("/debug/"+url.PathEscape(v.r.PathValue("entry")), nil, &e); err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport.dev/sallyport/internal/web/management"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/web/pages"
 )
 
@@ -17,7 +17,7 @@ func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Key
 func (v *visit) people() error {
 	asked := only(v.r.URL.Query(), "prefix", "suspended", "idp", "cursor")
 	asked.Set("limit", "100")
-	var got management.Page[management.User]
+	var got manageapi.Page[manageapi.User]
 	if err := v.get("/users", asked, &got); err != nil {
 		return err
 	}
@@ -33,13 +33,13 @@ func (v *visit) people() error {
 	return v.page("people", page)
 }
 
-func (v *visit) personOf(u management.User) pages.AdminPerson {
+func (v *visit) personOf(u manageapi.User) pages.AdminPerson {
 	return pages.AdminPerson{ID: u.ID, Email: u.Email, Name: strings.TrimSpace(u.FirstName + " " + u.LastName), IdP: v.label(u.IdP), URL: "/admin/people/" + url.PathEscape(u.ID),
 		LastSignIn: pages.At(u.LastSignInAt), Suspended: !u.SuspendedAt.IsZero(), Reason: u.SuspendReason}
 }
 
-func (v *visit) user() (management.User, error) {
-	var u management.User
+func (v *visit) user() (manageapi.User, error) {
+	var u manageapi.User
 	err := v.get("/users/"+url.PathEscape(v.r.PathValue("user")), nil, &u)
 	return u, err
 }
@@ -76,7 +76,7 @@ func (v *visit) person() error {
 	return v.page("people", page)
 }
 
-func (v *visit) sessionOf(s management.Session) pages.AdminSession {
+func (v *visit) sessionOf(s manageapi.Session) pages.AdminSession {
 	return pages.AdminSession{ID: s.ID, Email: s.Email, IdP: v.label(s.IdP), IP: s.IP, Device: s.UserAgent, Created: pages.At(s.CreatedAt), LastSeen: pages.At(s.LastSeenAt),
 		RevokeURL: "/admin/sessions/" + s.ID + "/revoke", PersonURL: "/admin/people/" + url.PathEscape(s.UserID)}
 }
@@ -161,7 +161,7 @@ func (v *visit) changePerson() error {
 func (v *visit) sessions() error {
 	asked := only(v.r.URL.Query(), "idp", "cursor")
 	asked.Set("limit", "100")
-	var got management.Page[management.Session]
+	var got manageapi.Page[manageapi.Session]
 	if err := v.get("/sessions", asked, &got); err != nil {
 		return err
 	}

@@ -6,45 +6,20 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/store"
 )
 
 // debugPoll is how often a request that waits looks for a new entry.
 const debugPoll = time.Second
 
-// DebugEntry is a debug entry as the API shows it.
-type DebugEntry struct {
-	ID        string    `json:"id"`
-	Reference string    `json:"reference"`
-	At        time.Time `json:"at"`
-	IdP       string    `json:"idp"`
-	Success   bool      `json:"success"`
-	ErrorType string    `json:"errorType,omitempty"`
-	// Sentence is what was wrong, Advice which setting to change, on which side.
-	Sentence        string              `json:"sentence,omitempty"`
-	Advice          string              `json:"advice,omitempty"`
-	Check           string              `json:"check,omitempty"`
-	Expected        string              `json:"expected,omitempty"`
-	Actual          string              `json:"actual,omitempty"`
-	Verified        bool                `json:"verified"`
-	Issuer          string              `json:"issuer,omitempty"`
-	NameID          *store.NameID       `json:"nameID,omitempty"`
-	Email           string              `json:"email,omitempty"`
-	Attributes      map[string][]string `json:"attributes,omitempty"`
-	RequestID       string              `json:"requestID,omitempty"`
-	IP              string              `json:"ip,omitempty"`
-	UserAgent       string              `json:"userAgent,omitempty"`
-	ClockDifference string              `json:"clockDifference,omitempty"`
-	// XML is there only when it is asked for.
-	XML string `json:"xml,omitempty"`
-}
-
-func viewDebug(e store.DebugEntry) DebugEntry {
-	v := DebugEntry{ID: e.ID, Reference: e.Reference, At: e.At, IdP: e.IdP.Name, Success: e.Success, ErrorType: e.ErrorType, Check: e.Check,
+func viewDebug(e store.DebugEntry) manageapi.DebugEntry {
+	v := manageapi.DebugEntry{ID: e.ID, Reference: e.Reference, At: e.At, IdP: e.IdP.Name, Success: e.Success, ErrorType: e.ErrorType, Check: e.Check,
 		Expected: e.Expected, Actual: e.Actual, Verified: e.Verified, Issuer: e.Issuer, Email: e.Email, Attributes: e.Attributes, RequestID: e.RequestID, IP: e.IP, UserAgent: e.UserAgent}
 	v.Sentence, v.Advice, _ = strings.Cut(e.Sentence, "\n")
 	if e.NameID.Value != "" {
-		v.NameID = &e.NameID
+		id := manageapi.NameID(e.NameID)
+		v.NameID = &id
 	}
 	if e.ClockDifference != 0 {
 		v.ClockDifference = e.ClockDifference.Round(time.Millisecond).String()
@@ -73,7 +48,7 @@ func (m *Server) debugEntries(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := Page[DebugEntry]{Items: make([]DebugEntry, 0, len(entries))}
+	page := manageapi.Page[manageapi.DebugEntry]{Items: make([]manageapi.DebugEntry, 0, len(entries))}
 	for _, e := range entries {
 		view := viewDebug(e)
 		view.Attributes, view.NameID = nil, nil

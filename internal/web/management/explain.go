@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/access"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -17,47 +17,8 @@ import (
 // failuresLooked is how many refused responses of a connection are searched for the person's.
 const failuresLooked = 200
 
-// Explanation says where an address signs in, what that came to, and what would fail.
-type Explanation struct {
-	Address string `json:"address"`
-	// IdP is the connection that signs the address in, Binding the DomainBinding that says so, Domain its domain; CatchAll where none does.
-	IdP      string `json:"idp,omitempty"`
-	Binding  string `json:"binding,omitempty"`
-	Domain   string `json:"domain,omitempty"`
-	CatchAll bool   `json:"catchAll,omitempty"`
-	// State is usable, disabled, waiting (no trust yet) or missing.
-	State string `json:"state"`
-	// User is the person as they are known, nil where nobody is.
-	User *User `json:"user,omitempty"`
-	// Asserted is what today's mapping makes of what the IdP sent last; nil where it sent nothing yet.
-	Asserted *Asserted `json:"asserted,omitempty"`
-	// LastFailure is the last refused response for the address, as far as the debug log goes back.
-	LastFailure *DebugEntry `json:"lastFailure,omitempty"`
-	// Problems say what a sign-in of now would fail on.
-	Problems []string `json:"problems"`
-	// Access is about the URL that was asked for.
-	Access *access.Decision `json:"access,omitempty"`
-}
-
-// Asserted is a person as the mapping makes them.
-type Asserted struct {
-	At        time.Time         `json:"at"`
-	Email     string            `json:"email,omitempty"`
-	FirstName string            `json:"firstName,omitempty"`
-	LastName  string            `json:"lastName,omitempty"`
-	Groups    []string          `json:"groups,omitempty"`
-	Rules     []RuleMatch       `json:"rules,omitempty"`
-	Profile   map[string]string `json:"profile,omitempty"`
-	Missing   []string          `json:"missing,omitempty"`
-	Dropped   []string          `json:"dropped,omitempty"`
-}
-
-// RuleMatch is a rule of the mapping that was true, counted from 1, and the groups that it adds.
-type RuleMatch struct {
-	Rule   int      `json:"rule"`
-	When   string   `json:"when"`
-	Groups []string `json:"groups"`
-}
+// explanation is one in the making.
+type explanation manageapi.Explanation
 
 // explain answers why an address can sign in, or cannot. It shows what is known of a person, so that somebody asked is recorded.
 func (m *Server) explain(w http.ResponseWriter, r *http.Request) error {
@@ -69,7 +30,7 @@ func (m *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return status(http.StatusBadRequest, "%q is not an e-mail address: %v", r.PathValue("address"), err)
 	}
-	e := &Explanation{Address: address.String(), Problems: []string{}}
+	e := &explanation{Address: address.String(), Problems: []string{}}
 	c := e.route(s, address)
 	if err := m.explainUser(r, s, c, e); err != nil {
 		return err
@@ -88,7 +49,7 @@ func (m *Server) explain(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return status(http.StatusBadRequest, "url: %v", err)
 		}
-		e.Access = &decision
+		e.Access = &manageapi.AccessDecision{Outcome: string(decision.Outcome), Rule: decision.Rule, Why: decision.Why}
 	}
 	by := caller(r)
 	err = m.Store.WriteAudit(r.Context(), audit.Record{Type: audit.TypeSignInExplained, Actor: by.Actor, Request: by.Request,
@@ -100,7 +61,7 @@ func (m *Server) explain(w http.ResponseWriter, r *http.Request) error {
 }
 
 // route finds the connection of the address and says why it is that one.
-func (e *Explanation) route(s *site.Site, address identity.Address) *site.Connection {
+func (e *explanation) route(s *site.Site, address identity.Address) *site.Connection {
 	name, binding, ok := s.Domains.Route(address)
 	if !ok && s.Domains.Empty() && len(s.Usable()) == 1 {
 		name = s.Usable()[0].Name
@@ -132,7 +93,7 @@ func (e *Explanation) route(s *site.Site, address identity.Address) *site.Connec
 	return c
 }
 
-func (m *Server) explainUser(r *http.Request, s *site.Site, c *site.Connection, e *Explanation) error {
+func (m *Server) explainUser(r *http.Request, s *site.Site, c *site.Connection, e *explanation) error {
 	u, err := m.Store.UserByEmail(r.Context(), e.Address)
 	if errors.Is(err, store.ErrNotFound) {
 		if c != nil && !c.Provisioning.JIT {
@@ -168,7 +129,7 @@ func (m *Server) explainUser(r *http.Request, s *site.Site, c *site.Connection, 
 }
 
 // mapped runs today's mapping over what was sent last. The NameID is not kept whole: where the address came from it, the address known stands in.
-func (e *Explanation) mapped(c *site.Connection, l store.Link) {
+func (e *explanation) mapped(c *site.Connection, l store.Link) {
 	in := identity.Input{NameID: identity.NameID{Value: l.Subject, Format: identity.FormatPersistent}, Attributes: l.Raw}
 	person, rejection := c.Mapping.Map(in)
 	if rejection != nil {
@@ -179,11 +140,11 @@ func (e *Explanation) mapped(c *site.Connection, l store.Link) {
 		e.Problems = append(e.Problems, "With what the IdP sent last, today's mapping refuses: "+rejection.Sentence)
 		return
 	}
-	e.Asserted = &Asserted{At: l.RecordedAt, Email: person.Email.String(), FirstName: person.FirstName, LastName: person.LastName, Groups: person.AllGroups(), Profile: person.Profile,
+	e.Asserted = &manageapi.Asserted{At: l.RecordedAt, Email: person.Email.String(), FirstName: person.FirstName, LastName: person.LastName, Groups: person.AllGroups(), Profile: person.Profile,
 		Missing: person.Missing, Dropped: person.Dropped}
 	for _, i := range person.Rules {
 		rule := c.Connection.Mapping.Rules[i]
-		e.Asserted.Rules = append(e.Asserted.Rules, RuleMatch{i + 1, rule.When, rule.AddGroups})
+		e.Asserted.Rules = append(e.Asserted.Rules, manageapi.RuleMatch{Rule: i + 1, When: rule.When, Groups: rule.AddGroups})
 	}
 	if !strings.EqualFold(e.Asserted.Email, e.Address) {
 		e.Problems = append(e.Problems, fmt.Sprintf("The IdP asserts %s: the user's address changes at the next sign-in.", e.Asserted.Email))
@@ -191,7 +152,7 @@ func (e *Explanation) mapped(c *site.Connection, l store.Link) {
 }
 
 // explainFailure finds the last refused response for the address, when it is later than the last sign-in.
-func (m *Server) explainFailure(r *http.Request, c *site.Connection, e *Explanation) error {
+func (m *Server) explainFailure(r *http.Request, c *site.Connection, e *explanation) error {
 	entries, err := m.Store.DebugEntries(r.Context(), store.DebugQuery{IdPUID: c.UID, Limit: failuresLooked})
 	if err != nil {
 		return err

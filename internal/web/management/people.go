@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
@@ -22,80 +23,21 @@ const (
 	maxPageSize = 1000
 )
 
-// User is a person as the API shows them.
-type User struct {
-	ID            string    `json:"id"`
-	Email         string    `json:"email"`
-	FirstName     string    `json:"firstName,omitempty"`
-	LastName      string    `json:"lastName,omitempty"`
-	IdP           string    `json:"idp,omitempty"`
-	IdPUID        string    `json:"idpUID,omitempty"`
-	CreatedAt     time.Time `json:"createdAt"`
-	LastSignInAt  time.Time `json:"lastSignInAt,omitzero"`
-	LastSignInIP  string    `json:"lastSignInIP,omitempty"`
-	SuspendedAt   time.Time `json:"suspendedAt,omitzero"`
-	SuspendReason string    `json:"suspendReason,omitempty"`
-
-	// Only when one user is asked for.
-	Groups        []Group       `json:"groups,omitempty"`
-	Profile       store.Profile `json:"profile,omitempty"`
-	Connections   []Link        `json:"connections,omitempty"`
-	Sessions      []Session     `json:"sessions,omitempty"`
-	SecondFactors []Factor      `json:"secondFactors,omitempty"`
-}
-
-// Group is a group of one IdP.
-type Group struct {
-	Name    string `json:"name"`
-	IdP     string `json:"idp"`
-	Invalid bool   `json:"invalid,omitempty"`
-}
-
-// Link is what one IdP last sent about a user.
-type Link struct {
-	IdP        string              `json:"idp"`
-	IdPUID     string              `json:"idpUID"`
-	Subject    string              `json:"subject,omitempty"`
-	RecordedAt time.Time           `json:"recordedAt"`
-	Attributes map[string][]string `json:"attributes,omitempty"`
-}
-
-// Factor is an enrolled second factor, without its secret.
-type Factor struct {
-	Kind       string    `json:"kind"`
-	Label      string    `json:"label,omitempty"`
-	Confirmed  bool      `json:"confirmed"`
-	CreatedAt  time.Time `json:"createdAt"`
-	LastUsedAt time.Time `json:"lastUsedAt,omitzero"`
-}
-
-// Session is a session; ID is the first half of the token's hash, which is enough to revoke it.
-type Session struct {
-	ID         string    `json:"id"`
-	UserID     string    `json:"userID"`
-	Email      string    `json:"email,omitempty"`
-	IdP        string    `json:"idp"`
-	IP         string    `json:"ip,omitempty"`
-	UserAgent  string    `json:"userAgent,omitempty"`
-	CreatedAt  time.Time `json:"createdAt"`
-	LastSeenAt time.Time `json:"lastSeenAt"`
-	ExpiresAt  time.Time `json:"expiresAt"`
-	Pending    bool      `json:"secondFactorPending,omitempty"`
-}
-
-// Page is one page of a list; Next is the cursor of the next one, empty at the end.
-type Page[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty"`
-}
-
-func viewUser(u store.User) User {
-	return User{ID: u.ID, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName, IdP: u.IdP.Name, IdPUID: u.IdP.UID, CreatedAt: u.CreatedAt,
+func viewUser(u store.User) manageapi.User {
+	return manageapi.User{ID: u.ID, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName, IdP: u.IdP.Name, IdPUID: u.IdP.UID, CreatedAt: u.CreatedAt,
 		LastSignInAt: u.LastSignInAt, LastSignInIP: u.LastSignInIP, SuspendedAt: u.SuspendedAt, SuspendReason: u.SuspendReason}
 }
 
-func viewSession(s store.Session) Session {
-	return Session{ID: hex.EncodeToString(s.TokenHash[:16]), UserID: s.UserID, Email: s.User.Email, IdP: s.IdP.Name, IP: s.IP, UserAgent: s.UserAgent,
+func viewProfile(p store.Profile) map[string]manageapi.ProfileValue {
+	view := make(map[string]manageapi.ProfileValue, len(p))
+	for name, v := range p {
+		view[name] = manageapi.ProfileValue{Value: v.Value, Source: string(v.Source), IdPUID: v.IdPUID, UpdatedAt: v.UpdatedAt}
+	}
+	return view
+}
+
+func viewSession(s store.Session) manageapi.Session {
+	return manageapi.Session{ID: hex.EncodeToString(s.TokenHash[:16]), UserID: s.UserID, Email: s.User.Email, IdP: s.IdP.Name, IP: s.IP, UserAgent: s.UserAgent,
 		CreatedAt: s.CreatedAt, LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt, Pending: s.SecondFactorPending}
 }
 
@@ -132,7 +74,7 @@ func (m *Server) users(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := Page[User]{Items: make([]User, 0, len(users)), Next: next}
+	page := manageapi.Page[manageapi.User]{Items: make([]manageapi.User, 0, len(users)), Next: next}
 	for _, u := range users {
 		page.Items = append(page.Items, viewUser(u))
 	}
@@ -168,22 +110,24 @@ func (m *Server) user(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ctx, view := r.Context(), viewUser(u)
-	if view.Profile, err = m.Store.Profile(ctx, u.ID); err != nil {
+	profile, err := m.Store.Profile(ctx, u.ID)
+	if err != nil {
 		return err
 	}
+	view.Profile = viewProfile(profile)
 	groups, err := m.Store.Groups(ctx, u.ID)
 	if err != nil {
 		return err
 	}
 	for _, g := range groups {
-		view.Groups = append(view.Groups, Group{g.Name, g.IdP.Name, !g.InvalidatedAt.IsZero()})
+		view.Groups = append(view.Groups, manageapi.Group{Name: g.Name, IdP: g.IdP.Name, Invalid: !g.InvalidatedAt.IsZero()})
 	}
 	links, err := m.Store.Links(ctx, u.ID)
 	if err != nil {
 		return err
 	}
 	for _, l := range links {
-		view.Connections = append(view.Connections, Link{l.IdP.Name, l.IdP.UID, l.Subject, l.RecordedAt, l.Raw})
+		view.Connections = append(view.Connections, manageapi.Link{IdP: l.IdP.Name, IdPUID: l.IdP.UID, Subject: l.Subject, RecordedAt: l.RecordedAt, Attributes: l.Raw})
 	}
 	sessions, _, err := m.Store.Sessions(ctx, store.SessionQuery{UserID: u.ID, Limit: maxPageSize})
 	if err != nil {
@@ -197,7 +141,7 @@ func (m *Server) user(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, f := range factors {
-		view.SecondFactors = append(view.SecondFactors, Factor{string(f.Kind), f.Label, f.Confirmed, f.CreatedAt, f.LastUsedAt})
+		view.SecondFactors = append(view.SecondFactors, manageapi.Factor{Kind: string(f.Kind), Label: f.Label, Confirmed: f.Confirmed, CreatedAt: f.CreatedAt, LastUsedAt: f.LastUsedAt})
 	}
 	return writeJSON(w, view)
 }
@@ -277,7 +221,7 @@ func (m *Server) sessions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := Page[Session]{Items: make([]Session, 0, len(sessions)), Next: next}
+	page := manageapi.Page[manageapi.Session]{Items: make([]manageapi.Session, 0, len(sessions)), Next: next}
 	for _, s := range sessions {
 		page.Items = append(page.Items, viewSession(s))
 	}

@@ -6,19 +6,13 @@ import (
 	"strings"
 	"time"
 
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/trial"
 )
 
 // trialPoll is how often a request that waits looks for the result.
 const trialPoll = 500 * time.Millisecond
-
-// Trial is a link that starts a test run.
-type Trial struct {
-	ID      string    `json:"id"`
-	URL     string    `json:"url"`
-	Expires time.Time `json:"expires"`
-}
 
 // newTest makes a link for a full round trip to the IdP, also while the connection is disabled.
 func (m *Server) newTest(w http.ResponseWriter, r *http.Request) error {
@@ -39,7 +33,7 @@ func (m *Server) newTest(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, Trial{ID: secret, URL: s.Snapshot.ServiceProvider.URL + trial.Path + secret, Expires: now.Add(trial.Lifetime)})
+	return writeJSON(w, manageapi.TrialLink{ID: secret, URL: s.Snapshot.ServiceProvider.URL + trial.Path + secret, Expires: now.Add(trial.Lifetime)})
 }
 
 // testResult answers what a test run came to, as soon as there is something; 404 until then.
@@ -66,12 +60,6 @@ func (m *Server) testResult(w http.ResponseWriter, r *http.Request) error {
 		case <-time.After(trialPoll):
 		}
 	}
-}
-
-// BreakGlass is a link that signs one person in once without their IdP.
-type BreakGlass struct {
-	URL     string    `json:"url"`
-	Expires time.Time `json:"expires"`
 }
 
 // breakGlass makes such a link. It is recorded first.
@@ -106,5 +94,5 @@ func (m *Server) breakGlass(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.Log.Warn("a break-glass link was made", "by", caller(r).Actor.ID)
-	return writeJSON(w, BreakGlass{URL: s.Snapshot.ServiceProvider.URL + "/signin/break-glass/" + secret, Expires: expires})
+	return writeJSON(w, manageapi.BreakGlassLink{URL: s.Snapshot.ServiceProvider.URL + "/signin/break-glass/" + secret, Expires: expires})
 }

@@ -1,11 +1,11 @@
 package pages
 
-import "sallyport.dev/sallyport/internal/web/trial"
+import "sallyport.dev/sallyport/internal/manageapi"
 
 // Trial is the result of a test run, for the administrator who made the link.
 type Trial struct {
 	DisplayName string
-	trial.Result
+	manageapi.Trial
 }
 
 func (t Trial) view() (name, title, policy string) {

@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/pages"
@@ -53,7 +54,7 @@ func (h *Handler) finishTrial(w http.ResponseWriter, r *http.Request, a *arrival
 		h.overloaded(w, a)
 		return
 	}
-	result := trial.Result{ID: a.pending.Run, Reference: a.reference, IdP: a.c.Name, At: h.Clock.Now(), Enabled: a.c.Enabled}
+	result := manageapi.Trial{ID: a.pending.Run, Reference: a.reference, IdP: a.c.Name, At: h.Clock.Now(), Enabled: a.c.Enabled}
 	for _, c := range checks {
 		result.Checks = append(result.Checks, checkOf(c))
 	}
@@ -82,7 +83,7 @@ func (h *Handler) finishTrial(w http.ResponseWriter, r *http.Request, a *arrival
 		h.Log.Error("the result of a test run could not be kept", "idp", a.c.Name, "reference", a.reference, "error", err)
 	}
 	clearPending(w, pendingName(a.handle))
-	h.Page(w, a.s, http.StatusOK, pages.Trial{DisplayName: a.c.Label(), Result: result})
+	h.Page(w, a.s, http.StatusOK, pages.Trial{DisplayName: a.c.Label(), Trial: result})
 }
 
 // examine makes every check, when it is this response's turn.
@@ -103,8 +104,8 @@ func (h *Handler) examine(ctx context.Context, a *arrival) ([]saml.Checked, *sam
 }
 
 // preview finds out what sign-in would have done.
-func (h *Handler) preview(r *http.Request, a *arrival, assertion *saml.Assertion, into *trial.Result) (*identity.Rejection, error) {
-	check := trial.Check{Name: "Address, domain and user", Verdict: string(saml.VerdictPassed)}
+func (h *Handler) preview(r *http.Request, a *arrival, assertion *saml.Assertion, into *manageapi.Trial) (*identity.Rejection, error) {
+	check := manageapi.TrialCheck{Name: "Address, domain and user", Verdict: string(saml.VerdictPassed)}
 	result, err := h.people.Preview(r.Context(), h.signInOf(r, a, assertion))
 	rejection, refused := identity.AsRejection(err)
 	switch {

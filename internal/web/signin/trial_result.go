@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	"sallyport.dev/sallyport/internal/identity"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/site"
-	"sallyport.dev/sallyport/internal/web/trial"
 )
 
 // shownNames bounds a list of names in a sentence.
@@ -23,8 +23,8 @@ func join(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-func checkOf(c saml.Checked) trial.Check {
-	out := trial.Check{Name: c.Name, Verdict: string(c.Verdict)}
+func checkOf(c saml.Checked) manageapi.TrialCheck {
+	out := manageapi.TrialCheck{Name: c.Name, Verdict: string(c.Verdict)}
 	if r := c.Refusal; r != nil {
 		out.Sentence, out.Advice, out.Expected, out.Actual = r.Sentence, r.Advice, r.Expected, r.Actual
 	}
@@ -32,7 +32,7 @@ func checkOf(c saml.Checked) trial.Check {
 }
 
 // describeTrial adds what was sent and what the mapping makes of it.
-func describeTrial(a *arrival, into *trial.Result, refusal *saml.Refusal, assertion *saml.Assertion) {
+func describeTrial(a *arrival, into *manageapi.Trial, refusal *saml.Refusal, assertion *saml.Assertion) {
 	var nameID saml.NameID
 	var values map[string][]string
 	switch {
@@ -44,7 +44,7 @@ func describeTrial(a *arrival, into *trial.Result, refusal *saml.Refusal, assert
 	into.NameID, into.NameIDFormat = nameID.Value, nameID.Format
 	uses := usesOf(a.c)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		into.Attributes = append(into.Attributes, trial.Attribute{Name: name, Values: values[name], Use: strings.Join(uses[name], ", ")})
+		into.Attributes = append(into.Attributes, manageapi.TrialAttribute{Name: name, Values: values[name], Use: strings.Join(uses[name], ", ")})
 	}
 	if person, rejection := a.c.Mapping.Map(identity.Input{NameID: identity.NameID(nameID), Attributes: values}); rejection == nil {
 		into.Missing, into.Dropped = person.Missing, person.Dropped

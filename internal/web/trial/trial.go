@@ -11,6 +11,7 @@ import (
 	"errors"
 	"time"
 
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/store"
 )
 
@@ -19,48 +20,6 @@ const Lifetime = 15 * time.Minute
 
 // Path is what the link's path begins with.
 const Path = "/signin/test/"
-
-// Result is what a test run came to.
-type Result struct {
-	ID        string    `json:"id"`
-	Reference string    `json:"reference"`
-	IdP       string    `json:"idp"`
-	At        time.Time `json:"at"`
-	// Passed says that a person would be signed in, but for Enabled.
-	Passed  bool `json:"passed"`
-	Enabled bool `json:"enabled"`
-
-	Checks []Check `json:"checks"`
-	// Verified is false when what follows comes from a response that was refused.
-	Verified     bool        `json:"verified"`
-	Issuer       string      `json:"issuer,omitempty"`
-	NameID       string      `json:"nameID,omitempty"`
-	NameIDFormat string      `json:"nameIDFormat,omitempty"`
-	Attributes   []Attribute `json:"attributes,omitempty"`
-	// Missing names the mapped values that were not sent, Dropped those whose values were not valid.
-	Missing []string `json:"missing,omitempty"`
-	Dropped []string `json:"dropped,omitempty"`
-	// Outcome is what sign-in would have done, in sentences.
-	Outcome []string `json:"outcome"`
-}
-
-// Check is one check with its verdict: passed, failed or not_reached.
-type Check struct {
-	Name    string `json:"name"`
-	Verdict string `json:"verdict"`
-	// Sentence says what was wrong, Advice which setting to change.
-	Sentence string `json:"sentence,omitempty"`
-	Advice   string `json:"advice,omitempty"`
-	Expected string `json:"expected,omitempty"`
-	Actual   string `json:"actual,omitempty"`
-}
-
-// Attribute is one attribute as it was sent. Use says what the mapping does with it, empty for nothing.
-type Attribute struct {
-	Name   string   `json:"name"`
-	Values []string `json:"values"`
-	Use    string   `json:"use,omitempty"`
-}
 
 // NewSecret is 128 random bits in 22 characters.
 func NewSecret() string {
@@ -94,7 +53,7 @@ func Find(ctx context.Context, s store.Store, secret string) (store.Pending, err
 }
 
 // Save keeps a result for whoever made the link. A later run replaces an earlier one.
-func Save(ctx context.Context, s store.Store, secret string, r Result) error {
+func Save(ctx context.Context, s store.Store, secret string, r manageapi.Trial) error {
 	content, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -114,8 +73,8 @@ func Save(ctx context.Context, s store.Store, secret string, r Result) error {
 }
 
 // Outcome is the result of a link's last run; store.ErrNotFound when there is none yet, or none any more.
-func Outcome(ctx context.Context, s store.Store, secret string) (Result, error) {
-	var r Result
+func Outcome(ctx context.Context, s store.Store, secret string) (manageapi.Trial, error) {
+	var r manageapi.Trial
 	p, err := s.Pending(ctx, Key(kindResult, secret))
 	if err != nil {
 		return r, err
