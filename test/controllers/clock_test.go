@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	corev1 "k8s.io/api/core/v1"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,16 +55,15 @@ func valid(t testing.TB, idp *samltest.IdP, from, to time.Time) *samltest.IdP {
 	return &renewed
 }
 
-// ends returns the gauge of a connection's certificates, by side.
-func (o *operator) ends(t testing.TB, idp string) map[string]time.Time {
+// samples calls see with every series of a metric that is about the connection.
+func (o *operator) samples(t testing.TB, name, idp string, see func(labels map[string]string, metric *dto.Metric)) {
 	t.Helper()
 	families, err := o.metrics.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]time.Time{}
 	for _, family := range families {
-		if family.GetName() != "sso_certificate_not_after_seconds" {
+		if family.GetName() != name {
 			continue
 		}
 		for _, metric := range family.Metric {
@@ -72,11 +72,27 @@ func (o *operator) ends(t testing.TB, idp string) map[string]time.Time {
 				labels[label.GetName()] = label.GetValue()
 			}
 			if labels["idp"] == idp && labels["namespace"] == o.ns {
-				found[labels["side"]] = time.Unix(int64(math.Round(metric.GetGauge().GetValue())), 0)
+				see(labels, metric)
 			}
 		}
 	}
+}
+
+// ends returns the gauge of a connection's certificates, by side.
+func (o *operator) ends(t testing.TB, idp string) map[string]time.Time {
+	t.Helper()
+	found := map[string]time.Time{}
+	o.samples(t, "sso_certificate_not_after_seconds", idp, func(labels map[string]string, metric *dto.Metric) {
+		found[labels["side"]] = time.Unix(int64(math.Round(metric.GetGauge().GetValue())), 0)
+	})
 	return found
+}
+
+// refreshes counts the answers of metadata servers that were taken, whatever they were.
+func (o *operator) refreshes(t testing.TB, idp string) (n int) {
+	t.Helper()
+	o.samples(t, "sso_metadata_refreshes_total", idp, func(_ map[string]string, metric *dto.Metric) { n += int(metric.GetCounter().GetValue()) })
+	return n
 }
 
 // expiriesTold lists what was told of a certificate's end, by reason, in Events and in records.
@@ -202,9 +218,10 @@ func TestMetadataIsRefreshedInItsIntervalAndExpires(t *testing.T) {
 	if n := server.times("okta"); n != 1 {
 		t.Fatalf("the server was asked %d times at first", n)
 	}
+	// The next fetch is counted from when the answer was taken, and not from the question: the clock has to stand until then.
 	asked := func(n int, when string) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("%s the server was asked %d times", when, n), func() bool { return server.times("okta") == n })
+		eventually(t, fmt.Sprintf("%s the server was asked %d times", when, n), func() bool { return server.times("okta") == n && o.refreshes(t, "okta") == n })
 	}
 	// A tenth of the interval is left to chance.
 	clock.Step(3*time.Hour + 30*time.Minute)
