@@ -78,10 +78,14 @@ func fromMicros(n int64) time.Time {
 	return time.UnixMicro(n).UTC()
 }
 
-// document marshals what is only ever read back as a whole. Bytes that are not UTF-8 become U+FFFD, so that any store takes it.
+// document marshals what is only ever read back as a whole. Bytes that are not UTF-8 become U+FFFD, so that any store takes it. Nothing is escaped for HTML: a URL
+// would take six times its bytes.
 func document(v any) (string, error) {
-	text, err := json.Marshal(v)
-	return string(text), err
+	var text strings.Builder
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return strings.TrimSuffix(text.String(), "\n"), err
 }
 
 // placeholders is "($1,$2),($3,$4)" for rows of width columns, numbered from first.

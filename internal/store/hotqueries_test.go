@@ -95,6 +95,8 @@ func HotQueries(d *DB) map[string]HotQuery {
 	out := r.all
 	add := func(name, query string, args ...any) { out[name] = HotQuery{query, args} }
 	add("SessionByHash", d.sessionSelect()+` WHERE s.token_hash = $1 AND s.expires_at > $2`, make([]byte, 32), 1)
+	add("bound of sign-ins in flight", `SELECT expires_at FROM pending_requests WHERE kind = $1 ORDER BY expires_at DESC LIMIT 1 OFFSET $2`, kindSignIn, 100)
+	add("trim of sign-ins in flight", `DELETE FROM pending_requests WHERE kind = $1 AND expires_at < $2`, kindSignIn, 20)
 	add("AuditChain", `SELECT line FROM audit_records WHERE writer = $1 AND sequence > $2 ORDER BY sequence LIMIT 100`, "w", 4000)
 	add("Audit by actor", `SELECT line FROM audit_records WHERE actor = $1 AND actor <> '' ORDER BY id LIMIT 100`, "user5@example.com")
 	add("Audit by request", `SELECT line FROM audit_records WHERE request = $1 AND request <> '' ORDER BY id LIMIT 100`, "r5")

@@ -33,6 +33,8 @@ type Options struct {
 	// DebugMaxEntries and DebugRetention bound the debug log; defaults 500 and 24 h. See also SetDebugBounds.
 	DebugMaxEntries int
 	DebugRetention  time.Duration
+	// MaxPending bounds the sign-ins in flight that anybody can begin; default 32,000. When more are there, the oldest go.
+	MaxPending int
 	// MaxConnections to PostgreSQL; default 16.
 	MaxConnections int
 	// Lanes are the audit chains that this process writes side by side on PostgreSQL, so that commits do not wait for each other; default 4. SQLite has one.
@@ -55,6 +57,9 @@ func (o *Options) defaults() {
 	}
 	if o.DebugRetention == 0 {
 		o.DebugRetention = 24 * time.Hour
+	}
+	if o.MaxPending == 0 {
+		o.MaxPending = 32_000
 	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = 16
@@ -80,7 +85,8 @@ type DB struct {
 	lock          *os.File
 	lanes         chan *lane
 	bounds        atomic.Pointer[debugBounds]
-	debugAdds     atomic.Uint64
+	// debugAdds and pendingAdds count rows towards the next trim.
+	debugAdds, pendingAdds atomic.Uint64
 	// refusing is true after a write that the database refused, until one works again.
 	refusing atomic.Bool
 	// wrap lets a test see every statement of a transaction; nil otherwise.

@@ -14,6 +14,9 @@ const (
 	replaySlack = time.Hour
 )
 
+// pendingKinds names all of them, because the index begins with the kind.
+const pendingKinds = `kind IN ('` + kindAsked + `','` + kindSignIn + `','` + kindLongSignIn + `','` + kindHandover + `')`
+
 // Sweep removes what has expired: see Store.
 func (d *DB) Sweep(ctx context.Context, steady bool) (int, error) {
 	now, err := d.earliest(ctx, d.write)
@@ -27,7 +30,7 @@ func (d *DB) Sweep(ctx context.Context, steady bool) (int, error) {
 		arg                   int64
 		always                bool
 	}{
-		{"pending_requests", "handle_hash", "expires_at <= $1", micros(now), true},
+		{"pending_requests", "handle_hash", pendingKinds + " AND expires_at <= $1", micros(now), true},
 		{"evictions", "id", "at <= $1", micros(now.Add(-evictionsKept - overlap)), true},
 		{"seen_assertions", "(idp_uid, assertion_hash)", "until <= $1", micros(now.Add(-replaySlack)), false},
 		{"sessions", "token_hash", "expires_at <= $1", micros(now), false},
@@ -57,5 +60,6 @@ func (d *DB) Sweep(ctx context.Context, steady bool) (int, error) {
 			}
 		}
 	}
-	return total, nil
+	n, err := d.trimPending(ctx)
+	return total + n, err
 }
