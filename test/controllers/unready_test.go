@@ -57,6 +57,23 @@ func TestDescribeSaysWhyNoPodIsReady(t *testing.T) {
 	mustContain(t, kubectl(t, "-n", ns, "describe", "sp/main"), "ends again and again")
 }
 
+// TestAPodThatChangesWakesTheOperatorAtRest: nothing else asks for a pass then.
+func TestAPodThatChangesWakesTheOperatorAtRest(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	sp := serviceProvider(ns)
+	create(t, sp)
+	p := newPod(t, ns, "main")
+	await(t, sp, "Ready", isTrue, "Serving")
+	o.atRest(t)
+	p.setReady(t, false)
+	await(t, sp, "Ready", isFalse, "NoReadyPods")
+	o.atRest(t)
+	p.setReady(t, true)
+	await(t, sp, "Ready", isTrue, "Serving")
+}
+
 // TestDescribeNamesTheSecretOfTheDatabase: a pod whose volume is a Secret that is missing waits for it without a word.
 func TestDescribeNamesTheSecretOfTheDatabase(t *testing.T) {
 	t.Parallel()
