@@ -170,3 +170,27 @@ func TestTroubleshootingKnowsEveryReason(t *testing.T) {
 		}
 	}
 }
+
+// TestTheReferenceKnowsBytes: bytes are a string in base64 in a manifest, and not the numbers that they are in Go.
+func TestTheReferenceKnowsBytes(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "config/crd/bases/*.yaml"))
+	if err != nil || len(files) != 4 {
+		t.Fatalf("%d kinds: %v", len(files), err)
+	}
+	page, found := pages(t)["docs/reference/crds.md"], 0
+	for _, file := range files {
+		kind, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range regexp.MustCompile(`(?m)^ +(\w+):\n( +description:.*\n)? +format: byte$`).FindAllSubmatch(kind, -1) {
+			found++
+			if !strings.Contains(page, "| `"+string(field[1])+"` string in base64 |") {
+				t.Errorf("the reference does not say of %s that it is base64", field[1])
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no kind has bytes: this test looks at nothing")
+	}
+}

@@ -56,7 +56,7 @@ A complete set is in [config/samples](../../config/samples). `kubectl explain id
 | field | what it is | default | rules |
 | --- | --- | --- | --- |
 {{- range .Members }}
-| `{{ .Name }}` {{ markdownRenderType .Type }} | {{ markdownRenderFieldDoc .Doc }} | {{ markdownRenderDefault .Default }} | {{ range $i, $r := .Validation }}{{ if not (hasPrefix "Optional" $r) }}{{ template "rule" $r }}; {{ end }}{{ end }}|
+| `{{ .Name }}` {{ template "typeName" .Type }} | {{ markdownRenderFieldDoc .Doc }} | {{ markdownRenderDefault .Default }} | {{ range $i, $r := .Validation }}{{ if not (hasPrefix "Optional" $r) }}{{ template "rule" $r }}; {{ end }}{{ end }}|
 {{- end }}
 {{- end }}
 {{- if .EnumValues }}
@@ -68,4 +68,9 @@ A complete set is in [config/samples](../../config/samples). `kubectl explain id
 
 {{- define "rule" -}}
 {{- if hasPrefix "Required" . }}**required**{{ else if hasPrefix "Pattern" . }}`{{ markdownRenderFieldDoc . | replace "`" "" }}`{{ else }}{{ markdownRenderFieldDoc . | replace "`" "" }}{{ end -}}
+{{- end -}}
+
+{{- /* Bytes are text in a manifest. */}}
+{{- define "typeName" -}}
+{{- if and .UnderlyingType (has .UnderlyingType.Name (list "byte" "uint8")) }}string in base64{{ else }}{{ markdownRenderType . }}{{ end -}}
 {{- end -}}
