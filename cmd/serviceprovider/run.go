@@ -37,6 +37,8 @@ const (
 	// Proxies keep connections to us for about a minute: ours must last longer, or one is closed just as a request goes out.
 	idleTimeout    = 3 * time.Minute
 	maxHeaderBytes = 64 << 10
+	// maxGRPCConnections are those of one address: an Envoy has one for each of its workers, which are as many as its processors.
+	maxGRPCConnections = 128
 )
 
 // addresses are where the listeners ended up, for tests that listen on port 0.
@@ -268,7 +270,8 @@ func listen(o *options, log *slog.Logger, server *web.Server) (*listeners, error
 		return nil, errors.Join(fmt.Errorf("--grpc-listen: %w", err), l.publicPort.Close(), l.managementPort.Close())
 	}
 	l.addresses.grpc = l.grpcPort.Addr().String()
-	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(1 << 20)}
+	l.grpcPort = newPerAddress(l.grpcPort, maxGRPCConnections, log)
+	var options []grpc.ServerOption
 	if certificate != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(certificate)))
 	}

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// envoy is a gRPC client that sends what Envoy sends.
-func (w *world) envoy() authv3.AuthorizationClient {
+// extAuthz is where the gRPC service listens.
+func (w *world) extAuthz() string {
 	w.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -22,12 +22,33 @@ func (w *world) envoy() authv3.AuthorizationClient {
 	server := w.process.web.NewExtAuthz()
 	go server.Serve(listener) //nolint:errcheck // stopped below
 	w.t.Cleanup(server.Stop)
-	connection, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return listener.Addr().String()
+}
+
+// envoy is a gRPC client that sends what Envoy sends.
+func (w *world) envoy() authv3.AuthorizationClient { return w.envoyAt(w.extAuthz()) }
+
+func (w *world) envoyAt(address string) authv3.AuthorizationClient {
+	w.t.Helper()
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { connection.Close() }) //nolint:errcheck
 	return authv3.NewAuthorizationClient(connection)
+}
+
+// cookies are those that the browser sends there, in one header.
+func (b *browser) cookies(to string) string {
+	u, err := url.Parse(to)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var all []string
+	for _, c := range b.Jar.Cookies(u) {
+		all = append(all, c.Name+"="+c.Value)
+	}
+	return strings.Join(all, "; ")
 }
 
 func checkRequest(method, path string, headers, extensions map[string]string) *authv3.CheckRequest {
@@ -44,12 +65,7 @@ func TestExtAuthzOverGRPC(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	b.signIn("alice@acme.example")
-	u, _ := url.Parse("https://grafana.example.com/")
-	cookie := ""
-	for _, c := range b.Jar.Cookies(u) {
-		cookie += c.Name + "=" + c.Value + "; "
-	}
-	client := w.envoy()
+	cookie, client := b.cookies("https://grafana.example.com/"), w.envoy()
 	check := func(r *authv3.CheckRequest) *authv3.CheckResponse {
 		t.Helper()
 		answer, err := client.Check(t.Context(), r)
