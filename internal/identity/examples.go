@@ -31,16 +31,17 @@ type ExampleFailure struct {
 // RunExamples runs every example through the mapping and returns those that failed, in order.
 func (c *CompiledMapping) RunExamples(examples []Example) []ExampleFailure {
 	var failures []ExampleFailure
+	left := uint64(rulesCost)
 	for i, e := range examples {
-		if message := c.runExample(e); message != "" {
+		if message := c.runExample(e, &left); message != "" {
 			failures = append(failures, ExampleFailure{i, message})
 		}
 	}
 	return failures
 }
 
-func (c *CompiledMapping) runExample(e Example) string {
-	p, rejection := c.Map(Input{NameID: e.NameID, Attributes: e.Attributes})
+func (c *CompiledMapping) runExample(e Example, left *uint64) string {
+	p, rejection := c.mapWithin(Input{NameID: e.NameID, Attributes: e.Attributes}, left)
 	if rejection != nil {
 		return rejection.Sentence
 	}

@@ -72,6 +72,12 @@ func checkSource(s snapshot.AttributeSource) error {
 
 // Map makes a Person of what an assertion says. The only Rejection is a missing e-mail address: everything else is optional and never fails a sign-in.
 func (c *CompiledMapping) Map(in Input) (Person, *Rejection) {
+	left := uint64(rulesCost)
+	return c.mapWithin(in, &left)
+}
+
+// mapWithin is Map with what the rules may cost.
+func (c *CompiledMapping) mapWithin(in Input, left *uint64) (Person, *Rejection) {
 	var p Person
 	if rejection := c.mapEmail(in, &p); rejection != nil {
 		return Person{}, rejection
@@ -83,7 +89,7 @@ func (c *CompiledMapping) Map(in Input) (Person, *Rejection) {
 	p.LastName = c.mapName(in, "lastName", c.m.LastName, &p)
 	c.mapGroups(in, &p)
 	c.mapProfile(in, &p)
-	c.applyRules(in, &p)
+	c.applyRules(in, &p, left)
 	for name := range in.Attributes {
 		if !c.used[name] {
 			p.Unmapped = append(p.Unmapped, name)

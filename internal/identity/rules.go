@@ -19,7 +19,8 @@ const (
 	maxRuleText = 4096
 	// ruleCost bounds what one rule may cost with the largest assertion that is accepted; it is checked when the rule is compiled and again when it runs.
 	ruleCost = 500_000
-	// rulesCost bounds all rules of a mapping together: about 0.3 s for the largest assertion that is accepted.
+	// rulesCost bounds all rules of a mapping together, in the same two ways: about 0.3 s for the largest assertion that is accepted, and 2 s for regular expressions
+	// that were made to take long. The examples of a mapping have it once, all together.
 	rulesCost = 3_000_000
 )
 
@@ -93,7 +94,11 @@ func compileRule(env *cel.Env, when string) (program cel.Program, cost uint64, e
 	if estimate.Max > ruleCost {
 		return nil, 0, fmt.Errorf("costs too much: up to %d steps with %d values, at most %d; avoid loops inside loops", estimate.Max, sizeValues, ruleCost)
 	}
-	program, err = env.Program(ast, cel.CostLimit(ruleCost), cel.EvalOptions(cel.OptOptimize))
+	known, err := patternsOf(ast)
+	if err != nil {
+		return nil, 0, err
+	}
+	program, err = env.Program(ast, cel.CostLimit(ruleCost), cel.CostTracking(known), cel.EvalOptions(cel.OptOptimize))
 	return program, estimate.Max, err
 }
 
@@ -133,8 +138,8 @@ func (ruleSizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode)
 }
 
 // applyRules runs every rule over the same input: no rule sees what another added. A rule that cannot be evaluated adds nothing, so that an attribute
-// that is not there never grants a group.
-func (c *CompiledMapping) applyRules(in Input, p *Person) {
+// that is not there never grants a group. left is what the rules may cost, and is less afterwards.
+func (c *CompiledMapping) applyRules(in Input, p *Person, left *uint64) {
 	if len(c.rules) == 0 {
 		return
 	}
@@ -148,7 +153,14 @@ func (c *CompiledMapping) applyRules(in Input, p *Person) {
 	}
 	vars := map[string]any{"attributes": attributes, "email": p.Email.String(), "groups": groups, "nameID": in.NameID.Value}
 	for i, r := range c.rules {
-		out, _, err := r.program.Eval(vars)
+		if *left == 0 {
+			p.RuleErrors = append(p.RuleErrors, fmt.Sprintf("rules[%d].when: the rules before it have cost all that they may together", i))
+			continue
+		}
+		out, spent, err := r.program.Eval(vars)
+		if cost := spent.ActualCost(); cost != nil {
+			*left -= min(*left, *cost)
+		}
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "no such key") {
 				p.RuleErrors = append(p.RuleErrors, fmt.Sprintf("rules[%d].when: %v", i, err))
