@@ -16,6 +16,8 @@ const (
 	maxName      = 255
 	maxSubject   = 1024
 	maxAddresses = 16
+	// maxMapping bounds the texts of a mapping: it is in a Secret together with those of others, which must not be kept out by the size of one.
+	maxMapping = 128 << 10
 )
 
 // CompiledMapping is a Mapping with its rules compiled. It is immutable and safe for concurrent use.
@@ -51,9 +53,26 @@ func CompileMapping(m snapshot.Mapping) (*CompiledMapping, error) {
 			}
 		}
 	}
+	if n := textsOf(m, c.used); n > maxMapping {
+		return nil, fmt.Errorf("rules: together with the names of attributes they have %d bytes, at most %d", n, maxMapping)
+	}
 	var err error
 	c.rules, err = compileRules(m.Rules)
 	return c, err
+}
+
+// textsOf is how long the texts of a mapping are, in bytes; an attribute that is named twice counts once.
+func textsOf(m snapshot.Mapping, used map[string]bool) (all int) {
+	for name := range used {
+		all += len(name)
+	}
+	for _, rule := range m.Rules {
+		all += len(rule.When)
+		for _, group := range rule.AddGroups {
+			all += len(group)
+		}
+	}
+	return all
 }
 
 var nameIDFormats = map[string]string{

@@ -245,6 +245,7 @@ func TestMappingErrorsNameTheField(t *testing.T) {
 		"rules[0].when: column":                                           {Rules: []snapshot.Rule{{When: strings.Repeat("true && ", 2000) + "true"}}},
 		"rules[0].addGroups[0]: a group has":                              {Rules: []snapshot.Rule{{When: "true", AddGroups: []string{"a,b"}}}},
 		"rules[34].when: the rules up to this one cost too much together": {Rules: slices.Repeat([]snapshot.Rule{{When: "groups.exists(g, g.matches('^a.*b$'))"}}, 64)},
+		"rules: together with the names of attributes they have":          {Rules: slices.Repeat([]snapshot.Rule{{When: "true", AddGroups: slices.Repeat([]string{strings.Repeat("g", 256)}, 10)}}, 60)},
 		"rules: 65, at most 64":                                           {Rules: slices.Repeat([]snapshot.Rule{{When: "true"}}, 65)},
 	} {
 		_, err := identity.CompileMapping(m)

@@ -25,6 +25,13 @@ const (
 	maxPEMBlocks = 64
 )
 
+// maxCertificateBytes bounds one certificate, and maxTrustBytes all of an identity provider that are trusted: they are in a Secret together with those of others, which
+// must not be kept out by the size of one.
+const (
+	maxCertificateBytes = 16 << 10
+	maxTrustBytes       = 128 << 10
+)
+
 func hexSHA256(der []byte) string {
 	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])
@@ -79,6 +86,8 @@ func (m *Metadata) add(certificate *x509.Certificate, use Use) (problem string) 
 	switch {
 	case i < 0 && len(m.Certificates) == maxKeys:
 		return fmt.Sprintf("There are more than %d certificates, and the rest was left out.", maxKeys)
+	case listed.Weak == "" && m.trustBytes()+len(certificate.Raw) > maxTrustBytes:
+		return fmt.Sprintf("The certificates have more than %d bytes together, and the rest was left out.", maxTrustBytes)
 	case i < 0:
 		m.Certificates = append(m.Certificates, listed)
 	case m.Certificates[i].Use != use:
@@ -101,6 +110,16 @@ func (m *Metadata) add(certificate *x509.Certificate, use Use) (problem string) 
 	return ""
 }
 
+// trustBytes is how long the certificates are that are trusted. One for signing and for encryption counts twice, as it is kept twice.
+func (m *Metadata) trustBytes() (all int) {
+	for _, list := range [][][]byte{m.Trust.SigningCertificates, m.Trust.EncryptionCertificates} {
+		for _, der := range list {
+			all += len(der)
+		}
+	}
+	return all
+}
+
 func describe(certificate *x509.Certificate, use Use) Certificate {
 	c := Certificate{
 		SHA256: hexSHA256(certificate.Raw), Subject: clip(certificate.Subject.String()),
@@ -108,6 +127,8 @@ func describe(certificate *x509.Certificate, use Use) Certificate {
 	}
 	if err := xmldsig.CheckKey(certificate.PublicKey); err != nil {
 		c.Weak = err.Error()
+	} else if len(certificate.Raw) > maxCertificateBytes {
+		c.Weak = fmt.Sprintf("a certificate of %d bytes is not used; it must have at most %d", len(certificate.Raw), maxCertificateBytes)
 	}
 	return c
 }

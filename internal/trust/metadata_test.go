@@ -1,7 +1,11 @@
 package trust
 
 import (
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +113,46 @@ func TestExpiredReissuedAndEllipticCertificatesAreUsedAndReported(t *testing.T) 
 	}
 	if m.Certificates[2].Key != "ECDSA P-256" || m.Certificates[0].Key != "RSA 2048" {
 		t.Errorf("keys %q and %q", m.Certificates[2].Key, m.Certificates[0].Key)
+	}
+}
+
+// padded makes a certificate with so many bytes in it that nobody needs.
+func padded(t *testing.T, subject string, bytes int) identity {
+	t.Helper()
+	padding := make([]byte, bytes)
+	if _, err := rand.Read(padding); err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: subject}, NotBefore: testNow, NotAfter: testNow.AddDate(1, 0, 0),
+		ExtraExtensions: []pkix.Extension{{Id: []int{2, 999, 1}, Value: padding}}}
+	key := ecKey(t, "padded")
+	return issue(t, template, template, key, key)
+}
+
+// Whoever publishes metadata decides how long it is, and must not fill the Secret that other connections are in.
+func TestCertificatesAreBoundedInBytes(t *testing.T) {
+	large, good := padded(t, "large", 1<<20), signer(t, "old")
+	m := mustParse(t, standalone("https://idp.example.com", goodRole(large, good)), ParseOptions{})
+	if len(m.Trust.SigningCertificates) != 1 || len(m.Certificates) != 2 || !strings.Contains(m.Certificates[0].Weak, "at most 16384") {
+		t.Errorf("trusted %d, listed %+v", len(m.Trust.SigningCertificates), m.Certificates)
+	}
+	if _, err := parseString(standalone("https://idp.example.com", goodRole(large)), ParseOptions{}); err == nil || !strings.Contains(err.Error(), "at most 16384") {
+		t.Errorf("with that one alone: %v", err)
+	}
+	many := []identity{good}
+	for i := range 40 {
+		many = append(many, padded(t, fmt.Sprint(i), 12<<10))
+	}
+	m = mustParse(t, standalone("https://idp.example.com", goodRole(many...)), ParseOptions{})
+	files, err := snapshot.Encode(snapshot.Snapshot{Connections: []snapshot.Connection{{Name: "main", Trust: &m.Trust}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := len(files.Files[snapshot.ShardFile(snapshot.ShardOf("main"))]); size > snapshot.MaxFileBytes/4 {
+		t.Errorf("one connection takes %d bytes of a Secret", size)
+	}
+	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "bytes together") {
+		t.Errorf("warnings %q", m.Warnings)
 	}
 }
 
