@@ -65,4 +65,19 @@ func TestTheAuditLogSaysWhoChangedIt(t *testing.T) {
 	if get(t, idp); idp.Annotations[v1alpha1.AnnotationChangedBy] != "mallory@acme.example" {
 		t.Errorf("stamped is %q", idp.Annotations[v1alpha1.AnnotationChangedBy])
 	}
+	// Who has the audit key replaced changes no spec, and has a record all the same.
+	var sp v1alpha1.ServiceProvider
+	sp.Namespace, sp.Name = ns, "main"
+	eventually(t, "an audit key", func() bool { get(t, &sp); return sp.Status.AuditKey != nil })
+	change = client.MergeFrom(sp.DeepCopy())
+	sp.Annotations[v1alpha1.AnnotationRotateAuditKey] = "now"
+	if err := mallory.Patch(t.Context(), &sp, change); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the rotation to be recorded", func() bool { return o.audit.count(audit.TypeAuditKeyRotated, "main") == 1 })
+	for _, r := range o.audit.all() {
+		if r.Type == audit.TypeAuditKeyRotated && r.Actor.ID != "mallory@acme.example" {
+			t.Errorf("the key was replaced by %+v", r.Actor)
+		}
+	}
 }
