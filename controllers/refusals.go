@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/saml"
 )
 
 const (
@@ -59,7 +60,9 @@ type refusalKey struct{ idpUID, reason string }
 type refusalSeries struct {
 	count       int
 	first, last time.Time
-	unwritten   bool
+	// heard is when a pod told of it last, by our own clock.
+	heard     time.Time
+	unwritten bool
 }
 
 // refused is what a pod tells of one IdP and reason.
@@ -172,24 +175,30 @@ func (a AddressOf) refusals(ctx context.Context, pod *corev1.Pod, token, cursor 
 	return answer.Items[:min(len(answer.Items), maxNoted)], answer.Next, err
 }
 
-// reasonForm is the form of the closed list of reasons: nothing else that a pod sends gets into an Event.
-var reasonForm = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
-
-// note adds what a pod told. A pod speaks for the IdentityProviders of its own ServiceProvider alone.
+// note adds what a pod told. A pod speaks for the IdentityProviders of its own ServiceProvider alone, in words of the closed list, and of nothing that is to come: whoever has
+// broken into one makes no more Events than the others do.
 func (r *refusals) note(key types.NamespacedName, told []refused) {
+	now := r.clock.Now()
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for _, t := range told {
 		owner, known := r.owner(t.IdPUID)
-		if !known || owner.serviceProvider != key || t.Count < 1 || !reasonForm.MatchString(t.Reason) {
+		if !known || owner.serviceProvider != key || t.Count < 1 || !slices.Contains(saml.Reasons(), saml.Reason(t.Reason)) {
 			continue
+		}
+		if t.Last.After(now) {
+			t.Last = now
+		}
+		if t.First.After(t.Last) {
+			t.First = t.Last
 		}
 		k := refusalKey{t.IdPUID, t.Reason}
 		s := r.series[k]
-		if s == nil || t.Last.Sub(s.last) > quiet {
+		if s == nil || now.Sub(s.heard) > quiet {
 			s = &refusalSeries{first: t.First}
 			r.series[k] = s
 		}
+		s.heard = now
 		s.count += t.Count
 		if t.Last.After(s.last) {
 			s.last = t.Last
@@ -227,7 +236,7 @@ func (r *refusals) unwritten() map[refusalKey]refusalSeries {
 		case s.unwritten:
 			s.unwritten = false
 			grown[k] = *s
-		case r.clock.Now().Sub(s.last) > quiet:
+		case r.clock.Now().Sub(s.heard) > quiet:
 			delete(r.series, k)
 		}
 	}
