@@ -2,7 +2,9 @@ package provision_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +47,33 @@ func TestFirstSignInCreatesTheUserWithEverything(t *testing.T) {
 		var signIn audit.SignIn
 		w.details(audit.TypeUserSignedInSAML, &signIn)
 		equal(t, "details", signIn, audit.SignIn{IdP: "okta", IdPUID: "uid-okta", MatchedBy: "created"})
+	})
+}
+
+// TestTheRawSnapshotIsWhole: explain maps it once more, and says what it finds of the last group, too.
+func TestTheRawSnapshotIsWhole(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		raw := func() map[string][]string {
+			u, err := w.db.UserByEmail(t.Context(), "alice@example.com")
+			if err != nil {
+				t.Fatal(err)
+			}
+			links, err := w.db.Links(t.Context(), u.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return links[0].Raw
+		}
+		sent := email("alice@example.com", "memberOf", strings.Repeat("group;", 1000))
+		for i := range 200 {
+			sent["groups"] = append(sent["groups"], fmt.Sprintf("group-%03d", i))
+		}
+		w.must(w.signIn("okta", sent))
+		equal(t, "raw snapshot", raw(), sent)
+		// What is far larger than any response ends after a whole value.
+		w.step()
+		w.must(w.signIn("okta", email("alice@example.com", "notes", strings.Repeat("a", 200<<10), "notes", strings.Repeat("b", 200<<10))))
+		equal(t, "bounded", len(raw()["notes"]), 1)
 	})
 }
 

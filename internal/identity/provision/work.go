@@ -204,25 +204,30 @@ func (w *work) saveLink() error {
 	return w.tx.SaveLink(w.link)
 }
 
-// Bounds of the snapshot of raw attributes, which is there for people to look at.
+// Bounds of the snapshot of raw attributes, which is there for people to look at, and for explain, which maps it once more: what a response of the usual
+// size holds is kept whole.
 const (
 	maxRawAttributes = 100
-	maxRawValues     = 50
-	maxRawValue      = 1024
+	maxRawBytes      = 256 << 10
 )
 
 func bounded(attributes map[string][]string) map[string][]string {
 	out := make(map[string][]string, min(len(attributes), maxRawAttributes))
+	left := maxRawBytes
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		if len(out) == maxRawAttributes {
+		if len(out) == maxRawAttributes || left < len(name) {
 			break
 		}
-		values := attributes[name]
-		values = slices.Clone(values[:min(len(values), maxRawValues)])
-		for i, v := range values {
-			values[i] = v[:min(len(v), maxRawValue)]
+		left -= len(name)
+		kept := []string{}
+		for _, v := range attributes[name] {
+			if left < len(v) {
+				break
+			}
+			left -= len(v)
+			kept = append(kept, v)
 		}
-		out[name] = values
+		out[name] = kept
 	}
 	return out
 }
