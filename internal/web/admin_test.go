@@ -101,7 +101,7 @@ func TestAdministratorsSeeAndChange(t *testing.T) {
 		t.Fatal("no link to the person")
 	}
 	person := found[1]
-	page(person, "dev", "What Okta sent", "End every session")
+	page(person, "dev", "from Okta", "What Okta sent", "End every session")
 
 	// Asking changes nothing, another site changes nothing; the answer does.
 	page(person+"/suspend", "Suspend alice@acme.example?", "recorded with your name")

@@ -33,6 +33,9 @@ func TestSecondStepWithAnApp(t *testing.T) {
 	tab.Type("#code", code)
 	tab.Press("button.primary")
 	tab.WaitText("Keep your recovery codes")
+	if lines := tab.Evaluate(`String(Math.max(...[...document.querySelectorAll(".codes li")].map(e => { const r = document.createRange(); r.selectNodeContents(e); return r.getClientRects().length })))`); lines != "1" {
+		t.Errorf("a recovery code is broken into %s lines", lines)
+	}
 	r.look(tab, "second-codes")
 	tab.Press("a.primary")
 	tab.WaitText("Dashboard of alice@acme.example at /d/1")
@@ -42,6 +45,9 @@ func TestSecondStepWithAnApp(t *testing.T) {
 
 	next := browser.New(t, r.hosts)
 	r.toSecondStep(next)
+	if next.Has("#code[inputmode=numeric]") {
+		t.Error("a telephone shows digits alone, and a recovery code has letters")
+	}
 	next.Type("#code", "123456")
 	next.Press("button.primary")
 	next.WaitText("That code is not right.")

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sallyport.dev/sallyport/internal/manageapi"
+	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/pages"
 )
 
@@ -56,7 +57,7 @@ func (v *visit) person() error {
 		}
 	}
 	for _, name := range sortedNames(u.Profile) {
-		page.Profile = append(page.Profile, pages.ProfileValue{Label: pages.Words(name), Value: u.Profile[name].Value, Source: "from " + string(u.Profile[name].Source)})
+		page.Profile = append(page.Profile, pages.ProfileValue{Label: pages.Words(name), Value: u.Profile[name].Value, Source: v.source(u, u.Profile[name])})
 	}
 	for _, s := range u.Sessions {
 		page.Sessions = append(page.Sessions, v.sessionOf(s))
@@ -74,6 +75,22 @@ func (v *visit) person() error {
 		page.Connections = append(page.Connections, one)
 	}
 	return v.page("people", page)
+}
+
+// source says where a value of a person's profile comes from.
+func (v *visit) source(u manageapi.User, value manageapi.ProfileValue) string {
+	switch store.Source(value.Source) {
+	case store.SourceIdP:
+		for _, c := range u.Connections {
+			if c.IdPUID == value.IdPUID {
+				return "from " + v.label(c.IdP)
+			}
+		}
+		return "from an identity provider"
+	case store.SourceSelf:
+		return "set by the person"
+	}
+	return "set by an administrator"
 }
 
 func (v *visit) sessionOf(s manageapi.Session) pages.AdminSession {
