@@ -78,12 +78,13 @@ From a terminal:
 
 Try next:
 
-    k get events --watch                                        # what happens, as it happens
-    k describe idp acme                                         # what is trusted, until when, and what the other side needs
-    k edit attributemapping acme                                # add groups to a rule, then sign in again; break an example and see it refused
-    k delete idp acme                                           # refused: acme.example is still bound to it
-    k patch idp acme --type=merge -p '{"spec":{"state":"Disabled"}}'   # every session of it ends within seconds
-    open %[11]s/saml/acme    # the page for the administrator of the other side
+    k get events --watch                                               # what happens, as it happens
+    k describe idp acme                                                # what is trusted, until when, and what the other side needs
+    make build && bin/kubectl-sso status -n %[10]s             # everything as a tree, what needs attention first
+    k edit attributemapping acme                                       # add groups to a rule, then sign in again; break an example and see it refused
+    k delete idp acme                                                  # refused: acme.example is still bound to it
+    k patch idp acme --type=merge -p '{"spec":{"state":"Disabled"}}'   # every session of it ends within seconds; Enabled brings it back
+    open %[11]s/saml/acme                # the page for the administrator of the other side
 
 make demo brings it up to date after a change of the code; make demo-down removes every trace.
 `, appURL, alice.Email, alice.Name, alice.Password, bob.Email, bob.Name, bob.Password, s.Kubeconfig(), kubectl, namespace, ssoURL)
