@@ -99,7 +99,11 @@ func replaceable(idp *v1alpha1.IdentityProvider, status *v1alpha1.IdentityProvid
 }
 
 func theirs(idp *v1alpha1.IdentityProvider, c *v1alpha1.IdentityProviderCertificate) expiring {
-	return expiring{idp.Name, "idp", "the IdP's certificate", "ask the IdP's administrator for a new one", c.SHA256, c.NotAfter.Time, &c.Expiry}
+	remedy := "ask the IdP's administrator for a new one"
+	if idp.Spec.SAML.Metadata.URL == "" {
+		remedy += ", and renew spec.saml.metadata with it"
+	}
+	return expiring{idp.Name, "idp", "the IdP's certificate", remedy, c.SHA256, c.NotAfter.Time, &c.Expiry}
 }
 
 // certificatesValid looks at the certificates of both sides, and asks for another pass when the next threshold is reached.
@@ -144,7 +148,11 @@ func (s *scope) certificatesValid(c *conditions, idp *v1alpha1.IdentityProvider,
 func (e expiring) sentence() string {
 	day := e.notAfter.UTC().Format(time.DateOnly)
 	if *e.shown == v1alpha1.CertificateExpiryExpired {
-		return fmt.Sprintf("%s expired on %s. Sign-in goes on, and some IdPs may refuse it: %s.", upper(e.name()), day, e.remedy)
+		goesOn := "Sign-in goes on"
+		if e.side == "sp" {
+			goesOn += ", and some IdPs may refuse it"
+		}
+		return fmt.Sprintf("%s expired on %s. %s: %s.", upper(e.name()), day, goesOn, e.remedy)
 	}
 	return fmt.Sprintf("%s expires on %s: %s.", upper(e.name()), day, e.remedy)
 }

@@ -187,7 +187,7 @@ func TestTwoCertificatesAreEachToldOf(t *testing.T) {
 	create(t, secret, serviceProvider(ns), object)
 	newPod(t, ns, "main")
 	await(t, object, "CertificatesValid", isFalse, "Expired")
-	awaitEvent(t, object, "Warning", "Expired", fingerprint(idp)[:16])
+	awaitEvent(t, object, "Warning", "Expired", fingerprint(idp)[:16], "Sign-in goes on: ask the IdP's administrator for a new one, and renew spec.saml.metadata with it.")
 	awaitEvent(t, object, "Warning", "ExpiringWithin30Days", own[:16], "put a new key pair into Secret own")
 	clock.SetTime(began.Add(14 * day))
 	awaitEvent(t, object, "Warning", "ExpiringWithin7Days", own[:16], "put a new key pair into Secret own")
