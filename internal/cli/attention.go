@@ -36,7 +36,7 @@ func attention(e *estate, now time.Time) []concern {
 		all = append(all, concernsOf("sp/"+sp.Name, rankServiceProvider, sp.Status.Conditions, nil)...)
 		for _, p := range e.Pods[sp.Name] {
 			if !p.Ready && p.State != "Terminating" {
-				all = append(all, concern{"pod/" + p.Name, p.State, fmt.Sprintf("see `kubectl describe pod %s` and `kubectl logs %s`", p.Name, p.Name), rankOther})
+				all = append(all, concern{"pod/" + p.Name, p.State, fmt.Sprintf("see `kubectl -n %[1]s describe pod %[2]s` and `kubectl -n %[1]s logs %[2]s`", e.Namespace, p.Name), rankOther})
 			}
 		}
 	}

@@ -217,7 +217,7 @@ func oneOf(flag, value string, allowed ...string) error {
 func exactly(what ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != len(what) {
-			return fmt.Errorf("%s takes %s, but %d arguments were given: see `%s --help`", c.CommandPath(), describeArgs(what), len(args), c.CommandPath())
+			return fmt.Errorf("%s takes %s, but %s given: see `%s --help`", c.CommandPath(), describeArgs(what), plural(len(args), "argument was", "arguments were"), c.CommandPath())
 		}
 		return nil
 	}

@@ -62,7 +62,7 @@ Only Kubernetes is asked; permission to view is enough. Exit code 1: something n
 					return err
 				}
 			}
-			return showStatus(command, k, namespaces, output)
+			return showStatus(command, k, namespaces, all, output)
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "tree", "tree or json")
@@ -70,7 +70,7 @@ Only Kubernetes is asked; permission to view is enough. Exit code 1: something n
 	return c
 }
 
-func showStatus(command *cobra.Command, k *cluster.Cluster, namespaces []string, output string) error {
+func showStatus(command *cobra.Command, k *cluster.Cluster, namespaces []string, all bool, output string) error {
 	out := command.OutOrStdout()
 	var estates []*estate
 	concerns := 0
@@ -89,7 +89,7 @@ func showStatus(command *cobra.Command, k *cluster.Cluster, namespaces []string,
 			return err
 		}
 	} else {
-		printEstates(out, estates)
+		printEstates(out, estates, all)
 	}
 	if concerns > 0 {
 		return errFindings
@@ -163,7 +163,8 @@ func stateOf(pod *corev1.Pod) podState {
 	return s
 }
 
-func printEstates(w io.Writer, estates []*estate) {
+// printEstates writes one namespace after the other. Among all, also one where all is well is named: ServiceProviders are often called the same.
+func printEstates(w io.Writer, estates []*estate, all bool) {
 	for i, e := range estates {
 		if i > 0 {
 			fmt.Fprintln(w)
@@ -174,6 +175,8 @@ func printEstates(w io.Writer, estates []*estate) {
 				fmt.Fprintf(w, "  %s  %s\n    %s\n", c.Object, c.What, clean(c.Message))
 			}
 			fmt.Fprintln(w)
+		} else if all {
+			fmt.Fprintf(w, "Nothing needs attention in namespace %s.\n\n", e.Namespace)
 		}
 		for _, sp := range e.ServiceProviders {
 			e.tree(&sp).print(w, "", "")

@@ -55,6 +55,7 @@ func TestUnknownValuesAndArguments(t *testing.T) {
 		{[]string{"audti"}, []string{`unknown command "audti" (did you mean audit?): see `, "kubectl sso --help"}},
 		{[]string{"audit", "verfy"}, []string{`unknown command "verfy" (did you mean verify?): see `, "kubectl sso audit --help"}},
 		{[]string{"users", "show"}, []string{"takes the e-mail address of a person", "0 arguments"}},
+		{[]string{"status", "all"}, []string{"takes no argument, but 1 argument was given"}},
 		{[]string{"sessions", "revoke"}, []string{"say which sessions", "--user or --idp"}},
 		{[]string{"refresh", "sp/main"}, []string{`"sp/main" names no IdentityProvider: write idp/NAME`}},
 		{[]string{"refresh", "idp/nobody"}, []string{"there is no IdentityProvider nobody in namespace " + w.ns, "kubectl get idp -A"}},

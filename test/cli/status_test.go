@@ -53,6 +53,7 @@ func TestStatusIsATree(t *testing.T) {
 	if strings.Contains(got, "attention") {
 		t.Errorf("all is well, and\n%s", got)
 	}
+	contains(t, w.sso("status", "-A").stdout, "Nothing needs attention in namespace "+w.ns+".\n\nsp/main  https://sso.example.com  Ready\n")
 }
 
 func TestStatusTellsFirstWhatNeedsAttention(t *testing.T) {
@@ -67,7 +68,7 @@ func TestStatusTellsFirstWhatNeedsAttention(t *testing.T) {
 	if !strings.HasPrefix(got, "3 things need attention in namespace "+w.ns+":\n  idp/okta  MetadataFresh=False FetchFailed\n    GET https://acme.okta.example/metadata: 404") {
 		t.Errorf("what needs attention is not first:\n%s", got)
 	}
-	contains(t, got, "pod/main-sallyport-0  NotReady", "the IdP's signing certificate ends in 5 days")
+	contains(t, got, "pod/main-sallyport-0  NotReady", "see `kubectl -n "+w.ns+" describe pod main-sallyport-0`", "the IdP's signing certificate ends in 5 days")
 	// A service provider that serves nobody comes before everything else, and once: the conditions that only follow are left out.
 	w.conditions(sp, func() {
 		meta.SetStatusCondition(&sp.Status.Conditions, condition(v1alpha1.ConditionStoreReady, metav1.ConditionFalse, v1alpha1.ReasonStoreUnavailable, "The store does not answer."))
