@@ -66,8 +66,8 @@ var adviceTexts = map[topic]map[string]string{
 		"Generic":         "The IdP's entity ID must be {issuer}: check that spec.saml.metadata of idp/{name} is of this IdP.",
 	},
 	topicClock: {
-		"ADFS":    "Compare the clocks of both sides (w32tm /query /status on the AD FS server). On the AD FS side, Set-AdfsRelyingPartyTrust -NotBeforeSkew 2 helps with NotBefore; here spec.saml.response.clockSkew of idp/{name} allows {skew} and may be raised to 5m.",
-		"Generic": "Compare the clocks of both sides (NTP). If the sign-in page was left open for long, sign in again. spec.saml.response.clockSkew of idp/{name} allows {skew} and may be raised to 5m.",
+		"ADFS":    "Compare the clocks of both sides (w32tm /query /status on the AD FS server). On the AD FS side, Set-AdfsRelyingPartyTrust -NotBeforeSkew 2 helps with NotBefore; here spec.saml.response.clockSkew of idp/{name} allows {skew} and may be raised to 10m.",
+		"Generic": "Compare the clocks of both sides (NTP). If the sign-in page was left open for long, sign in again. spec.saml.response.clockSkew of idp/{name} allows {skew} and may be raised to 10m.",
 	},
 	topicUnsolicited: {
 		"Okta":            "Sign in from the application, not from the Okta dashboard tile: hide the tile (General > App visibility), or set spec.saml.response.unsolicited of idp/{name} to Allowed. If the sign-in did start here, its cookie was lost, it took more than 15 minutes, or the answer was sent twice (the back button).",

@@ -74,7 +74,7 @@ var classes = []vulnerability{
 		in("internal/saml/xmlenc", "FuzzDecrypt"), in("test/interop/pysaml2", "TestResponses")}},
 	{name: "Injection of encrypted assertions"},
 	{name: "Key rollover, certificates' dates, KeyInfo", by: []held{in(interop, "TestTheIdentityProviderRotatesItsKey")}},
-	{name: "Clock skew", by: []held{here("TestClockSkewHasADefault")}},
+	{name: "Clock skew", by: []held{here("TestClockSkewIsWhatWasAskedFor")}},
 	{name: "Lifetime of the request's state", notes: "a row for 15 minutes", by: []held{here("TestTabsAndReplicas"), in("internal/store", "TestContract"),
 		in(web, "TestARestartInBetweenLosesNothing"), in(web, "TestSeveralTabsAllSucceed"), in(interop, "TestARestartDuringSignInLosesNothing")}},
 	{name: "Session", by: []held{in(provision, "TestSessionEndsNoLaterThanTheIdPs"), in("internal/session", "TestLifetimes"), in("internal/session", "TestRevocationReachesEveryReplica")}},

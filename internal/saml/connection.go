@@ -28,11 +28,8 @@ type Connection struct {
 	decrypters []*rsa.PrivateKey
 }
 
-// DefaultClockSkew is how far the two clocks may differ when the connection says nothing.
-const DefaultClockSkew = 60 * time.Second
-
-// MaxClockSkew caps the connection's own setting.
-const MaxClockSkew = 5 * time.Minute
+// MaxClockSkew is how far the two clocks may differ at most, whatever the connection says. No difference at all may be asked for too.
+const MaxClockSkew = 10 * time.Minute
 
 // NewConnection parses the keys and endpoints of a connection. A connection without trust has metadata and nothing else:
 // every message of it is refused. The error names the field of the snapshot.
@@ -50,10 +47,7 @@ func NewConnectionWithLimits(c snapshot.Connection, limits Limits) (*Connection,
 	if err := absoluteURL(c.ACSURL); err != nil {
 		return nil, fmt.Errorf("connection %s: acsURL: %w", c.Name, err)
 	}
-	if conn.conf.Response.ClockSkew <= 0 {
-		conn.conf.Response.ClockSkew = DefaultClockSkew
-	}
-	conn.conf.Response.ClockSkew = min(conn.conf.Response.ClockSkew, MaxClockSkew)
+	conn.conf.Response.ClockSkew = min(max(0, conn.conf.Response.ClockSkew), MaxClockSkew)
 	if err := conn.loadKeys(); err != nil {
 		return nil, fmt.Errorf("connection %s: %w", c.Name, err)
 	}

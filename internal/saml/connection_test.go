@@ -61,15 +61,14 @@ func TestConnectionWithoutTrust(t *testing.T) {
 	}
 }
 
-func TestClockSkewHasADefault(t *testing.T) {
+// TestClockSkewIsWhatWasAskedFor, within what the API server takes: none at all, and up to ten minutes.
+func TestClockSkewIsWhatWasAskedFor(t *testing.T) {
 	f := newFixture(t)
-	f.conf.Response.ClockSkew = 0
-	if got := f.connection().skew(); got != DefaultClockSkew {
-		t.Errorf("%s", got)
-	}
-	f.conf.Response.ClockSkew = time.Hour
-	if got := f.connection().skew(); got != MaxClockSkew {
-		t.Errorf("%s", got)
+	for asked, want := range map[time.Duration]time.Duration{-time.Second: 0, 0: 0, time.Second: time.Second, 10 * time.Minute: 10 * time.Minute, time.Hour: 10 * time.Minute} {
+		f.conf.Response.ClockSkew = asked
+		if got := f.connection().skew(); got != want {
+			t.Errorf("%s asked for: %s", asked, got)
+		}
 	}
 }
 

@@ -67,8 +67,12 @@ var responseVectors = []vector{
 	{rule: 3, class: 31, name: "IssueInstant with fractions and an offset", edit: inResponse(replace(`IssueInstant="2026-11-24T09:00:00Z"`, `IssueInstant="2026-11-24T10:00:00.123456789+01:00"`))},
 	{rule: 3, class: 31, name: "IssueInstant without a zone", edit: inResponse(replace(`IssueInstant="2026-11-24T09:00:00Z"`, `IssueInstant="2026-11-24T09:00:00"`))},
 	{rule: 3, class: 31, name: "wider skew of the connection", setup: func(f *fixture) { f.conf.Response.ClockSkew = 3 * time.Minute; longAgo(f) }, after: at(-3 * time.Minute)},
-	{rule: 3, class: 31, name: "skew is capped at five minutes", want: ReasonNotYetValid, check: CheckIssueInstant,
-		setup: func(f *fixture) { f.conf.Response.ClockSkew = time.Hour; longAgo(f) }, after: at(-6 * time.Minute)},
+	{rule: 3, class: 31, name: "as much skew as may be asked for", setup: func(f *fixture) { f.conf.Response.ClockSkew = 10 * time.Minute; longAgo(f) }, after: at(-9 * time.Minute)},
+	{rule: 3, class: 31, name: "skew is capped at ten minutes", want: ReasonNotYetValid, check: CheckIssueInstant,
+		setup: func(f *fixture) { f.conf.Response.ClockSkew = time.Hour; longAgo(f) }, after: at(-11 * time.Minute)},
+	{rule: 3, class: 31, name: "no skew at all", want: ReasonNotYetValid, check: CheckIssueInstant,
+		setup: func(f *fixture) { f.conf.Response.ClockSkew = 0; longAgo(f) }, after: at(-time.Second)},
+	{rule: 3, class: 31, name: "no skew at all, and none needed", setup: func(f *fixture) { f.conf.Response.ClockSkew = 0 }},
 	{rule: 3, name: "clock difference is measured", setup: longAgo, after: at(-42 * time.Second), verify: func(t *testing.T, a *Assertion) {
 		if a.ClockDifference != 42*time.Second {
 			t.Errorf("clock difference %s", a.ClockDifference)
@@ -77,4 +81,4 @@ var responseVectors = []vector{
 }
 
 // longAgo sends the request long before the response, so that our clock can be moved back.
-func longAgo(f *fixture) { f.pending.IssuedAt = f.now.Add(-10 * time.Minute) }
+func longAgo(f *fixture) { f.pending.IssuedAt = f.now.Add(-14 * time.Minute) }
