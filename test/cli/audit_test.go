@@ -76,7 +76,7 @@ func TestFollowGoesOnThroughARestart(t *testing.T) {
 	w.browser().signIn("alice@acme.example")
 	sees("alice@acme.example")
 	// The same ports again, as a port-forward would find the pod that came back.
-	w.stop()
+	w.process.Stop()
 	w.start()
 	w.browser().signIn("bob@acme.example")
 	sees("bob@acme.example")
@@ -115,7 +115,7 @@ func (b *watched) String() string {
 func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 	w := newWorld(t)
 	w.browser().signIn("alice@acme.example")
-	w.stop() // in good order, so that a checkpoint seals what there is
+	w.process.Stop() // in good order, so that a checkpoint seals what there is
 	w.start()
 	w.browser().signIn("bob@acme.example")
 	got := w.must(0, "audit", "verify")

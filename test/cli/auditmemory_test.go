@@ -17,7 +17,7 @@ import (
 // peak is the most memory that the service provider has held, in bytes.
 func (w *world) peak() int {
 	w.t.Helper()
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.process.Process.Pid))
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.process.PID()))
 	if err != nil {
 		w.t.Fatal("the system does not say what memory a process has held:", err)
 	}
@@ -61,7 +61,7 @@ func TestAnExportHoldsOnePage(t *testing.T) {
 	db := w.otherPod(database, "second", clock.RealClock{})
 	large := audit.Record{Type: audit.TypeSnapshotProgrammed, Details: map[string]string{"padding": strings.Repeat("x", 4000)}}
 	held := func(more, total int) int {
-		w.stop()
+		w.process.Stop()
 		fill(t, db, more, large)
 		if err := db.RemoveSink(t.Context(), "stdout"); err != nil { // so that only the export is measured, and not the delivery
 			t.Fatal(err)

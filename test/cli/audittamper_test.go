@@ -38,7 +38,7 @@ func (w *world) newAuditKey(name string) ed25519.PrivateKey {
 func (w *world) sealed(email string) {
 	w.t.Helper()
 	w.browser().signIn(email)
-	w.stop()
+	w.process.Stop()
 	w.start()
 }
 
@@ -56,7 +56,7 @@ func (w *world) keep(name string) string {
 // introduced is as good as that.
 func TestACheckpointOfAnotherKeyIsLocated(t *testing.T) {
 	w := newWorld(t)
-	w.stop()
+	w.process.Stop()
 	first := w.newAuditKey("first.pem")
 	w.start()
 	w.sealed("alice@acme.example")
@@ -76,7 +76,7 @@ func TestACheckpointOfAnotherKeyIsLocated(t *testing.T) {
 	if err := os.WriteFile(w.flags[1], encoded, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.stop()
+	w.process.Stop()
 	w.start()
 	w.sealed("bob@acme.example")
 	contains(t, w.must(0, "audit", "verify"), "no gap, no change")
@@ -85,7 +85,7 @@ func TestACheckpointOfAnotherKeyIsLocated(t *testing.T) {
 	// Somebody starts it with a key of theirs.
 	w.newAuditKey("foreign.pem")
 	w.flags = nil
-	w.stop()
+	w.process.Stop()
 	w.start()
 	w.sealed("mallory@acme.example")
 	found := w.must(1, "audit", "verify", "--proof", kept)

@@ -21,7 +21,7 @@ import (
 
 func TestExplainSaysWhatTheAccessRulesSay(t *testing.T) {
 	w := newWorld(t)
-	w.stop()
+	w.process.Stop()
 	w.snapshot.ServiceProvider.Access = &snapshot.Access{Rules: []snapshot.AccessRule{
 		{Hosts: []string{"grafana.example.com"}, PathPrefixes: []string{"/admin"}, Allow: "Matching", Groups: []string{"ops"}},
 		{Hosts: []string{"grafana.example.com"}, Allow: "Matching", Groups: []string{"ml-team"}},
@@ -39,7 +39,7 @@ var hidden = regexp.MustCompile(`name="(id|url)" value="([^"]*)"`)
 // TestASecondFactorIsTakenAway: a person with an authenticator app has none after it, and is asked to set one up again.
 func TestASecondFactorIsTakenAway(t *testing.T) {
 	w := newWorld(t)
-	w.stop()
+	w.process.Stop()
 	keys := filepath.Join(w.dir, "factor-keys")
 	if err := os.WriteFile(keys, []byte("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ func TestATestRunShowsEveryCheckAndLeavesNothing(t *testing.T) {
 func TestATestRunWorksWhileTheConnectionIsDisabled(t *testing.T) {
 	w := newWorld(t)
 	w.snapshot.Connections[0].Enabled = false
-	w.stop()
+	w.process.Stop()
 	w.start()
 	got, _ := w.try()
 	if got.code != 0 {

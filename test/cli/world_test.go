@@ -7,13 +7,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"net/http"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +27,7 @@ import (
 	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/test/internal/daemon"
 	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
@@ -48,9 +48,7 @@ type world struct {
 	public, management string
 	pods               sync.Map
 	dir                string
-	process            *exec.Cmd
-	exited             chan error
-	log                bytes.Buffer
+	process            *daemon.Process
 	flags              []string
 	auditKey           string
 }
@@ -234,42 +232,11 @@ func (w *world) start() {
 	}
 	args := append([]string{"--snapshot-dir", filepath.Join(w.dir, "snapshot"), "--store", "sqlite://" + filepath.Join(w.dir, "sso.db"), "--listen", w.public,
 		"--management-listen", w.management, "--management-token-file", tokenFile, "--audit-writer", "test", "--audit-key-file", w.auditKey, "--drain", "0s"}, w.flags...)
-	w.process = exec.Command(filepath.Join(programs, "serviceprovider"), args...)
-	w.process.Stderr = &w.log
-	if err := w.process.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	exited := make(chan error, 1)
-	go func(p *exec.Cmd) { exited <- p.Wait() }(w.process)
-	w.exited = exited
-	w.t.Cleanup(w.stop)
+	command := exec.Command(filepath.Join(programs, "serviceprovider"), args...)
+	command.Stdout = io.Discard // audit records
+	w.process = daemon.Run(w.t, command, "")
 	w.pods.Store(w.pod.Name, w.management)
-	w.eventually("the service provider to be ready", func() bool {
-		response, err := http.Get("http://" + w.management + "/readyz")
-		if err != nil {
-			return false
-		}
-		response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
-}
-
-func (w *world) stop() {
-	if w.process == nil {
-		return
-	}
-	_ = w.process.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-w.exited:
-	case <-time.After(20 * time.Second):
-		_ = w.process.Process.Kill()
-		<-w.exited
-		w.t.Error("the service provider did not stop within 20 s of SIGTERM")
-	}
-	w.process = nil
-	if w.t.Failed() {
-		w.t.Logf("the service provider said:\n%s", &w.log)
-	}
+	w.process.AwaitReady(w.management)
 }
 
 func (w *world) eventually(what string, holds func() bool) {

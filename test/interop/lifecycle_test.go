@@ -9,7 +9,7 @@ func TestASessionSurvivesARestart(t *testing.T) {
 	r := newRig(t, options{})
 	tab := r.signIn(appURL+"/", "alice@acme.example", "alice")
 	tab.WaitText("Hello Alice Adams")
-	r.stopSP()
+	r.sp.Stop()
 	r.startSP()
 	if got := r.get(appURL+"/api", r.cookies(tab)); got.status != http.StatusOK {
 		t.Errorf("after a restart the session gets %d", got.status)
@@ -24,7 +24,7 @@ func TestARestartDuringSignInLosesNothing(t *testing.T) {
 	tab.Type("#email", "alice@acme.example")
 	tab.Press("form button")
 	tab.WaitURL("https://" + idpHost + "/")
-	r.stopSP()
+	r.sp.Stop()
 	r.startSP()
 	tab.SignInAtSimpleSAMLphp("alice", "alice-password")
 	tab.WaitURL(appURL + "/deep?x=1&y=2")

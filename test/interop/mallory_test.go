@@ -88,12 +88,12 @@ func TestMalloryIsNobodyElse(t *testing.T) {
 			}
 		}
 		r.eventually("every refusal to be recorded", func() bool {
-			return strings.Count(r.output.String(), `"type":"email_domain_not_bound"`)+strings.Count(r.output.String(), `"type":"saml_assertion_failed"`) == refused
+			return strings.Count(r.sp.Said(), `"type":"email_domain_not_bound"`)+strings.Count(r.sp.Said(), `"type":"saml_assertion_failed"`) == refused
 		})
-		if text := r.output.String(); strings.Contains(text, "ceo@") {
+		if text := r.sp.Said(); strings.Contains(text, "ceo@") {
 			t.Errorf("the log names somebody:\n%s", text)
 		}
-		r.stopSP()
+		r.sp.Stop()
 	}
 }
 

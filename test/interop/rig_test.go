@@ -18,8 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +26,7 @@ import (
 	"sallyport.dev/sallyport/hack/demo/echo"
 	"sallyport.dev/sallyport/hack/demo/edge"
 	"sallyport.dev/sallyport/test/internal/browser"
+	"sallyport.dev/sallyport/test/internal/daemon"
 	"sallyport.dev/sallyport/test/internal/loopback"
 	"sallyport.dev/sallyport/test/internal/nginx"
 	"sallyport.dev/sallyport/test/interop/simplesamlphp"
@@ -101,16 +100,14 @@ type rig struct {
 	store    string
 	listen   string
 	manage   string
-	sp       *exec.Cmd
-	exited   chan error
-	output   *lockedBuffer
+	sp       *daemon.Process
 	client   *http.Client
 }
 
 func newRig(t *testing.T, o options) *rig {
 	t.Helper()
 	r := &rig{t: t, options: o, snapshot: filepath.Join(t.TempDir(), "snapshot"), store: "sqlite://" + filepath.Join(t.TempDir(), "sso.db"),
-		listen: loopback.Free(t), manage: loopback.Free(t), output: &lockedBuffer{}}
+		listen: loopback.Free(t), manage: loopback.Free(t)}
 	if o.peer != nil {
 		r.peer = o.peer(t, "https://"+idpHost)
 	} else {
@@ -150,7 +147,6 @@ func newRig(t *testing.T, o options) *rig {
 		t.Fatal(err)
 	}
 	r.startSP()
-	t.Cleanup(r.stopSP)
 	r.introduce()
 	return r
 }
@@ -210,40 +206,9 @@ func indent(text string, by int) string {
 
 func (r *rig) startSP() {
 	r.t.Helper()
-	r.sp = exec.Command(programs+"/serviceprovider", "--snapshot-dir", r.snapshot, "--store", r.store, "--listen", r.listen, "--management-listen", r.manage,
-		"--audit-writer", "interop", "--drain", "0s", "--second-factor-key-file", filepath.Join(filepath.Dir(r.snapshot), "factors"))
-	r.sp.Stdout, r.sp.Stderr = r.output, r.output
-	if err := r.sp.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	r.exited = make(chan error, 1)
-	go func(process *exec.Cmd, exited chan<- error) { exited <- process.Wait() }(r.sp, r.exited)
-	r.eventually("the service provider to be ready", func() bool {
-		response, err := http.Get("http://" + r.manage + "/readyz")
-		if err != nil {
-			return false
-		}
-		response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
-}
-
-func (r *rig) stopSP() {
-	if r.sp == nil {
-		return
-	}
-	_ = r.sp.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-r.exited:
-	case <-time.After(20 * time.Second):
-		_ = r.sp.Process.Kill()
-		<-r.exited
-		r.t.Error("the service provider did not stop within 20 s of SIGTERM")
-	}
-	r.sp = nil
-	if r.t.Failed() {
-		r.t.Logf("the service provider said:\n%s", r.output)
-	}
+	r.sp = daemon.Run(r.t, exec.Command(programs+"/serviceprovider", "--snapshot-dir", r.snapshot, "--store", r.store, "--listen", r.listen, "--management-listen", r.manage,
+		"--audit-writer", "interop", "--drain", "0s", "--second-factor-key-file", filepath.Join(filepath.Dir(r.snapshot), "factors")), "")
+	r.sp.AwaitReady(r.manage)
 }
 
 // introduce does what the administrator of the IdP does: read the service provider's metadata and register it.
@@ -352,25 +317,7 @@ func (r *rig) eventually(what string, holds func() bool) {
 	r.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("waited 20 s for %s\nthe service provider said:\n%s", what, r.output)
+			r.t.Fatalf("waited 20 s for %s\nthe service provider said:\n%s", what, r.sp.Said())
 		}
 	}
-}
-
-// lockedBuffer takes the output of a process and may be read meanwhile.
-type lockedBuffer struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buffer.String()
 }

@@ -25,6 +25,7 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/test/internal/daemon"
 )
 
 const (
@@ -90,24 +91,7 @@ func program(t *testing.T, name string, arguments ...string) {
 	t.Helper()
 	command := exec.Command(filepath.Join(bin, name), arguments...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
-	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	command.Stdout, command.Stderr = log, log
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Signal(os.Interrupt)
-		_ = command.Wait()
-		log.Close()
-		if t.Failed() {
-			if said, err := os.ReadFile(log.Name()); err == nil {
-				t.Logf("%s:\n%s", name, said[max(0, len(said)-8000):])
-			}
-		}
-	})
+	daemon.Run(t, command, "")
 }
 
 // eventually waits until what holds.

@@ -35,7 +35,7 @@ func TestABackupIsPutTogetherAgain(t *testing.T) {
 		for _, email := range h.others {
 			p.person(email)
 		}
-		p.stop()
+		p.Stop()
 		if report := n.holds(h.proof, time.Now()); !report.OK() || !report.Signed {
 			t.Errorf("the log is not whole: %+v", report.Findings)
 		}
@@ -45,15 +45,15 @@ func TestABackupIsPutTogetherAgain(t *testing.T) {
 		if n.isLetIn(p, "id-of-alice@acme.example", "alice@acme.example", h.codes[1]) {
 			t.Error("the second factor opens without its key")
 		}
-		p.stop()
+		p.Stop()
 		n.behind(`DELETE FROM audit_records WHERE type = 'user_suspended'`)
 		if n.holds(h.proof, time.Now()).OK() {
 			t.Error("a record is gone, and nobody notices")
 		}
 		n.behind(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)`)
 		p = n.launch()
-		<-p.done
-		if said := p.log.String(); p.process.ProcessState.Success() || !strings.Contains(said, "migrated by a newer version") || !strings.Contains(said, "restore a backup from before the upgrade") {
+		ended := p.Wait()
+		if said := p.Said(); ended.Success() || !strings.Contains(said, "migrated by a newer version") || !strings.Contains(said, "restore a backup from before the upgrade") {
 			t.Errorf("of a newer schema it says: %s", said)
 		}
 	})
@@ -100,7 +100,7 @@ func TestABackupInANewCluster(t *testing.T) {
 		}
 		// The ends that the old pods left unsealed are old by now, and a checkpoint of the new pod vouches for them.
 		time.Sleep(time.Until(h.ended.Add(audit.CheckpointInterval + time.Second)))
-		p.stop()
+		p.Stop()
 		if report := n.holds(h.proof, time.Now().Add(48*time.Hour)); !report.OK() || !report.Signed {
 			t.Errorf("the log is not whole: %+v", report.Findings)
 		}

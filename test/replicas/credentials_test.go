@@ -31,14 +31,14 @@ func TestStoreCredentialsRotateUnderARunningProcess(t *testing.T) {
 	as := func(role string) string { return strings.Replace(storeURL, "postgres@", role+"@", 1) }
 	r := newRig(t, as("of_today"))
 	p := r.start()
-	pid := p.process.Process.Pid
+	pid := p.PID()
 	if !r.browser(p).signIn("alice@acme.example") {
 		t.Fatal("alice is not signed in")
 	}
 	r.write("store", []byte(as("of_tomorrow")+"\n"))
 	must("ALTER ROLE of_today NOLOGIN", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'of_today'")
 	eventually(t, "the store answers again", func() bool { return p.probe("/readyz") == http.StatusOK })
-	if !r.browser(p).signIn("bob@acme.example") || p.process.Process.Pid != pid {
+	if !r.browser(p).signIn("bob@acme.example") || p.PID() != pid {
 		t.Error("nobody can sign in any more")
 	}
 	var left int

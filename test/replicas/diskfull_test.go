@@ -60,7 +60,7 @@ func TestTheDiskIsFull(t *testing.T) {
 	if code := alice.check(p); code != http.StatusOK {
 		t.Errorf("alice gets %d", code)
 	}
-	p.kill()
+	p.Kill()
 	db := storetest.Open(t, r.storeURL, store.Options{AuditWriter: "checker"})
 	if users := r.holdsTogether(db, map[string]bool{"alice@acme.example": true, "bob@acme.example": true}); len(users) != 2 {
 		t.Errorf("users %v", users)

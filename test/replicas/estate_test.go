@@ -98,11 +98,11 @@ func (r *rig) save(p *replica) (restore func() (storeURL string)) {
 	}
 	// What a snapshot of the volume holds: every file as it is at one moment, in the middle of whatever the process does.
 	volume := filepath.Join(r.t.TempDir(), "volume")
-	if err := p.process.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		r.t.Fatal(err)
 	}
 	run("cp", "-a", filepath.Dir(file), volume)
-	if err := p.process.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := p.Signal(syscall.SIGCONT); err != nil {
 		r.t.Fatal(err)
 	}
 	if wal, err := os.Stat(filepath.Join(volume, filepath.Base(file)+"-wal")); err != nil || wal.Size() == 0 {
@@ -172,15 +172,6 @@ func (r *rig) behind(statement string) {
 	if n, _ := result.RowsAffected(); n == 0 {
 		r.t.Fatalf("%s changed nothing", statement)
 	}
-}
-
-// stop ends a process in good order.
-func (p *replica) stop() {
-	p.t.Helper()
-	if err := p.process.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatal(err)
-	}
-	<-p.done
 }
 
 // person is what the management API says of somebody.
@@ -325,7 +316,7 @@ func (e *estate) lived() (h household) {
 	h.restore = e.save(p)
 	close(done)
 	others.Wait()
-	p.kill()
+	p.Kill()
 	h.ended = time.Now()
 	return h
 }

@@ -35,19 +35,19 @@ func TestWhatAGoneIdPHasLeftIsUndoneAtTheNextStart(t *testing.T) {
 		if signedIn = signedIn && bob.signIn("bob@other.example"); !signedIn {
 			t.Fatal("nobody is signed in")
 		}
-		p.kill()
+		p.Kill()
 
 		r.publish(nil)
 		p = r.start()
 		if alice.check(p) != http.StatusOK || bob.check(p) != http.StatusOK {
 			t.Error("an empty snapshot ended a session")
 		}
-		p.kill()
+		p.Kill()
 		r.write(filepath.Join("snapshot", snapshot.IndexFile), []byte("{"))
 		p = r.launch()
 		eventually(t, "the process looks at the files", func() bool { return p.probe("/healthz") == http.StatusOK })
 		time.Sleep(500 * time.Millisecond) // two looks
-		p.kill()
+		p.Kill()
 		if n := r.sessions("uid-okta"); n != 1 {
 			t.Errorf("files that cannot be read left %d sessions", n)
 		}
@@ -68,7 +68,7 @@ func TestWhatAGoneIdPHasLeftIsUndoneAtTheNextStart(t *testing.T) {
 			var alice struct{ IdPUID string }
 			return p.api("GET", "/v1/users/alice@acme.example", "", &alice) == http.StatusOK && alice.IdPUID == ""
 		})
-		p.kill()
+		p.Kill()
 		r.mustBeUndone()
 	})
 }

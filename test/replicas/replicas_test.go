@@ -26,7 +26,7 @@ func TestSignInBegunOnOneReplicaEndsOnAnother(t *testing.T) {
 	if request == nil {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
-	first.kill()
+	first.Kill()
 	b.to = second
 	if got := b.finish(request, "alice@acme.example"); got.location != appURL {
 		t.Fatalf("%d %q %s", got.status, got.location, got.body)
@@ -122,7 +122,7 @@ func TestKilledWhileSigningPeopleIn(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Duration(150+rand.IntN(400)) * time.Millisecond) // the moment of death is what varies
-		victim.kill()
+		victim.Kill()
 		browsers.Wait()
 	}
 	if len(acknowledged) == 0 {

@@ -2,7 +2,6 @@
 package replicas
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -28,6 +27,7 @@ import (
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/daemon"
 	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
@@ -140,18 +140,16 @@ func (r *rig) store() *store.DB {
 
 // replica is one process.
 type replica struct {
+	*daemon.Process
 	t                  *testing.T
 	public, management string
-	process            *exec.Cmd
-	done               chan struct{}
-	log                bytes.Buffer
 }
 
 // start runs a process and returns when it is ready.
 func (r *rig) start() *replica {
 	r.t.Helper()
 	p := r.launch()
-	eventually(r.t, "the replica is ready", func() bool { return p.probe("/readyz") == http.StatusOK })
+	p.AwaitReady(p.management)
 	return p
 }
 
@@ -159,28 +157,14 @@ func (r *rig) start() *replica {
 func (r *rig) launch() *replica {
 	r.t.Helper()
 	r.started++
-	p := &replica{t: r.t, public: loopback.Free(r.t), management: loopback.Free(r.t), done: make(chan struct{})}
-	p.process = exec.Command(program, "--snapshot-dir", filepath.Join(r.dir, "snapshot"), "--store-url-file", filepath.Join(r.dir, "store"), "--listen", p.public,
+	p := &replica{t: r.t, public: loopback.Free(r.t), management: loopback.Free(r.t)}
+	command := exec.Command(program, "--snapshot-dir", filepath.Join(r.dir, "snapshot"), "--store-url-file", filepath.Join(r.dir, "store"), "--listen", p.public,
 		"--management-listen", p.management, "--management-token-file", filepath.Join(r.dir, "token"), "--second-factor-key-file", filepath.Join(r.dir, "factors"),
 		"--audit-key-file", filepath.Join(r.dir, "audit"), "--audit-successions-file", filepath.Join(r.dir, "successions"), "--audit-writer", fmt.Sprintf("replica-%d", r.started), "--drain", "0s")
-	p.process.Stderr = &p.log
-	if err := p.process.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	go func() { _ = p.process.Wait(); close(p.done) }()
-	r.t.Cleanup(func() {
-		p.kill()
-		if r.t.Failed() {
-			r.t.Logf("a replica said:\n%s", p.log.String())
-		}
-	})
+	command.Stdout = io.Discard // audit records
+	p.Process = daemon.Run(r.t, command, "")
+	r.t.Cleanup(p.Kill)
 	return p
-}
-
-// kill is kill -9.
-func (p *replica) kill() {
-	_ = p.process.Process.Kill()
-	<-p.done
 }
 
 func (p *replica) probe(path string) int {

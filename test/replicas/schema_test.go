@@ -19,19 +19,19 @@ func TestAStoreOfANewerSchemaIsLeftAlone(t *testing.T) {
 		if !alice.signIn("alice@acme.example") {
 			t.Fatal("alice is not signed in")
 		}
-		p.stop()
+		p.Stop()
 		r.behind(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)`)
 		older := r.launch()
-		<-older.done
-		if said := older.log.String(); older.process.ProcessState.Success() || !strings.Contains(said, "its schema is 99") || !strings.Contains(said, "restore a backup from before the upgrade") {
-			t.Errorf("it ended with %v and said %s", older.process.ProcessState, said)
+		ended := older.Wait()
+		if said := older.Said(); ended.Success() || !strings.Contains(said, "its schema is 99") || !strings.Contains(said, "restore a backup from before the upgrade") {
+			t.Errorf("it ended with %v and said %s", ended, said)
 		}
 		r.behind(`DELETE FROM goose_db_version WHERE version_id = 99`)
 		p = r.start()
 		if code := alice.check(p); code != http.StatusOK {
 			t.Errorf("alice gets %d", code)
 		}
-		p.stop()
+		p.Stop()
 		db := storetest.Open(t, storeURL, store.Options{AuditWriter: "checker"})
 		r.holdsTogether(db, map[string]bool{"alice@acme.example": true})
 		r.verifyAudit(db)

@@ -45,7 +45,7 @@ func TestASteadyLoadGoesOn(t *testing.T) {
 			fresh := r.start()
 			pods[i] = fresh
 			proxy.set(pods...)
-			old.stop()
+			old.Stop()
 		}
 	}
 	timed := func(what func()) time.Duration { began := time.Now(); what(); return time.Since(began) }
@@ -59,7 +59,7 @@ func TestASteadyLoadGoesOn(t *testing.T) {
 
 	event("the pods are replaced one after the other", func(*testing.T) time.Duration { return timed(roll) })
 	event("a pod is killed", func(t *testing.T) time.Duration {
-		pods[0].kill()
+		pods[0].Kill()
 		return timed(func() {
 			load.signedIn(t, 3) // by the other one, while the proxy has both
 			pods[0] = r.start()
@@ -116,7 +116,7 @@ func TestASteadyLoadGoesOn(t *testing.T) {
 
 	checks, acknowledged := load.end(t)
 	for _, p := range pods {
-		p.stop()
+		p.Stop()
 	}
 	db := r.store()
 	users := r.holdsTogether(db, acknowledged)

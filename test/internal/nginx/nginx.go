@@ -2,16 +2,13 @@
 package nginx
 
 import (
-	"bytes"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
-	"time"
 
 	"sallyport.dev/sallyport/hack/demo/edge"
+	"sallyport.dev/sallyport/test/internal/daemon"
 	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
@@ -59,33 +56,9 @@ func Start(t testing.TB, pageFile string, site edge.Site, pair edge.Pair, extra 
 
 func (n *Nginx) run(t testing.TB) {
 	t.Helper()
-	process := exec.Command(Program, "-p", n.dir, "-c", n.dir+"nginx.conf", "-e", "stderr", "-g", "user root;")
+	command := exec.Command(Program, "-p", n.dir, "-c", n.dir+"nginx.conf", "-e", "stderr", "-g", "user root;")
 	if os.Geteuid() != 0 {
-		process.Args = process.Args[:len(process.Args)-2]
+		command.Args = command.Args[:len(command.Args)-2]
 	}
-	var output bytes.Buffer
-	process.Stdout, process.Stderr = &output, &output
-	if err := process.Start(); err != nil {
-		t.Fatalf("nginx: %v (apt-get install nginx-light)", err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- process.Wait() }()
-	t.Cleanup(func() {
-		// TERM lets the master end its workers; it is stopped by its own process id.
-		_ = process.Process.Signal(syscall.SIGTERM)
-		<-exited
-		if t.Failed() {
-			t.Logf("nginx said:\n%s", output.String())
-		}
-	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		connection, err := net.DialTimeout("tcp", n.Address, time.Second)
-		if err == nil {
-			connection.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("nginx does not listen on %s: %v\n%s", n.Address, err, output.String())
-		}
-	}
+	daemon.Run(t, command, "apt-get install nginx-light").AwaitListening(n.Address)
 }

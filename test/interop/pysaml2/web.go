@@ -56,7 +56,7 @@ func Start(t testing.TB, base string, environment ...string) *IdP {
 	}
 	command := exec.Command("/usr/bin/python3", filepath.Join(idp.dir, "web.py"), idp.dir, port)
 	command.Env = append(append(os.Environ(), "BASE="+base, "PYTHONDONTWRITEBYTECODE=1"), environment...)
-	daemon.Start(t, command, idp.Address, "apt-get install python3-pysaml2 xmlsec1")
+	daemon.Run(t, command, "apt-get install python3-pysaml2 xmlsec1").AwaitListening(idp.Address)
 	return idp
 }
 

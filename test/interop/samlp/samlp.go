@@ -77,7 +77,7 @@ func Start(t testing.TB, base string, o Options) *IdP {
 	}
 	command := exec.Command("node", arguments...)
 	command.Env = append(os.Environ(), "NODE_PATH="+modules)
-	daemon.Start(t, command, idp.Address, hint)
+	daemon.Run(t, command, hint).AwaitListening(idp.Address)
 	return idp
 }
 

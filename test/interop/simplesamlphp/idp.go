@@ -1,18 +1,16 @@
 package simplesamlphp
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"sallyport.dev/sallyport/test/internal/daemon"
 	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
@@ -23,7 +21,6 @@ type IdP struct {
 	// Address is the loopback address and port that it listens on, in plain HTTP.
 	Address string
 	dir     string
-	process *exec.Cmd
 }
 
 // Start runs the IdP until the test ends. Browsers reach it at baseURL, which a proxy must pass on to Address with its path kept;
@@ -133,32 +130,14 @@ func (i *IdP) put(path string, content []byte) {
 
 func (i *IdP) run() {
 	i.t.Helper()
-	i.process = exec.Command("php", Arguments(i.Address, filepath.Join(i.dir, "docroot"))...)
-	i.process.Env = append(os.Environ(), "SIMPLESAMLPHP_CONFIG_DIR="+filepath.Join(i.dir, "config"))
-	var output bytes.Buffer
-	i.process.Stdout, i.process.Stderr = &output, &output
-	if err := i.process.Start(); err != nil {
-		i.t.Fatalf("php: %v (apt-get install simplesamlphp php-cli php-xml php-mbstring php-curl)", err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- i.process.Wait() }()
+	command := exec.Command("php", Arguments(i.Address, filepath.Join(i.dir, "docroot"))...)
+	command.Env = append(os.Environ(), "SIMPLESAMLPHP_CONFIG_DIR="+filepath.Join(i.dir, "config"))
 	i.t.Cleanup(func() {
-		_ = i.process.Process.Kill()
-		<-exited
 		if i.t.Failed() {
 			i.t.Logf("SimpleSAMLphp's log:\n%s", i.Log())
 		}
 	})
-	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		connection, err := net.DialTimeout("tcp", i.Address, time.Second)
-		if err == nil {
-			connection.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			i.t.Fatalf("SimpleSAMLphp does not listen on %s: %v\n%s", i.Address, err, output.String())
-		}
-	}
+	daemon.Run(i.t, command, "apt-get install simplesamlphp php-cli php-xml php-mbstring php-curl").AwaitListening(i.Address)
 }
 
 // Arguments are php's, for its built-in server. documentRoot has the program at the path that BaseURL names: CodeDir/www itself for a BaseURL without a
