@@ -16,6 +16,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/cli/cluster"
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 // auditFilter are the flags that select records, and what they ask of the API.
@@ -246,7 +247,7 @@ func auditPages(command *cobra.Command, s served, query url.Values, limit int, s
 		if err != nil {
 			return err
 		}
-		next := response.Header.Get("X-Next-Cursor")
+		next := response.Header.Get(manageapi.NextCursorHeader)
 		if next == "" {
 			return nil
 		}

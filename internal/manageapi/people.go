@@ -1,14 +1,6 @@
-// Package manageapi is what the management API of a service provider answers, as JSON (docs/reference/management-api.md): the service provider writes it, its
-// admin view and `kubectl sso` read it. It holds shapes alone: who asks is internal/cli/manage, who answers internal/web/management.
 package manageapi
 
 import "time"
-
-// Page is one page of a list; Next is the cursor of the next one, empty at the end.
-type Page[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty"`
-}
 
 // User is a person.
 type User struct {

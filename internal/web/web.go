@@ -221,9 +221,6 @@ func (s *Server) Metrics() http.Handler {
 	return mux
 }
 
-// Gate is for ext_authz over gRPC.
-func (s *Server) Gate() *authz.Gate { return s.gate }
-
 // Drain fails readiness from now on, and asks clients to open their next connection elsewhere. Everything is still answered.
 func (s *Server) Drain() {
 	s.management.Drain()

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 const (
@@ -19,10 +21,6 @@ const (
 	maxAnswer = 32 << 20
 	// answerTimeout is how long a pod may take to begin an answer: longer than its own longest wait.
 	answerTimeout = 45 * time.Second
-	// callerHeader says on whose behalf a request is made; it goes into the audit record.
-	callerHeader = "X-Sallyport-Actor"
-	// NextCursor carries the cursor of the next page of lines.
-	NextCursor = "X-Next-Cursor"
 )
 
 // Options of New.
@@ -50,9 +48,6 @@ func New(o Options) *Client {
 
 // Close lets idle connections go.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// Pod is the name of the pod that is asked.
-func (c *Client) Pod() string { return c.o.Pod }
 
 // Error is an answer that is not the one hoped for. It is for people: what was wrong, and what to do next.
 type Error struct {
@@ -150,7 +145,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+c.o.Token)
-	request.Header.Set(callerHeader, c.o.Caller)
+	request.Header.Set(manageapi.ActorHeader, c.o.Caller)
 	if in != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}

@@ -129,7 +129,7 @@ func (v *visit) audit() error {
 	}
 	asked.Del("cursor")
 	page.ExportURL = "/admin/audit/export?" + asked.Encode()
-	if next := header.Get("X-Next-Cursor"); next != "" {
+	if next := header.Get(manageapi.NextCursorHeader); next != "" {
 		asked.Set("cursor", next)
 		page.NextURL = "/admin/audit?" + asked.Encode()
 	}

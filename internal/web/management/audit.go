@@ -7,11 +7,9 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/store"
 )
-
-// nextCursor names the header that carries the cursor of the next page of audit lines, whose bytes must stay exactly as their hashes cover them.
-const nextCursor = "X-Next-Cursor"
 
 // audit answers a page of records, one line of JSON each, oldest first.
 func (m *Server) audit(w http.ResponseWriter, r *http.Request) error {
@@ -29,7 +27,7 @@ func (m *Server) audit(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	w.Header().Set(nextCursor, next)
+	w.Header().Set(manageapi.NextCursorHeader, next)
 	return writeLines(w, lines)
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/proxy"
@@ -279,7 +280,7 @@ func caller(r *http.Request) provision.Caller {
 	if by, ok := inside(r); ok {
 		return by
 	}
-	name := r.Header.Get("X-Sallyport-Actor")
+	name := r.Header.Get(manageapi.ActorHeader)
 	if name == "" {
 		return provision.Caller{Actor: audit.Actor{Kind: audit.ActorSystem, ID: "operator"}, Request: serve.NewReference()}
 	}
