@@ -56,55 +56,26 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 	if err := r.Client.List(ctx, &pods, client.InNamespace(s.key.Namespace), client.MatchingLabels(render.Selector(s.key.Name)), client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
-	var ready []*corev1.Pod
 	for i := range pods.Items {
 		if _, ok := readySince(&pods.Items[i]); ok {
-			ready = append(ready, &pods.Items[i])
+			s.ready = append(s.ready, &pods.Items[i])
 		}
 	}
-	s.pods = ready
-	r.refusals.follow(s.key, ready, m.token)
-	s.ready = ready
-	if len(ready) == 0 {
-		why, err := r.whyUnready(ctx, s, pods.Items)
-		if err != nil {
+	r.refusals.follow(s.key, s.ready, m.token)
+	if len(s.ready) == 0 {
+		var err error
+		if s.whyUnready, err = r.whyUnready(ctx, s, pods.Items); err != nil {
 			return err
 		}
-		s.whyUnready = why
 	}
-	s.programmed = programmed{wanted: int(max(1, s.serviceProvider.Spec.Replicas)), ready: len(ready)}
-	s.counts, s.storeDown = r.counting.of(s.key, ready, m.token, len(s.idps))
+	s.programmed = programmed{wanted: int(max(1, s.serviceProvider.Spec.Replicas)), ready: len(s.ready)}
+	s.counts, s.storeDown = r.counting.of(s.key, s.ready, m.token, len(s.idps))
 	if m.published.encoded == nil {
 		return nil
 	}
 	want := m.published.encoded.Revision
-	if m.present == nil {
-		m.present = map[podRun]bool{}
-		for _, pod := range ready {
-			m.present[runOf(pod)] = true
-		}
-	}
-	silent := 0
-	said := r.acks.revisions(s.key, ready, want, m.token)
-	for i, revision := range said {
-		since, _ := readySince(ready[i])
-		switch {
-		case revision == want:
-			s.programmed.serving++
-		case revision != "":
-		case m.present[runOf(ready[i])] && s.serviceProvider.Status.ProgrammedRevision == want:
-			// The operator has just started, and what status says still holds.
-			s.programmed.serving++
-		case s.now.Sub(since).Abs() < silence:
-			silent++
-			s.later(silence)
-		}
-	}
-	// A pod that has just come is not counted before it has said something: a rollout is nothing that other objects need to know of.
-	if s.programmed.serving > 0 {
-		s.programmed.ready -= silent
-	}
-	s.programmed.all = s.programmed.ready > 0 && s.programmed.serving == s.programmed.ready
+	said := r.acks.revisions(s.key, s.ready, want, m.token)
+	s.countServing(said, want)
 	r.spread(s)
 	now := m.agreed(said)
 	if s.programmed.all {
@@ -118,6 +89,37 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 		s.later(settle)
 	}
 	return nil
+}
+
+// countServing counts the pods that have said, each in its place among the ready ones, that they serve the revision.
+func (s *scope) countServing(said []string, want string) {
+	m := s.memory
+	if m.present == nil {
+		m.present = map[podRun]bool{}
+		for _, pod := range s.ready {
+			m.present[runOf(pod)] = true
+		}
+	}
+	silent := 0
+	for i, revision := range said {
+		since, _ := readySince(s.ready[i])
+		switch {
+		case revision == want:
+			s.programmed.serving++
+		case revision != "":
+		case m.present[runOf(s.ready[i])] && s.serviceProvider.Status.ProgrammedRevision == want:
+			// The operator has just started, and what status says still holds.
+			s.programmed.serving++
+		case s.now.Sub(since).Abs() < silence:
+			silent++
+			s.later(silence)
+		}
+	}
+	// A pod that has just come is not counted before it has said something: a rollout is nothing that other objects need to know of.
+	if s.programmed.serving > 0 {
+		s.programmed.ready -= silent
+	}
+	s.programmed.all = s.programmed.ready > 0 && s.programmed.serving == s.programmed.ready
 }
 
 // agreed is the snapshot that every pod has said it serves: what is the same in it and in a newer one is served, however fast one change follows another. Nil:

@@ -134,7 +134,7 @@ func (d *largeDirectory) pass(t testing.TB) (*scope, []subject) {
 	ctx := context.Background()
 	acknowledge := func(_ context.Context, s *scope) error {
 		s.programmed = programmed{wanted: 1, ready: 1, serving: 1, all: true}
-		s.pods, s.ready = []*corev1.Pod{}, []*corev1.Pod{}
+		s.ready = []*corev1.Pod{}
 		d.memory.published = &published{served: s.wanted, encoded: s.encoded, files: s.encoded.Files}
 		d.memory.served = d.memory.published.served
 		d.memory.waitsToBeServed(time.Now())

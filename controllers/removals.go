@@ -49,7 +49,7 @@ func (r *Reconciler) undo(_ context.Context, s *scope) error {
 		if !s.programmed.all || s.memory.published.hasConnection(uid) {
 			continue // its pods are asked again when they have said that they serve the newest snapshot
 		}
-		done, next := r.removals.of(s.key, uid, removal{Name: entry.Name, Namespace: s.key.Namespace, Scrub: entry.Scrub}, s.pods, s.memory.token)
+		done, next := r.removals.of(s.key, uid, removal{Name: entry.Name, Namespace: s.key.Namespace, Scrub: entry.Scrub}, s.ready, s.memory.token)
 		s.undone[uid] = done
 		s.laterAt(next)
 	}

@@ -58,11 +58,11 @@ type scope struct {
 	// publish: the index was written in this pass
 	publishedNow bool
 
-	// acknowledge. pods are those that are ready.
+	// acknowledge. ready are the pods that are ready.
 	programmed programmed
 	counts     *counts // nil: nobody has counted yet
 	storeDown  bool
-	pods       []*corev1.Pod
+	ready      []*corev1.Pod
 	whyUnready string // when no pod is ready; empty: nobody has said
 
 	// undo: the IdentityProviders of which the service provider has undone everything, or is doing it when there is no ServiceProvider any more
@@ -70,9 +70,6 @@ type scope struct {
 
 	// statuses: the certificates that somebody has to replace one day
 	expiring []expiring
-
-	// ready are the pods that are ready.
-	ready []*corev1.Pod
 
 	// blocked is why a step could not be done, when a person has to mend that.
 	blocked *blockedError

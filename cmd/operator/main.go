@@ -82,54 +82,18 @@ func main() {
 }
 
 func run(f flags) error {
-	objects := runtime.NewScheme()
-	if err := scheme.AddToScheme(objects); err != nil {
-		return err
-	}
-	if err := v1alpha1.AddToScheme(objects); err != nil {
-		return err
-	}
-	config, err := ctrl.GetConfig()
-	if err != nil {
-		return err
-	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	manager, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        objects,
-		Metrics:                       metricsserver.Options{BindAddress: f.metrics},
-		HealthProbeBindAddress:        f.health,
-		LeaderElection:                f.leaderElect,
-		LeaderElectionID:              "sallyport-operator",
-		LeaderElectionNamespace:       f.namespace,
-		LeaderElectionReleaseOnCancel: true,
-		LeaseDuration:                 ptr.To(controllers.LeaseDuration),
-		RenewDeadline:                 ptr.To(controllers.RenewDeadline),
-		RetryPeriod:                   ptr.To(controllers.RetryPeriod),
-		GracefulShutdownTimeout:       ptr.To(5 * time.Second),
-		Cache:                         controllers.CacheOptions(f.namespaces),
-	})
+	manager, err := newManager(f)
 	if err != nil {
 		return err
 	}
-	lookUp, err := controllers.ResolverOf(f.resolvers)
+	reconciler, err := newReconciler(f, manager)
 	if err != nil {
 		return err
 	}
 	metrics.Registry.MustRegister(buildInfo())
-	reconciler := &controllers.Reconciler{
-		Client:    manager.GetClient(),
-		Live:      manager.GetAPIReader(),
-		Events:    manager.GetEventRecorder("sallyport-operator"),
-		Audit:     audit.NewStdout(os.Stdout, writerName(), clock.RealClock{}),
-		Clock:     clock.RealClock{},
-		Pods:      controllers.ManagementAddress,
-		Fetcher:   trust.NewFetcher(trust.FetcherOptions{AllowPrivate: f.allowPrivate, AllowLoopback: f.allowLoopback, UserAgent: "sallyport/" + version.Version}),
-		LookUpTXT: lookUp,
-		Metrics:   metrics.Registry,
-		Options:   controllers.Options{Image: f.image, Namespace: f.namespace},
-	}
 	ctx := ctrl.SetupSignalHandler()
 	if reconciler.Tracer, err = tracing.FromEnvironment(ctx, "sallyport-operator", slog.New(logr.ToSlogHandler(ctrl.Log))); err != nil {
 		return fmt.Errorf("the OTEL_* variables: %w", err)
@@ -144,6 +108,53 @@ func run(f flags) error {
 		}
 	}
 	return manager.Start(ctx)
+}
+
+func newManager(f flags) (ctrl.Manager, error) {
+	objects := runtime.NewScheme()
+	if err := scheme.AddToScheme(objects); err != nil {
+		return nil, err
+	}
+	if err := v1alpha1.AddToScheme(objects); err != nil {
+		return nil, err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, err
+	}
+	return ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        objects,
+		Metrics:                       metricsserver.Options{BindAddress: f.metrics},
+		HealthProbeBindAddress:        f.health,
+		LeaderElection:                f.leaderElect,
+		LeaderElectionID:              "sallyport-operator",
+		LeaderElectionNamespace:       f.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 ptr.To(controllers.LeaseDuration),
+		RenewDeadline:                 ptr.To(controllers.RenewDeadline),
+		RetryPeriod:                   ptr.To(controllers.RetryPeriod),
+		GracefulShutdownTimeout:       ptr.To(5 * time.Second),
+		Cache:                         controllers.CacheOptions(f.namespaces),
+	})
+}
+
+func newReconciler(f flags, manager ctrl.Manager) (*controllers.Reconciler, error) {
+	lookUp, err := controllers.ResolverOf(f.resolvers)
+	if err != nil {
+		return nil, err
+	}
+	return &controllers.Reconciler{
+		Client:    manager.GetClient(),
+		Live:      manager.GetAPIReader(),
+		Events:    manager.GetEventRecorder("sallyport-operator"),
+		Audit:     audit.NewStdout(os.Stdout, writerName(), clock.RealClock{}),
+		Clock:     clock.RealClock{},
+		Pods:      controllers.ManagementAddress,
+		Fetcher:   trust.NewFetcher(trust.FetcherOptions{AllowPrivate: f.allowPrivate, AllowLoopback: f.allowLoopback, UserAgent: "sallyport/" + version.Version}),
+		LookUpTXT: lookUp,
+		Metrics:   metrics.Registry,
+		Options:   controllers.Options{Image: f.image, Namespace: f.namespace},
+	}, nil
 }
 
 // buildInfo is the metric that says which build runs, as the service provider's does.

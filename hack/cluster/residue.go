@@ -9,6 +9,13 @@ import (
 	"strings"
 )
 
+// networkQuestions are the commands that list what a node could leave in the network.
+var networkQuestions = [][]string{
+	{"ip", "-o", "-br", "link"}, {"ip", "-o", "-br", "addr"}, {"ip", "netns", "list"},
+	{"ip", "route", "show", "table", "all"}, {"ip", "-6", "route", "show", "table", "all"}, {"ip", "rule"},
+	{"iptables-save"}, {"ip6tables-save"},
+}
+
 // residue lists what a node could leave on a machine, one line per thing, sorted. It leaves out what
 // other programs change at any time: their processes, and counters.
 func residue(ctx context.Context, d dirs) ([]string, error) {
@@ -30,22 +37,14 @@ func residue(ctx context.Context, d dirs) ([]string, error) {
 	for line := range strings.Lines(string(mounts)) {
 		add("mount", strings.TrimSpace(line))
 	}
-	for _, root := range cgroupRoots() {
-		groups, err := filepath.Glob(filepath.Join(root, "*"))
-		if err != nil {
-			return nil, err
-		}
-		for _, group := range groups {
-			if info, err := os.Stat(group); err == nil && info.IsDir() {
-				add("cgroup", group)
-			}
-		}
+	groups, err := cgroups()
+	if err != nil {
+		return nil, err
 	}
-	for _, ask := range [][]string{
-		{"ip", "-o", "-br", "link"}, {"ip", "-o", "-br", "addr"}, {"ip", "netns", "list"},
-		{"ip", "route", "show", "table", "all"}, {"ip", "-6", "route", "show", "table", "all"}, {"ip", "rule"},
-		{"iptables-save"}, {"ip6tables-save"},
-	} {
+	for _, group := range groups {
+		add("cgroup", group)
+	}
+	for _, ask := range networkQuestions {
 		out, err := command(ctx, ask[0], ask[1:]...)
 		if err != nil {
 			return nil, err
@@ -72,6 +71,22 @@ func residue(ctx context.Context, d dirs) ([]string, error) {
 	}
 	slices.Sort(lines)
 	return lines, nil
+}
+
+// cgroups are the groups right below the roots.
+func cgroups() (groups []string, err error) {
+	for _, root := range cgroupRoots() {
+		entries, err := filepath.Glob(filepath.Join(root, "*"))
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			if info, err := os.Stat(entry); err == nil && info.IsDir() {
+				groups = append(groups, entry)
+			}
+		}
+	}
+	return groups, nil
 }
 
 // nodeProcess tells whether a process in /proc is a program of the node, a shim or in a pod.
