@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -192,13 +193,14 @@ func (r *removals) result(key types.NamespacedName, uid types.UID) removed {
 func (r *removals) keep(key types.NamespacedName, asked map[types.UID]bool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	for uid := range r.all[key] {
-		if !asked[uid] {
-			delete(r.all[key], uid)
-		}
-	}
-	if len(r.all[key]) == 0 {
-		delete(r.all, key)
+	keepAsked(r.all, key, asked)
+}
+
+// keepAsked leaves of what is known of a ServiceProvider's objects what is asked for.
+func keepAsked[T any](all map[types.NamespacedName]map[types.UID]T, key types.NamespacedName, asked map[types.UID]bool) {
+	maps.DeleteFunc(all[key], func(uid types.UID, _ T) bool { return !asked[uid] })
+	if len(all[key]) == 0 {
+		delete(all, key)
 	}
 }
 

@@ -142,14 +142,7 @@ func (p *proofs) of(key types.NamespacedName, uid types.UID, record v1alpha1.Ver
 func (p *proofs) keep(key types.NamespacedName, asked map[types.UID]bool) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	for uid := range p.all[key] {
-		if !asked[uid] {
-			delete(p.all[key], uid)
-		}
-	}
-	if len(p.all[key]) == 0 {
-		delete(p.all, key)
-	}
+	keepAsked(p.all, key, asked)
 }
 
 func (p *proofs) look(key types.NamespacedName, known *proof) {

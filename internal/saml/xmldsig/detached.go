@@ -17,6 +17,10 @@ type Signed struct {
 	Digest     []byte
 }
 
+func errElsewhere() error {
+	return shape("the signature's Reference is not to the ID of the element that carries it")
+}
+
 // VerifySignature checks the signature value alone, for an element that is too large to be held as a tree, such as an aggregate
 // of metadata: the caller canonicalizes the element without the signature piece by piece and compares the digest. Until it has,
 // nothing is verified. Errors are *Error.
@@ -35,7 +39,7 @@ func VerifySignature(sig *xmldoc.Node, p Policy) (*Signed, error) {
 	}
 	id, ok := strings.CutPrefix(ref.uri, "#")
 	if !ok || id == "" {
-		return nil, shape("the signature's Reference is not to the ID of the element that carries it")
+		return nil, errElsewhere()
 	}
 	return &Signed{ID: id, PrefixList: ref.prefixList, Hash: ref.hash, Digest: ref.digest}, nil
 }

@@ -88,29 +88,20 @@ func Verify(element *xmldoc.Node, p Policy) ([]byte, error) {
 	if sig == nil {
 		return nil, &Error{Kind: Missing, What: "the element carries no signature"}
 	}
-	parts, err := signatureParts(sig)
+	signed, err := VerifySignature(sig, p)
 	if err != nil {
 		return nil, err
 	}
-	info, err := verifySignedInfo(parts, p)
-	if err != nil {
-		return nil, err
+	if id, ok := element.Attr("ID"); !ok || id != signed.ID {
+		return nil, errElsewhere()
 	}
-	ref, err := reference(info, p.AllowSHA1)
-	if err != nil {
-		return nil, err
-	}
-	id, ok := element.Attr("ID")
-	if !ok || id == "" || ref.uri != "#"+id {
-		return nil, shape("the signature's Reference is not to the ID of the element that carries it")
-	}
-	canonical, err := element.Canonical(sig, ref.prefixList)
+	canonical, err := element.Canonical(sig, signed.PrefixList)
 	if err != nil {
 		return nil, shape("the element has no canonical form")
 	}
-	h := ref.hash.New()
+	h := signed.Hash.New()
 	h.Write(canonical)
-	if subtle.ConstantTimeCompare(h.Sum(nil), ref.digest) != 1 {
+	if subtle.ConstantTimeCompare(h.Sum(nil), signed.Digest) != 1 {
 		return nil, &Error{Kind: Digest, What: "the content was changed after it was signed: the digest differs"}
 	}
 	return canonical, nil

@@ -25,10 +25,9 @@ func (g *Gate) counters(endpoint string) *counters {
 	return &c
 }
 
-// Nginx answers nginx's auth_request, ingress-nginx and HAProxy: 200 with identity headers, 401, 403, and never a redirect. 500 and 503 make nginx
-// answer 500, which closes the door.
-func (g *Gate) Nginx() http.Handler {
-	count := g.counters("nginx")
+// handler answers checks with the site of now; before there is one, nothing can be decided.
+func (g *Gate) handler(endpoint string, check func(w http.ResponseWriter, r *http.Request, s *site.Site, count *counters)) http.Handler {
+	count := g.counters(endpoint)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := g.env.Sites.Current()
 		if s == nil {
@@ -36,6 +35,14 @@ func (g *Gate) Nginx() http.Handler {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
+		check(w, r, s, count)
+	})
+}
+
+// Nginx answers nginx's auth_request, ingress-nginx and HAProxy: 200 with identity headers, 401, 403, and never a redirect. 500 and 503 make nginx
+// answer 500, which closes the door.
+func (g *Gate) Nginx() http.Handler {
+	return g.handler("nginx", func(w http.ResponseWriter, r *http.Request, s *site.Site, count *counters) {
 		q := question{cookies: r.Header["Cookie"]}
 		v, current := misconfigured, (*session.Session)(nil)
 		var err error
@@ -68,14 +75,7 @@ func (g *Gate) Nginx() http.Handler {
 // Forward answers Traefik's ForwardAuth and Caddy's forward_auth, which hand every answer but 2xx to the client: 302 to sign in for a page,
 // 401 for an API call, a WebSocket and a preflight, 403 with a page or without.
 func (g *Gate) Forward() http.Handler {
-	count := g.counters("forward")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := g.env.Sites.Current()
-		if s == nil {
-			count[unavailable].Inc()
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
+	return g.handler("forward", func(w http.ResponseWriter, r *http.Request, s *site.Site, count *counters) {
 		q := question{cookies: r.Header["Cookie"]}
 		q.original, q.known = s.Proxies.Forwarded(r)
 		g.answer(w, r, s, &q, r.URL.RawQuery, count)
@@ -85,14 +85,7 @@ func (g *Gate) Forward() http.Handler {
 // Envoy answers ext_authz over HTTP. Envoy sends the original method and host, and the original path behind its path_prefix: everything after prefix.
 // requirement says where the restriction stands: in the first path segment after prefix (the proxy writes that one), or nowhere.
 func (g *Gate) Envoy(prefix string, withRequirement bool) http.Handler {
-	count := g.counters("envoy")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := g.env.Sites.Current()
-		if s == nil {
-			count[unavailable].Inc()
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
+	return g.handler("envoy", func(w http.ResponseWriter, r *http.Request, s *site.Site, count *counters) {
 		uri, require := strings.TrimPrefix(r.RequestURI, prefix), ""
 		if withRequirement {
 			require, uri, _ = strings.Cut(strings.TrimPrefix(uri, "/"), "/")
