@@ -38,7 +38,8 @@ func (r *Reconciler) metadataChanged(uid string) {
 // connection names the IdentityProvider whose metadata is fetched, for traces.
 func (r *Reconciler) connection(uid string) []tracing.Attribute {
 	owner, _ := r.memory.ownerOf(uid)
-	return []tracing.Attribute{tracing.About("k8s.namespace.name", owner.serviceProvider.Namespace), tracing.About("sso.serviceprovider", owner.serviceProvider.Name), tracing.About("sso.idp", owner.name)}
+	return []tracing.Attribute{tracing.About("k8s.namespace.name", owner.serviceProvider.Namespace),
+		tracing.About("sso.serviceprovider", owner.serviceProvider.Name), tracing.About("sso.idp", owner.name)}
 }
 
 // refreshResult says how the last fetch ended.

@@ -92,8 +92,8 @@ type writtenFinalizers struct {
 }
 
 func newMemory() *memory {
-	return &memory{idps: map[types.UID]*idpMemory{}, written: map[types.UID]writtenStatus{}, finalizers: map[types.UID]writtenFinalizers{}, told: map[string]bool{}, certificates: map[[32]byte]certificateFacts{},
-
+	return &memory{idps: map[types.UID]*idpMemory{}, written: map[types.UID]writtenStatus{}, finalizers: map[types.UID]writtenFinalizers{},
+		told: map[string]bool{}, certificates: map[[32]byte]certificateFacts{},
 		published: &published{}, versions: map[string]string{}, suspects: map[string]bool{}}
 }
 

@@ -98,7 +98,8 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 	r.keyPool = newKeyPool(r.MakeKey)
 	r.thrift = &thrift{clock: r.Clock, release: debug.FreeOSMemory}
 	r.proofs = newProofs(r.LookUpTXT, r.notify, r.Clock)
-	for _, background := range []manager.Runnable{r.refresher, r.keyPool, r.acks, r.counting, r.refusals, r.thrift, &jumps{r.Clock, r.notify, func() []types.NamespacedName { return r.memory.in("") }}, manager.RunnableFunc(r.openLedgers)} {
+	jumps := &jumps{r.Clock, r.notify, func() []types.NamespacedName { return r.memory.in("") }}
+	for _, background := range []manager.Runnable{r.refresher, r.keyPool, r.acks, r.counting, r.refusals, r.thrift, jumps, manager.RunnableFunc(r.openLedgers)} {
 		if err := m.Add(background); err != nil {
 			return err
 		}

@@ -22,10 +22,16 @@ import (
 // entryName is what names one entry: the reference that people are shown, or the ID.
 var entryName = regexp.MustCompile(`^([0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 
+// debugOptions say which entries are listed, and how.
+type debugOptions struct {
+	idp, kind, output string
+	limit             int
+	follow            bool
+}
+
 func (a *app) debugCommand() *cobra.Command {
-	var output, kind string
-	var follow, xml bool
-	var limit int
+	var o debugOptions
+	var xml bool
 	c := &cobra.Command{
 		Use: "debug [idp/NAME] [REFERENCE|ID]", Short: "Say why sign-ins were refused: what was wrong, and which setting to change",
 		Long: `Show responses that were refused, the newest last, and those accepted while spec.debug.verboseUntil of their IdP is in the future. First comes the diagnosis:
@@ -39,32 +45,33 @@ Looking is recorded with your name. --xml adds the response itself, which holds 
 			if err != nil {
 				return err
 			}
-			switch err := errors.Join(oneOf("--output", output, "text", "json")); {
+			o.idp = idp
+			switch err := errors.Join(oneOf("--output", o.output, "text", "json")); {
 			case err != nil:
 				return err
-			case limit < 1 || limit > 1000:
-				return fmt.Errorf("--limit %d: write a number from 1 to 1000", limit)
-			case entry != "" && follow:
+			case o.limit < 1 || o.limit > 1000:
+				return fmt.Errorf("--limit %d: write a number from 1 to 1000", o.limit)
+			case entry != "" && o.follow:
 				return errors.New("--follow is for the list: one response does not change")
 			case entry == "" && xml:
 				return errors.New("--xml is for one response: name it by its reference or ID")
-			case follow && output == "json":
+			case o.follow && o.output == "json":
 				return errors.New("--follow never ends, and a JSON document does: leave -o json out")
 			}
 			return a.open(command, func(s served) error {
 				if entry != "" {
-					return showEntry(command, s, entry, xml, output)
+					return showEntry(command, s, entry, xml, o.output)
 				}
-				return showEntries(command, s, idp, kind, limit, follow, output)
+				return showEntries(command, s, o)
 			})
 		},
 	}
 	a.pickServiceProvider(c)
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
-	c.Flags().StringVar(&kind, "type", "", "only this type of error, such as audience_mismatch")
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with entries as they come")
+	c.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
+	c.Flags().StringVar(&o.kind, "type", "", "only this type of error, such as audience_mismatch")
+	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on with entries as they come")
 	c.Flags().BoolVar(&xml, "xml", false, "with the response's XML, which holds personal data; only with a reference or ID")
-	c.Flags().IntVar(&limit, "limit", 20, "at most so many")
+	c.Flags().IntVar(&o.limit, "limit", 20, "at most so many")
 	return c
 }
 
@@ -112,16 +119,16 @@ func showEntry(command *cobra.Command, s served, name string, xml bool, output s
 	return nil
 }
 
-func showEntries(command *cobra.Command, s served, idp, kind string, limit int, follow bool, output string) error {
-	query := url.Values{"limit": {strconv.Itoa(limit)}}
-	if idp != "" {
-		query.Set("idp", idp)
+func showEntries(command *cobra.Command, s served, o debugOptions) error {
+	query := url.Values{"limit": {strconv.Itoa(o.limit)}}
+	if o.idp != "" {
+		query.Set("idp", o.idp)
 	}
-	if kind != "" {
-		query.Set("type", kind)
+	if o.kind != "" {
+		query.Set("type", o.kind)
 	}
 	out := command.OutOrStdout()
-	if output == "json" {
+	if o.output == "json" {
 		var raw json.RawMessage
 		if err := s.Get(command.Context(), "/debug", query, &raw); err != nil {
 			return err
@@ -141,9 +148,9 @@ func showEntries(command *cobra.Command, s served, idp, kind string, limit int, 
 			printDiagnosis(out, e)
 			query.Set("after", e.At.Format(time.RFC3339Nano))
 		}
-		if !follow {
+		if !o.follow {
 			if len(got.Items) == 0 {
-				if err := s.knows(command.Context(), idp); err != nil {
+				if err := s.knows(command.Context(), o.idp); err != nil {
 					return err
 				}
 				fmt.Fprintln(command.ErrOrStderr(), "no response was refused, as far as the debug log goes back")

@@ -116,7 +116,8 @@ func (v *visit) audit() error {
 	if err != nil {
 		return err
 	}
-	page := pages.AdminAudit{Type: asked.Get("type"), Actor: asked.Get("actor"), IdP: asked.Get("idp"), Outcome: asked.Get("outcome"), Request: asked.Get("request"), Days: asked.Get("days"), IdPs: v.idps()}
+	page := pages.AdminAudit{Type: asked.Get("type"), Actor: asked.Get("actor"), IdP: asked.Get("idp"), Outcome: asked.Get("outcome"),
+		Request: asked.Get("request"), Days: asked.Get("days"), IdPs: v.idps()}
 	for _, t := range audit.AllTypes() {
 		page.Types = append(page.Types, t.String())
 	}

@@ -114,15 +114,21 @@ type deed struct {
 func deedOf(action, email string) (deed, bool) {
 	switch action {
 	case "suspend":
-		return deed{"Suspend " + email + "?", "Every session ends within two seconds, and sign-ins are refused until the person is resumed.", "Suspend", http.MethodPost, "/suspend", true}, true
+		return deed{question: "Suspend " + email + "?", button: "Suspend", method: http.MethodPost, path: "/suspend", reason: true,
+			consequence: "Every session ends within two seconds, and sign-ins are refused until the person is resumed."}, true
 	case "resume":
-		return deed{"Let " + email + " sign in again?", "The suspension ends.", "Resume", http.MethodPost, "/resume", false}, true
+		return deed{question: "Let " + email + " sign in again?", button: "Resume", method: http.MethodPost, path: "/resume",
+			consequence: "The suspension ends."}, true
 	case "reset-second-factor":
-		return deed{"Reset the second step of " + email + "?", "All second factors and recovery codes are removed. The next sign-in sets up new ones.", "Reset", http.MethodPost, "/reset-second-factor", false}, true
+		return deed{question: "Reset the second step of " + email + "?", button: "Reset", method: http.MethodPost, path: "/reset-second-factor",
+			consequence: "All second factors and recovery codes are removed. The next sign-in sets up new ones."}, true
 	case "revoke":
-		return deed{"End every session of " + email + "?", "The person is signed out everywhere within two seconds, and may sign in again.", "End every session", http.MethodPost, "", false}, true
+		return deed{question: "End every session of " + email + "?", button: "End every session", method: http.MethodPost,
+			consequence: "The person is signed out everywhere within two seconds, and may sign in again."}, true
 	case "delete":
-		return deed{"Delete " + email + "?", "The person goes with sessions, profile and second factors; audit records stay. Whoever may still sign in at the identity provider is made anew then.", "Delete", http.MethodDelete, "", false}, true
+		return deed{question: "Delete " + email + "?", button: "Delete", method: http.MethodDelete,
+			consequence: "The person goes with sessions, profile and second factors; audit records stay. " +
+				"Whoever may still sign in at the identity provider is made anew then."}, true
 	}
 	return deed{}, false
 }
