@@ -1,4 +1,5 @@
-// Package cli is `kubectl sso`: what people type to look at their single sign-on, to check it and to change it.
+// Package cli is `kubectl sso`: what people type to look at their single sign-on, to check it and to change it. It decides nothing that the operator or a service
+// provider decides: it reads objects, asks one pod, and words the answers.
 package cli
 
 import (

@@ -1,4 +1,5 @@
-// Package web puts the service provider's HTTP surface together: the public port, the management port, and what runs beside them.
+// Package web puts the service provider's HTTP surface together: the public port, the management port, and what runs beside them. What is answered is the matter of
+// the packages below it.
 package web
 
 import (

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -38,6 +39,31 @@ var pure = map[string][]string{
 	// The plugin asks service providers over the wire; neither their code nor the operator's comes along.
 	"internal/cli": {module + "internal/web", module + "internal/store", module + "controllers", "database/sql"},
 	"api/":         {"sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes"},
+}
+
+// TestTheListOfRoomsIsWhole: CONTRIBUTING.md names every room of the layers, and no other.
+func TestTheListOfRoomsIsWhole(t *testing.T) {
+	page, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named, want []string
+	for row := range strings.Lines(string(page)) {
+		if where, isRow := strings.CutPrefix(row, "| `"); isRow {
+			where, _, _ = strings.Cut(where, " |")
+			named = append(named, strings.Split(strings.TrimSuffix(where, "`"), "`, `")...)
+		}
+	}
+	for _, row := range layers {
+		for _, room := range row {
+			want = append(want, strings.TrimSuffix(room, "/"))
+		}
+	}
+	slices.Sort(named)
+	slices.Sort(want)
+	if !slices.Equal(named, want) {
+		t.Errorf("CONTRIBUTING.md names\n%q, and there are\n%q", named, want)
+	}
 }
 
 type goPackage struct {
