@@ -130,10 +130,7 @@ func (v *visit) audit() error {
 	}
 	asked.Del("cursor")
 	page.ExportURL = "/admin/audit/export?" + asked.Encode()
-	if next := header.Get(manageapi.NextCursorHeader); next != "" {
-		asked.Set("cursor", next)
-		page.NextURL = "/admin/audit?" + asked.Encode()
-	}
+	page.NextURL = nextURL("/admin/audit", asked, header.Get(manageapi.NextCursorHeader))
 	return v.page("audit", page)
 }
 

@@ -26,12 +26,18 @@ func (v *visit) people() error {
 	for _, u := range got.Items {
 		page.Items = append(page.Items, v.personOf(u))
 	}
-	if got.Next != "" {
-		asked.Set("cursor", got.Next)
-		asked.Del("limit")
-		page.NextURL = "/admin/people?" + asked.Encode()
-	}
+	page.NextURL = nextURL("/admin/people", asked, got.Next)
 	return v.page("people", page)
+}
+
+// nextURL is the page after this one; empty where there is none.
+func nextURL(path string, asked url.Values, cursor string) string {
+	if cursor == "" {
+		return ""
+	}
+	asked.Set("cursor", cursor)
+	asked.Del("limit")
+	return path + "?" + asked.Encode()
 }
 
 func (v *visit) personOf(u manageapi.User) pages.AdminPerson {
@@ -192,11 +198,7 @@ func (v *visit) sessions() error {
 	for _, s := range got.Items {
 		page.Items = append(page.Items, v.sessionOf(s))
 	}
-	if got.Next != "" {
-		asked.Set("cursor", got.Next)
-		asked.Del("limit")
-		page.NextURL = "/admin/sessions?" + asked.Encode()
-	}
+	page.NextURL = nextURL("/admin/sessions", asked, got.Next)
 	return v.page("sessions", page)
 }
 
