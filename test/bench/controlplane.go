@@ -19,6 +19,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 const (
@@ -45,7 +47,7 @@ func startControlPlane(ctx context.Context) (*controlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &controlPlane{environment: &envtest.Environment{BinaryAssetsDirectory: assets()}, dir: dir}
+	c := &controlPlane{environment: &envtest.Environment{BinaryAssetsDirectory: apiserver.Assets()}, dir: dir}
 	if err := c.start(ctx); err != nil {
 		c.stop()
 		return nil, err
@@ -75,13 +77,6 @@ func (c *controlPlane) start(ctx context.Context) (err error) {
 	return c.kubeconfigOf(ctx, "operator", operatorNamespace, "sallyport-operator")
 }
 
-func assets() string {
-	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
-		return dir
-	}
-	return filepath.Join(".cluster", "assets")
-}
-
 func (c *controlPlane) file(name string) string { return filepath.Join(c.dir, name) }
 
 func (c *controlPlane) stop() {
@@ -94,7 +89,7 @@ func (c *controlPlane) install(ctx context.Context) error {
 		{"apply", "--server-side", "-f", "config/manager/namespace.yaml"}, {"apply", "--server-side", "-k", "config/crd"}, {"apply", "--server-side", "-k", "config/rbac"},
 		{"wait", "--for=condition=Established", "crd", "--all"},
 	} {
-		command := exec.CommandContext(ctx, filepath.Join(assets(), "kubectl"), append([]string{"--kubeconfig", c.file("admin")}, args...)...)
+		command := exec.CommandContext(ctx, apiserver.Kubectl(), append([]string{"--kubeconfig", c.file("admin")}, args...)...)
 		if out, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
 		}

@@ -16,6 +16,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 const (
@@ -61,7 +63,7 @@ func template(t *testing.T, arguments ...string) map[string]*unstructured.Unstru
 // kustomized are the objects of an overlay over a copy of config/.
 func kustomized(t *testing.T, overlay string) map[string]*unstructured.Unstructured {
 	t.Helper()
-	kubectl, err := filepath.Abs(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"))
+	kubectl, err := filepath.Abs(apiserver.Kubectl())
 	if err != nil {
 		t.Fatal(err)
 	}

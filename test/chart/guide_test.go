@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 // TestTheGuidesCommandsAreTaken renders the chart with the very arguments of the README and of docs/guides/install.md: flags and values that Helm or
@@ -55,7 +57,7 @@ func quoted(value string) string {
 
 // TestTheImageOfTheDocumentationIsInstalled does what `kustomize edit set image` writes, as the documentation says it, and looks at what is installed.
 func TestTheImageOfTheDocumentationIsInstalled(t *testing.T) {
-	kubectl, err := filepath.Abs(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"))
+	kubectl, err := filepath.Abs(apiserver.Kubectl())
 	if err != nil {
 		t.Fatal(err)
 	}

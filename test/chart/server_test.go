@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 // cluster is a real API server, without a node.
@@ -16,10 +18,7 @@ type cluster struct{ kubeconfig string }
 
 func newCluster(t *testing.T) cluster {
 	t.Helper()
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Setenv("KUBEBUILDER_ASSETS", filepath.Join(root, ".cluster", "assets"))
-	}
-	environment := &envtest.Environment{}
+	environment := &envtest.Environment{BinaryAssetsDirectory: apiserver.Assets()}
 	if _, err := environment.Start(); err != nil {
 		t.Fatalf("starting the API server (make assets builds it): %v", err)
 	}
@@ -39,7 +38,7 @@ func (c cluster) run(stdin, program string, arguments ...string) (string, error)
 }
 
 func (c cluster) kubectl(stdin string, arguments ...string) (string, error) {
-	return c.run(stdin, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), arguments...)
+	return c.run(stdin, apiserver.Kubectl(), arguments...)
 }
 
 // documented are the arguments for each row of the guide's table of values, and for what several of them make together.

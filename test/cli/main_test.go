@@ -19,6 +19,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 var (
@@ -53,10 +54,7 @@ func run(m *testing.M) int {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fail(string(out), err)
 	}
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		os.Setenv("KUBEBUILDER_ASSETS", filepath.Join(root, ".cluster", "assets"))
-	}
-	environment = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join(root, "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	environment = apiserver.Environment()
 	environment.ControlPlane.GetAPIServer().Configure().Append("enable-admission-plugins", "NamespaceLifecycle")
 	if apiServer, err = environment.Start(); err != nil {
 		return fail("starting the API server (make assets builds it)", err)

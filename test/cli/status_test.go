@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
@@ -146,7 +146,7 @@ func TestStatusAsJSONIsForPrograms(t *testing.T) {
 func TestItIsAPlugin(t *testing.T) {
 	w := newCluster(t)
 	w.allWell()
-	kubectl := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "sso", "status", "-n", w.ns)
+	kubectl := exec.Command(apiserver.Kubectl(), "sso", "status", "-n", w.ns)
 	kubectl.Env = append(os.Environ(), "PATH="+programs+":"+os.Getenv("PATH"), "KUBECONFIG="+w.kubeconfig)
 	out, err := kubectl.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "sp/main  https://sso.example.com  Ready") {

@@ -13,7 +13,6 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 // patience is how long is waited for what should take a second: a machine may have other things to do.
@@ -256,7 +256,7 @@ func kubectl(t testing.TB, args ...string) string {
 
 func tryKubectl(t testing.TB, args ...string) (string, error) {
 	t.Helper()
-	command := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append([]string{"--kubeconfig", kubeconfig}, args...)...)
+	command := exec.Command(apiserver.Kubectl(), append([]string{"--kubeconfig", kubeconfig}, args...)...)
 	command.Env = append(os.Environ(), "HOME="+t.TempDir())
 	out, err := command.CombinedOutput()
 	return string(out), err

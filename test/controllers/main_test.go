@@ -21,9 +21,9 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 var (
@@ -60,15 +60,12 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		os.Setenv("KUBEBUILDER_ASSETS", filepath.Join(root, ".cluster", "assets"))
-	}
 	// The API server and etcd inherit it: they spend a quarter of their time on collecting garbage otherwise.
 	if os.Getenv("GOGC") == "" {
 		os.Setenv("GOGC", strconv.Itoa(roomy))
 		debug.SetGCPercent(roomy)
 	}
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join(root, "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	environment := apiserver.Environment()
 	environment.ControlPlane.GetAPIServer().Configure().Append("enable-admission-plugins", "NamespaceLifecycle")
 	var err error
 	if apiServer, err = environment.Start(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,6 +16,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	ac "sallyport.dev/sallyport/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 const manager = client.FieldOwner("sallyport-test")
@@ -24,7 +24,7 @@ const manager = client.FieldOwner("sallyport-test")
 // kubectl runs the real kubectl against the test's API server and returns what it prints.
 func kubectl(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
-	command := exec.Command(filepath.Join(assets(), "kubectl"), append([]string{"--kubeconfig", kubeconfig}, args...)...)
+	command := exec.Command(apiserver.Kubectl(), append([]string{"--kubeconfig", kubeconfig}, args...)...)
 	command.Stdin = strings.NewReader(stdin)
 	command.Env = append(os.Environ(), "HOME="+t.TempDir())
 	out, err := command.CombinedOutput()

@@ -14,9 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 var (
@@ -27,11 +27,7 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{"../../config/crd/bases"},
-		ErrorIfCRDPathMissing: true,
-		BinaryAssetsDirectory: assets(),
-	}
+	environment := apiserver.Environment()
 	config, err := environment.Start()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "starting the API server: %v\nrun 'make assets' first\n", err)
@@ -75,12 +71,4 @@ func namespaceFor(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return namespace.Name
-}
-
-// assets are the control-plane binaries that `make assets` leaves.
-func assets() string {
-	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
-		return dir
-	}
-	return "../../.cluster/assets"
 }

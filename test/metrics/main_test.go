@@ -20,11 +20,11 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/test/internal/apiserver"
 	"sallyport.dev/sallyport/test/internal/daemon"
 )
 
@@ -60,11 +60,8 @@ func run(m *testing.M) int {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fail("building the programs", fmt.Errorf("%w\n%s", err, out))
 	}
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		os.Setenv("KUBEBUILDER_ASSETS", filepath.Join(root, ".cluster", "assets"))
-	}
 	ctrl.SetLogger(logr.Discard())
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join(root, "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	environment := apiserver.Environment()
 	config, err := environment.Start()
 	if err != nil {
 		return fail("starting the API server (make assets builds it)", err)

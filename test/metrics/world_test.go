@@ -7,9 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"text/template"
@@ -23,6 +21,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/saml/samltest"
+	"sallyport.dev/sallyport/test/internal/apiserver"
 	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
@@ -263,7 +262,7 @@ func apply(t *testing.T, data any) {
 	if err := manifests.Execute(&text, data); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "--kubeconfig", kubeconfig, "apply", "--server-side", "-f", "-")
+	command := exec.Command(apiserver.Kubectl(), "--kubeconfig", kubeconfig, "apply", "--server-side", "-f", "-")
 	command.Stdin = &text
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("kubectl apply: %v\n%s", err, out)

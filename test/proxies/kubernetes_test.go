@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"sallyport.dev/sallyport/hack/proxies"
+	"sallyport.dev/sallyport/test/internal/apiserver"
 	"sallyport.dev/sallyport/test/internal/loopback"
 	"sallyport.dev/sallyport/test/internal/page"
 )
@@ -40,10 +41,7 @@ const serviceNet = "127.77.0.0/24"
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard())
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Setenv("KUBEBUILDER_ASSETS", filepath.Join("..", "..", ".cluster", "assets"))
-	}
-	environment := &envtest.Environment{ErrorIfCRDPathMissing: true, CRDDirectoryPaths: kinds(t)}
+	environment := &envtest.Environment{BinaryAssetsDirectory: apiserver.Assets(), ErrorIfCRDPathMissing: true, CRDDirectoryPaths: kinds(t)}
 	environment.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", serviceNet)
 	config, err := environment.Start()
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
+
+	"sallyport.dev/sallyport/test/internal/apiserver"
 )
 
 var (
@@ -30,7 +32,7 @@ type cluster struct {
 
 func start(t *testing.T) *cluster {
 	t.Helper()
-	environment := &envtest.Environment{BinaryAssetsDirectory: assets()}
+	environment := &envtest.Environment{BinaryAssetsDirectory: apiserver.Assets()}
 	if _, err := environment.Start(); err != nil {
 		t.Fatal("starting the API server (make assets builds it):", err)
 	}
@@ -46,16 +48,9 @@ func start(t *testing.T) *cluster {
 	return c
 }
 
-func assets() string {
-	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
-		return dir
-	}
-	return filepath.Join(root, ".cluster", "assets")
-}
-
 func (c *cluster) kubectl(args ...string) string {
 	c.t.Helper()
-	command := exec.Command(filepath.Join(assets(), "kubectl"), append([]string{"--kubeconfig", c.kubeconfig}, args...)...)
+	command := exec.Command(apiserver.Kubectl(), append([]string{"--kubeconfig", c.kubeconfig}, args...)...)
 	command.Env = append(os.Environ(), "HOME="+c.t.TempDir())
 	out, err := command.CombinedOutput()
 	if err != nil {

@@ -1,0 +1,37 @@
+// Package apiserver knows the programs of a real API server that `make assets` builds, and how the tests run it with our kinds. What is in it is for each test to say.
+package apiserver
+
+import (
+	"os"
+	"path/filepath"
+
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// Environment is a control plane, not started yet, that knows our kinds.
+func Environment() *envtest.Environment {
+	kinds := filepath.Join(root(), "config", "crd", "bases")
+	return &envtest.Environment{BinaryAssetsDirectory: Assets(), CRDDirectoryPaths: []string{kinds}, ErrorIfCRDPathMissing: true}
+}
+
+// Assets is the directory of the programs: KUBEBUILDER_ASSETS, or where `make assets` leaves them.
+func Assets() string {
+	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
+		return dir
+	}
+	return filepath.Join(root(), ".cluster", "assets")
+}
+
+// Kubectl is the path of kubectl.
+func Kubectl() string { return filepath.Join(Assets(), "kubectl") }
+
+// root is the folder of the module: that of go.mod, above the one that tests run in.
+func root() string {
+	dir, err := os.Getwd()
+	for ; err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+	}
+	return "."
+}
