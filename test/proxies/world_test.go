@@ -4,7 +4,6 @@ package proxies
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -183,5 +182,3 @@ func (p *running) signIn(t *testing.T, email, page string) (*browser, reply) {
 }
 
 func w(t *testing.T) *world { return theWorld(t) }
-
-func (p *running) String() string { return fmt.Sprintf("%s at %s", p.name, p.address) }

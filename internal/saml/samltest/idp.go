@@ -6,8 +6,6 @@ package samltest
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -45,11 +43,6 @@ func NewIdP(entityID, ssoURL, sloURL string, now time.Time) (*IdP, error) {
 		return nil, err
 	}
 	return &IdP{EntityID: entityID, SSOURL: ssoURL, SLOURL: sloURL, Key: key, Certificate: cert}, nil
-}
-
-// NewECDSAKey makes a key on the curve, for IdPs that do not sign with RSA.
-func NewECDSAKey(curve elliptic.Curve) (crypto.Signer, error) {
-	return ecdsa.GenerateKey(curve, rand.Reader)
 }
 
 // SelfSigned makes a certificate in DER for a key.
