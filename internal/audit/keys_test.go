@@ -27,7 +27,7 @@ func succeed(t testing.TB, previous, next ed25519.PrivateKey, at time.Time) audi
 	return s
 }
 
-// sealed is a chain that each signer seals in turn, at its time.
+// sealedBy is a chain that each signer seals in turn, at its time.
 func sealedBy(t testing.TB, writer string, seals ...seal) (lines []string) {
 	t.Helper()
 	head := audit.Head{Writer: writer}

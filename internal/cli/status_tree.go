@@ -23,8 +23,8 @@ func (b *branch) add(children ...*branch) *branch {
 	return b
 }
 
-func (b *branch) leaf(format string, args ...any) *branch {
-	return b.add(&branch{text: fmt.Sprintf(format, args...)})
+func (b *branch) leaf(format string, args ...any) {
+	b.add(&branch{text: fmt.Sprintf(format, args...)})
 }
 
 // print writes the branch; lead stands before its own line, indent before what is below.

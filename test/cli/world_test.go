@@ -112,7 +112,7 @@ func (w *world) create(object client.Object) {
 	}
 }
 
-// condition sets conditions of an object of ours, as the operator does.
+// conditions sets conditions of an object of ours, as the operator does.
 func (w *world) conditions(object client.Object, set func()) {
 	w.t.Helper()
 	if err := k8s.Get(w.t.Context(), client.ObjectKeyFromObject(object), object); err != nil {

@@ -30,7 +30,7 @@ type badEdit struct {
 	closed bool
 }
 
-// served is what pods serve of everything, as text, without the generations, which count the edits.
+// servedText is what pods serve of everything, as text, without the generations, which count the edits.
 func servedText(t testing.TB, ns string) (parts map[string]string) {
 	t.Helper()
 	s, err := tryServed(t, ns)

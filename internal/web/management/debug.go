@@ -38,7 +38,7 @@ func (m *Server) debugEntries(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wait, err := duration(r, "wait", 0, maxWait)
+	wait, err := duration(r, "wait", 0)
 	if err != nil {
 		return err
 	}

@@ -292,7 +292,7 @@ const drainEvery = 500 * time.Millisecond
 
 // refusals answers what was refused after a cursor, as soon as there is something or the pod drains.
 func (m *Server) refusals(w http.ResponseWriter, r *http.Request) error {
-	timeout, err := duration(r, "timeout", defaultWait, maxWait)
+	timeout, err := duration(r, "timeout", defaultWait)
 	if err != nil {
 		return err
 	}
@@ -329,7 +329,7 @@ type Refusals struct {
 
 // revision says what is served, as soon as that is the revision waited for.
 func (m *Server) revision(w http.ResponseWriter, r *http.Request) error {
-	timeout, err := duration(r, "timeout", defaultWait, maxWait)
+	timeout, err := duration(r, "timeout", defaultWait)
 	if err != nil {
 		return err
 	}
@@ -362,8 +362,8 @@ func limit(r *http.Request, fallback, most int) (int, error) {
 	return n, nil
 }
 
-// duration reads a parameter; absent means fallback, and more than most means most.
-func duration(r *http.Request, name string, fallback, most time.Duration) (time.Duration, error) {
+// duration reads how long to wait; absent means fallback, and more than maxWait means maxWait.
+func duration(r *http.Request, name string, fallback time.Duration) (time.Duration, error) {
 	given := r.URL.Query().Get(name)
 	if given == "" {
 		return fallback, nil
@@ -372,7 +372,7 @@ func duration(r *http.Request, name string, fallback, most time.Duration) (time.
 	if err != nil || parsed < 0 {
 		return 0, status(http.StatusBadRequest, "%s %q is not a duration such as 5s", name, given)
 	}
-	return min(parsed, most), nil
+	return min(parsed, maxWait), nil
 }
 
 func moment(r *http.Request, name string) (time.Time, error) {

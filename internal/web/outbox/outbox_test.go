@@ -273,7 +273,7 @@ func TestASlowSinkHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// killURL, killStore and killName tell a copy of this test binary to write records and to deliver them, until it is killed.
+// The kill constants tell a copy of this test binary to write records and to deliver them, until it is killed.
 const (
 	killURL   = "SALLYPORT_TEST_SINK_URL"
 	killCA    = "SALLYPORT_TEST_SINK_CA"
