@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,9 +51,7 @@ func documented(t *testing.T) [][]string {
 	}
 	all := [][]string{nil}
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-zA-Z.]+): ?([^`]*)` \\|").FindAllStringSubmatch(string(guide), -1) {
-		if row[1] != "serviceMonitor.enabled" { // its kinds are somebody else's
-			all = append(all, []string{"--set-json", row[1] + "=" + quoted(row[2])})
-		}
+		all = append(all, []string{"--set-json", row[1] + "=" + quoted(row[2])})
 	}
 	if len(all) < 8 {
 		t.Fatalf("the guide names only %d values", len(all)-1)
@@ -60,7 +59,9 @@ func documented(t *testing.T) [][]string {
 	return append(all, []string{"--set", "operator.replicas=3,operator.priorityClassName=system-cluster-critical,dashboards.enabled=true,admission.changedBy=Enabled",
 		"--set", "imagePullSecrets[0].name=registry,operator.env[0].name=HTTPS_PROXY,operator.env[0].value=http://proxy.example.com:3128",
 		"--set", "operator.tolerations[0].key=infra,operator.tolerations[0].operator=Exists,operator.nodeSelector.disk=ssd,operator.podAnnotations.team=platform"},
-		[]string{"--set", "admission.identityProviderInUse=Off,networkPolicy.enabled=false,admission.changedBy=Disabled"})
+		[]string{"--set", "admission.identityProviderInUse=Off,networkPolicy.enabled=false,admission.changedBy=Disabled"},
+		[]string{"--set", "serviceMonitor.enabled=true,serviceMonitor.interval=15s,serviceMonitor.labels.release=prometheus,operator.namespaces={sso,apps}",
+			"--set", "prometheusRule.enabled=true,prometheusRule.labels.release=prometheus"})
 }
 
 // TestTheAPIServerTakesWhatIsRendered: a field of the wrong name or type passes every test that only reads YAML.
@@ -69,15 +70,53 @@ func TestTheAPIServerTakesWhatIsRendered(t *testing.T) {
 	if out, err := c.kubectl("", "create", "namespace", "sallyport-system"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	c.bringMonitoring(t)
 	for _, values := range documented(t) {
 		rendered, err := exec.Command(helm, append([]string{"template", "sallyport", chart, "--namespace", "sallyport-system"}, values...)...).Output()
 		if err != nil {
 			t.Errorf("%v: helm template: %v", values, err)
 			continue
 		}
-		if out, err := c.kubectl(string(rendered), "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"); err != nil {
+		if out, err := c.dryRun(string(rendered), "-"); err != nil {
 			t.Errorf("%v: %v\n%s", values, err, out)
 		}
+	}
+	for _, file := range []string{"monitors.yaml", "prometheus-rule.yaml"} {
+		if out, err := c.dryRun("", filepath.Join(root, "config", "prometheus", file)); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, out)
+		}
+	}
+	if out, err := c.dryRun(`{"apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": {"name": "wrong"}, "spec": {"selector": {}, "podMetricsEndpoints": [{"ports": "metrics"}]}}`, "-"); err == nil {
+		t.Errorf("a field that a PodMonitor does not have is taken:\n%s", out)
+	}
+}
+
+// dryRun tells what the API server makes of the objects in a file: a field that it does not know is an error.
+func (c cluster) dryRun(stdin, file string) (string, error) {
+	return c.kubectl(stdin, "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", file)
+}
+
+// bringMonitoring gives the API server those kinds of the Prometheus operator that objects of ours are of, as its release has them.
+func (c cluster) bringMonitoring(t *testing.T) {
+	t.Helper()
+	download := exec.Command("go", "mod", "download", "-json")
+	download.Dir = filepath.Join(root, "hack", "tools", "prometheusoperator")
+	out, err := download.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(out, &module); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"podmonitors", "prometheusrules", "servicemonitors"} {
+		file := filepath.Join(module.Dir, "example", "prometheus-operator-crd", "monitoring.coreos.com_"+kind+".yaml")
+		if out, err := c.kubectl("", "apply", "--server-side", "-f", file); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	if out, err := c.kubectl("", "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
 
