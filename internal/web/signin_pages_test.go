@@ -150,6 +150,9 @@ func TestFormsOfOtherSitesAreNotCarriedOut(t *testing.T) {
 	if got := b.get("/signout"); got.status != 200 || b.check("").status != 200 || !strings.Contains(got.body, "alice@acme.example") {
 		t.Errorf("a link signed out: %d", got.status)
 	}
+	if got := w.browser().get("/signout"); got.status != 200 || !strings.Contains(got.body, "You are not signed in") || strings.Contains(got.body, "Sign out?") {
+		t.Errorf("nobody is asked to sign out: %d %s", got.status, got.body)
+	}
 }
 
 func TestTrustPageAndMetadata(t *testing.T) {

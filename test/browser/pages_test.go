@@ -38,10 +38,14 @@ func TestEveryPage(t *testing.T) {
 	r.look(phone, "remembered")
 
 	tab.Open(ssoURL + "/signout")
+	tab.WaitText("Sign out?")
 	r.look(tab, "signout")
 	tab.Press("button.primary")
 	tab.WaitText("You are signed out")
 	r.look(tab, "signed-out")
+	tab.Open(ssoURL + "/signout")
+	tab.WaitText("There is no open session in this browser.")
+	r.look(tab, "signout-nobody")
 
 	r.edit = func(a *samltest.Response) { a.Audience = "https://other.example" }
 	tab.Open(signInURL("login_hint=alice%40acme.example&"))
@@ -71,7 +75,7 @@ func TestKeyboardAlone(t *testing.T) {
 	r := newRig(t)
 	tab := browser.New(t, r.hosts)
 	tab.Open(ssoURL + "/signout")
-	tab.WaitText("You are not signed in on this browser.")
+	tab.WaitText("You are not signed in")
 	tab.ByKeyboard("a[href='/signin']")
 	tab.WaitURL(ssoURL + "/signin")
 

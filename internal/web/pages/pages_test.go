@@ -18,7 +18,7 @@ func everyPage() []Page {
 		SignIn{Choices: []Choice{{"okta", evil}, {"", ""}}},
 		Post{Heading: evil, Action: "javascript:alert(1)", Field: "SAMLRequest", Message: evil, RelayState: evil},
 		Message{Heading: evil, Sentence: evil, Advice: evil, Reference: evil, Action: &Link{"javascript:alert(1)", evil}, Other: &Link{"javascript:alert(1)", evil}},
-		SignOut{Email: evil, Return: evil},
+		SignOut{Email: evil, Return: evil}, SignOut{Nobody: true, Return: evil},
 		Account{Notice: evil, DisplayName: evil, Email: evil, FirstName: evil, LastName: evil, Groups: []string{evil}, Profile: []ProfileValue{{evil, evil, evil}},
 			Sessions:    []Session{{ID: evil, Device: evil, IP: evil, IdP: evil, Created: at, LastSeen: at}},
 			Connections: []Connected{{DisplayName: evil, Recorded: at, Attributes: []SentAttribute{{evil, evil, []string{evil, evil}}}}}},

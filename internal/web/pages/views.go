@@ -48,8 +48,11 @@ type Message struct {
 
 func (m Message) view() (name, title, policy string) { return "message", m.Heading, policyHere }
 
-// SignOut asks whether to sign out. Email is empty when nobody is signed in.
-type SignOut struct{ Email, Return string }
+// SignOut asks whether to sign out. Email is empty when nobody is, and when the store cannot say who is.
+type SignOut struct {
+	Email, Return string
+	Nobody        bool
+}
 
 func (SignOut) view() (name, title, policy string) { return "signout", "Sign out", policyAway }
 

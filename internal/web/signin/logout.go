@@ -31,9 +31,11 @@ const (
 // confirmSignOut asks before it signs out: a link must not.
 func (h *Handler) confirmSignOut(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	page := pages.SignOut{Return: r.URL.Query().Get("rd")}
-	if current, err := h.SignedIn(s, r.Header["Cookie"]); err == nil {
+	current, err := h.SignedIn(s, r.Header["Cookie"])
+	if err == nil {
 		page.Email = current.Email()
 	}
+	page.Nobody = errors.Is(err, session.ErrNone)
 	h.Page(w, s, http.StatusOK, page)
 }
 
