@@ -36,6 +36,14 @@ func (t *trustState) missing(reason, message string) {
 	t.resolved.Reason, t.resolved.Message = reason, message
 }
 
+// invalid says what the spec has wrong. What it refers to may still come, by another commit or another operator: only that has a reason of its own.
+func (t *trustState) invalid(reason, message string) {
+	t.resolved.Invalid = message
+	if reason == v1alpha1.ReasonReferenceNotFound {
+		t.resolved.InvalidReason = reason
+	}
+}
+
 // keepPublished lets what the pods have go on being trusted until its validUntil, when there is nothing that may replace it.
 func (t *trustState) keepPublished(s *scope, idp *v1alpha1.IdentityProvider) {
 	before, ok := s.memory.published.connection(idp)
@@ -202,7 +210,7 @@ func given(s *scope, idp *v1alpha1.IdentityProvider, x *examined) *trustState {
 	if problem != nil {
 		state.setFresh(metav1.ConditionFalse, problem.reason, "%s", problem.message)
 		state.missing(problem.reason, problem.message)
-		state.resolved.Invalid = problem.message
+		state.invalid(problem.reason, problem.message)
 		state.keepPublished(s, idp)
 		return state
 	}
@@ -262,7 +270,7 @@ func (r *Reconciler) addKeys(ctx context.Context, s *scope, idp *v1alpha1.Identi
 	keys, err := r.keys(ctx, s, idp)
 	if problem, ok := errors.AsType[*blockedError](err); ok {
 		s.later(problem.retry)
-		state.resolved.Invalid = problem.message
+		state.invalid(problem.reason, problem.message)
 		if before, ok := s.memory.published.connection(idp); ok && len(before.Keys) > 0 {
 			state.resolved.Keys = before.Keys // the last good ones go on being used
 			return nil

@@ -50,6 +50,8 @@ type Resolved struct {
 	Keys []snapshot.SPKey
 	// Invalid is a sentence that names the field of the spec that has to be changed, such as a certificate that does not parse. Empty: none.
 	Invalid string
+	// InvalidReason is the reason of Accepted beside Invalid. Empty: Invalid.
+	InvalidReason string
 	// Reason and Message of TrustEstablished while Trust is nil. ReasonFetching and ReasonPending give Unknown, every other reason False.
 	Reason, Message string
 }

@@ -54,7 +54,7 @@ func (p *pass) identityProviders(sp *snapshot.ServiceProvider) {
 		f.accept()
 		c := connection(idp, resolved, sp.URL)
 		if resolved.Invalid != "" {
-			f.refuse(v1alpha1.ReasonInvalid, "%s", resolved.Invalid)
+			f.refuse(cmp.Or(resolved.InvalidReason, v1alpha1.ReasonInvalid), "%s", resolved.Invalid)
 			f.Serving = ServingLastGood
 			if c.Trust == nil {
 				f.Serving = ServingNothing

@@ -102,13 +102,13 @@ func TestStatusTellsEachTroubleOnce(t *testing.T) {
 	sp, idp := w.allWell()
 	const missing = "spec.saml.metadata.fromSecret: there is no Secret okta in this namespace: create it, or correct the name."
 	w.conditions(idp, func() {
-		for conditionType, reason := range map[string]string{v1alpha1.ConditionAccepted: v1alpha1.ReasonInvalid, v1alpha1.ConditionTrustEstablished: v1alpha1.ReasonReferenceNotFound,
-			v1alpha1.ConditionMetadataFresh: v1alpha1.ReasonReferenceNotFound, v1alpha1.ConditionReady: v1alpha1.ReasonInvalid} {
+		for conditionType, reason := range map[string]string{v1alpha1.ConditionAccepted: v1alpha1.ReasonReferenceNotFound, v1alpha1.ConditionTrustEstablished: v1alpha1.ReasonReferenceNotFound,
+			v1alpha1.ConditionMetadataFresh: v1alpha1.ReasonReferenceNotFound, v1alpha1.ConditionReady: v1alpha1.ReasonReferenceNotFound} {
 			meta.SetStatusCondition(&idp.Status.Conditions, condition(conditionType, metav1.ConditionFalse, reason, missing))
 		}
 		meta.SetStatusCondition(&idp.Status.Conditions, condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotServed, "It is left out of what the pods serve."))
 	})
-	if got := w.must(1, "status"); !strings.HasPrefix(got, "1 thing needs attention in namespace "+w.ns+":\n  idp/okta  Accepted=False Invalid\n    "+missing+"\n\n") {
+	if got := w.must(1, "status"); !strings.HasPrefix(got, "1 thing needs attention in namespace "+w.ns+":\n  idp/okta  Accepted=False ReferenceNotFound\n    "+missing+"\n\n") {
 		t.Errorf("%s", got)
 	}
 	// No pod is ready: the ServiceProvider says so, and not each of its objects as well.

@@ -243,6 +243,10 @@ func TestGitOpsToolsSeeEveryState(t *testing.T) {
 	create(t, waiting)
 	await(t, waiting, "Ready", isFalse, "IdentityProviderNotFound")
 	g.shows(waiting, "ahead of what it refers to", "Progressing", status.InProgressStatus, status.InProgressStatus)
+	unfed := identityProvider(ns, "unfed", v1alpha1.MetadataSource{FromSecret: &v1alpha1.SecretKeyReference{Name: "not-yet"}})
+	create(t, unfed)
+	await(t, unfed, "Ready", isFalse, "ReferenceNotFound")
+	g.shows(unfed, "ahead of the Secret with its metadata", "Progressing", status.InProgressStatus, status.InProgressStatus)
 
 	p.setStore(false)
 	await(t, sp, "Ready", isFalse, "StoreUnavailable")

@@ -75,7 +75,7 @@ func badEdits(t testing.TB, ns string) map[string]badEdit {
 	idp("no-key", "ReferenceNotFound", []string{"spec.saml.metadata.fromSecret", "key"}, func(s *v1alpha1.IdentityProviderSpec) {
 		s.SAML.Metadata = v1alpha1.MetadataSource{FromSecret: &v1alpha1.SecretKeyReference{Name: "empty"}}
 	})
-	idp("no-pair", "Invalid", []string{"spec.saml.keys.secretRef"}, func(s *v1alpha1.IdentityProviderSpec) {
+	idp("no-pair", "ReferenceNotFound", []string{"spec.saml.keys.secretRef"}, func(s *v1alpha1.IdentityProviderSpec) {
 		s.SAML.Keys.SecretRef = &v1alpha1.KeyPairReference{Name: "nobody"}
 	})
 	idp("bad-pem", "InvalidCertificate", []string{"spec.saml.metadata.signatureCertificate"}, func(s *v1alpha1.IdentityProviderSpec) {

@@ -166,7 +166,7 @@ func TestAKeyPairOfTheUsersGoesThroughThePhases(t *testing.T) {
 	object := identityProvider(ns, "okta", v1alpha1.MetadataSource{Inline: string(idp.Metadata())})
 	object.Spec.SAML.Keys.SecretRef = &v1alpha1.KeyPairReference{Name: "own"}
 	create(t, signInProvider(ns), object, domainBinding(ns, "okta", domainOf("okta"), "okta"))
-	mustContain(t, await(t, object, "Accepted", isFalse, "Invalid"), "spec.saml.keys.secretRef", "there is no Secret own")
+	mustContain(t, await(t, object, "Ready", isFalse, "ReferenceNotFound"), "spec.saml.keys.secretRef", "there is no Secret own")
 	secret, first := keyPair(t, ns, "own", clock.Now(), clock.Now().AddDate(3, 0, 0))
 	create(t, secret)
 	door := newDoor(t, o)
