@@ -273,7 +273,7 @@ type DebugLogSettings struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="retention must be between 1m and 720h: write hours, minutes and seconds, such as 12h or 1h30m"
 	Retention Duration `json:"retention,omitempty"`
 
-	// maxEntries is how many entries are kept. Between 10 and 100000. The last one of each IdP and type of error stays.
+	// maxEntries is how many entries are kept. Between 10 and 100000. The last one of each IdP and type of error stays, up to twice as many in all.
 	// +optional
 	// +default=500
 	// +kubebuilder:validation:Minimum=10

@@ -635,6 +635,15 @@ func testDebug(e *env) {
 	add(store.DebugEntry{Reference: "big", IdP: okta, ErrorType: "limit_exceeded", XML: make([]byte, 2<<20)})
 	big, _ := e.db.DebugEntry(e.Context(), "big")
 	same(e.T, "XML is cut", len(big.XML), 256<<10)
+	// A flood of everything at once.
+	for i := range 300 {
+		e.clock.Step(time.Millisecond)
+		add(store.DebugEntry{Reference: fmt.Sprint("each", i), IdP: store.IdPRef{UID: fmt.Sprint(i), Name: "one-of-many"}, ErrorType: "malformed"})
+	}
+	all, _ = e.db.DebugEntries(e.Context(), store.DebugQuery{})
+	if len(all) < 200 || len(all) >= 225 || all[0].Reference != "each299" {
+		e.Errorf("%d entries are kept of a flood of every kind, the newest is %s", len(all), all[0].Reference)
+	}
 	e.clock.Step(time.Hour)
 	if _, err := e.db.Sweep(e.Context(), true); err != nil {
 		e.Fatal(err)

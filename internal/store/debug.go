@@ -58,20 +58,28 @@ func (d *DB) AddDebugEntry(ctx context.Context, e DebugEntry) error {
 	return nil
 }
 
-// trimDebug removes the oldest entries beyond the bound, but never the last one of an IdP and error type.
+// trimDebug removes the oldest entries beyond the bound, but the last one of an IdP and error type only when such entries alone are twice as many: with very many IdPs,
+// a response of each kind to each of them would fill the disk.
 func (d *DB) trimDebug(ctx context.Context) error {
 	var n int
 	if err := d.write.QueryRowContext(ctx, `SELECT COUNT(*) FROM debug_entries`).Scan(&n); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	excess := n - d.bounds.Load().max
-	if excess <= 0 {
+	most := d.bounds.Load().max
+	if n <= most {
 		return nil
 	}
-	_, err := d.write.ExecContext(ctx, fmt.Sprintf(`DELETE FROM debug_entries WHERE id IN (
+	result, err := d.write.ExecContext(ctx, fmt.Sprintf(`DELETE FROM debug_entries WHERE id IN (
 		SELECT id FROM debug_entries e WHERE EXISTS (SELECT 1 FROM debug_entries n WHERE n.idp_uid = e.idp_uid AND n.error_type = e.error_type AND n.id > e.id)
-		ORDER BY id LIMIT %d)`, excess))
+		ORDER BY id LIMIT %d)`, n-most))
 	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	removed, err := result.RowsAffected()
+	if err != nil || n-int(removed) <= 2*most {
+		return err
+	}
+	if _, err = d.write.ExecContext(ctx, fmt.Sprintf(`DELETE FROM debug_entries WHERE id IN (SELECT id FROM debug_entries ORDER BY id LIMIT %d)`, n-int(removed)-2*most)); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	return nil

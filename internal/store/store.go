@@ -115,7 +115,8 @@ type AuditLog interface {
 
 // DebugLog keeps responses for diagnosis.
 type DebugLog interface {
-	// AddDebugEntry keeps an entry within the bounds of Options; the last entry of each (IdP, error type) survives any flood.
+	// AddDebugEntry keeps an entry within the bounds of Options; the last entry of each (IdP, error type) survives any flood,
+	// unless these alone are twice as many.
 	AddDebugEntry(ctx context.Context, e DebugEntry) error
 	// DebugEntries are newest first, without XML.
 	DebugEntries(ctx context.Context, q DebugQuery) ([]DebugEntry, error)
