@@ -1,5 +1,7 @@
 package audit
 
+import "encoding/json"
+
 // The details of records, one struct per kind of event. They carry names, counts and identifiers, and never the values of personal attributes.
 
 // Changes names the fields that changed: connection and mapping updates, user_attributes_synced.
@@ -65,6 +67,26 @@ type AssertionFailure struct {
 	Domain string `json:"domain,omitempty"`
 	// BoundTo is the connection that may assert the domain, empty when none may.
 	BoundTo string `json:"boundTo,omitempty"`
+}
+
+// RefusalCount is the details of refusals_counted: how many refusals were not recorded one by one, because strangers had caused too many like them.
+type RefusalCount struct {
+	// Type is that of the records that were not written; their reason is the record's.
+	Type   string `json:"type"`
+	IdP    string `json:"idp,omitempty"`
+	IdPUID string `json:"idpUID,omitempty"`
+	Count  int    `json:"count"`
+	// First and Last are when the first and the last of them came: RFC 3339.
+	First string `json:"first"`
+	Last  string `json:"last"`
+}
+
+// Counted reads the details of a record of the type refusals_counted. It is empty for any other.
+func Counted(t Type, details json.RawMessage) (c RefusalCount) {
+	if t != TypeRefusalsCounted || json.Unmarshal(details, &c) != nil {
+		return RefusalCount{}
+	}
+	return c
 }
 
 // GroupsPerRecord is how many groups one record names at most; more changes make more records.

@@ -53,6 +53,7 @@ const (
 	TypeSAMLAssertionFailed
 	TypeSAMLAssertionReplayed
 	TypeEmailDomainNotBound
+	TypeRefusalsCounted
 
 	// People.
 	TypeUserSignedInSAML
@@ -163,6 +164,7 @@ var typeTable = [typeEnd]typeInfo{
 	TypeSAMLAssertionFailed:            {"saml_assertion_failed", TierSecurity},
 	TypeSAMLAssertionReplayed:          {"saml_assertion_replayed", TierSecurity},
 	TypeEmailDomainNotBound:            {"email_domain_not_bound", TierSecurity},
+	TypeRefusalsCounted:                {"refusals_counted", TierSecurity},
 	TypeUserSignedInSAML:               {"user_signed_in_saml", TierSecurity},
 	TypeUserSignedOut:                  {"user_signed_out", TierSecurity},
 	TypeUserCreatedJIT:                 {"user_created_jit", TierSecurity},

@@ -113,6 +113,7 @@ type auditRecord struct {
 	Actor   audit.Actor     `json:"actor"`
 	Target  audit.Target    `json:"target"`
 	Request string          `json:"request"`
+	Details json.RawMessage `json:"details"`
 	Raw     json.RawMessage `json:"-"`
 }
 
@@ -131,6 +132,17 @@ func (r auditRecord) what() string {
 		return r.Target.Kind
 	}
 	return strings.ToLower(r.Target.Kind) + "/" + r.Target.Name
+}
+
+// why is the reason, of how many where the record stands for many, and the reference.
+func (r auditRecord) why() string {
+	why := r.Reason
+	if t, err := audit.ParseType(r.Type); err == nil {
+		if n := audit.Counted(t, r.Details).Count; n > 0 {
+			why += fmt.Sprintf(", %d more", n)
+		}
+	}
+	return strings.TrimSpace(why + " " + r.Request)
 }
 
 func (a *app) auditCommand() *cobra.Command {
@@ -223,7 +235,7 @@ func recordPrinter(w io.Writer, output string) (show func(line []byte) error, en
 			started = true
 			header()
 		}
-		_, err := fmt.Fprintf(w, columns, at(r.Time), r.Type, r.Outcome, clean(r.who()), clean(r.what()), clean(strings.TrimSpace(r.Reason+" "+r.Request)))
+		_, err := fmt.Fprintf(w, columns, at(r.Time), r.Type, r.Outcome, clean(r.who()), clean(r.what()), clean(r.why()))
 		return err
 	}, func() error { return nil }
 }

@@ -22,14 +22,16 @@ const microsPerHour = int64(time.Hour / time.Microsecond)
 // signInTypes are the records of sign-ins; the first is the one that succeeded.
 var signInTypes = []audit.Type{audit.TypeUserSignedInSAML, audit.TypeSAMLAssertionFailed, audit.TypeSAMLAssertionReplayed, audit.TypeEmailDomainNotBound}
 
-// SignInActivity counts sign-ins and refused responses per hour and IdP since a time, from the audit records.
+// SignInActivity counts sign-ins and refused responses per hour and IdP since a time, from the audit records: one that counts many is many.
 func (d *DB) SignInActivity(ctx context.Context, since time.Time) ([]Activity, error) {
 	args := []any{idFloor(since)}
 	for _, t := range signInTypes {
 		args = append(args, t.String())
 	}
-	rows, err := d.read.QueryContext(ctx, fmt.Sprintf(`SELECT at / %d AS hour, idp, type = $2, COUNT(*) FROM audit_records
-		WHERE id >= $1 AND type IN ($2, $3, $4, $5) AND idp <> '' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, microsPerHour), args...)
+	args = append(args, audit.TypeRefusalsCounted.String())
+	rows, err := d.read.QueryContext(ctx, fmt.Sprintf(`SELECT at / %d AS hour, idp, type = $2, SUM(CASE WHEN type = $6 THEN %s ELSE 1 END) FROM audit_records
+		WHERE id >= $1 AND (type IN ($2, $3, $4, $5) OR type = $6 AND %s IN ($3, $4, $5)) AND idp <> '' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`,
+		microsPerHour, fmt.Sprintf(d.dialect.detailCount, "count"), fmt.Sprintf(d.dialect.detail, "type")), args...)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}

@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/utils/clock"
 	testclock "k8s.io/utils/clock/testing"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
@@ -54,7 +56,7 @@ func TestCrashHelper(t *testing.T) {
 			select {}
 		}
 	})
-	if _, err := provision.NewService(d).SignIn(context.Background(), crashSignIn(t, os.Getenv(crashPrevious))); err != nil {
+	if _, err := provision.NewService(d, ration.New(clock.RealClock{}, d.WriteAudit, nil)).SignIn(context.Background(), crashSignIn(t, os.Getenv(crashPrevious))); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Println("signed in after", n)

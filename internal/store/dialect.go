@@ -24,6 +24,8 @@ type dialect struct {
 	lockSession string
 	// groups is the list of the session's valid groups as a JSON array, in a SELECT over sessions s.
 	groups string
+	// detail is a member of a record's details, as text, and detailCount as a number.
+	detail, detailCount string
 	// notify is true when other processes share the store and must be told.
 	notify bool
 }
@@ -34,10 +36,12 @@ var (
 	sqliteDialect = dialect{
 		goose: goose.DialectSQLite3, blob: "BLOB",
 		groups: `(SELECT json_group_array(g.name)` + groupsFrom + `)`,
+		detail: `(line ->> '$.details.%s')`, detailCount: `(line ->> '$.details.%s')`,
 	}
 	postgresDialect = dialect{
 		goose: goose.DialectPostgres, blob: "BYTEA", forUpdate: " FOR UPDATE", lockSession: " FOR UPDATE OF s", notify: true,
 		groups: `(SELECT COALESCE(json_agg(g.name)::text, '[]')` + groupsFrom + `)`,
+		detail: `(line::json -> 'details' ->> '%s')`, detailCount: `(line::json -> 'details' ->> '%s')::bigint`,
 	}
 )
 

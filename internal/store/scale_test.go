@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/utils/clock"
+
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/snapshot"
@@ -68,7 +71,7 @@ func newSignIns(b testing.TB, users int, o store.Options) *signIns {
 	}
 	d := crowd(b, users, o)
 	return &signIns{
-		users: users, db: d, service: provision.NewService(d), mapping: mapping, took: map[string][]time.Duration{},
+		users: users, db: d, service: provision.NewService(d, ration.New(clock.RealClock{}, d.WriteAudit, nil)), mapping: mapping, took: map[string][]time.Duration{},
 		domains: identity.NewDomainTable([]snapshot.Domain{{Domain: "example.com", Connection: "idp"}}, nil),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
@@ -73,6 +74,11 @@ func TestAdministratorsSeeAndChange(t *testing.T) {
 	bad := w.browser()
 	a := bad.begin("bob@acme.example", "")
 	refused := bad.finish(a, w.respond(a, "bob@acme.example", func(r *samltest.Response) { r.Audience = "https://other.example" }))
+	err := w.process.store.WriteAudit(t.Context(), audit.Record{Type: audit.TypeRefusalsCounted, Outcome: audit.OutcomeFailure, Reason: "signature_invalid", Target: audit.Target{Kind: "IdentityProvider", Name: "okta"},
+		Details: audit.RefusalCount{Type: audit.TypeSAMLAssertionFailed.String(), IdP: "okta", Count: 4711}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	root := w.browser()
 	root.signInAs("root@acme.example", "admins")
 	page := func(path string, parts ...string) string {
@@ -88,9 +94,10 @@ func TestAdministratorsSeeAndChange(t *testing.T) {
 		}
 		return got.body
 	}
-	page("/admin", "2 sign-ins and 1 refused in the last 24 hours", "<rect class=\"good\"", "<rect class=\"bad\"", "Okta", "Serving", "acme.example", "audience mismatch", "The IdP&#39;s certificate")
+	page("/admin", "2 sign-ins and 4712 refused in the last 24 hours", "<rect class=\"good\"", "<rect class=\"bad\"", "Okta", "Serving", "acme.example", "audience mismatch", "The IdP&#39;s certificate")
 	page("/admin/failures?idp=okta", "bob@acme.example (claimed)", "https://other.example")
 	page("/admin/failures/"+refused.reference(t), "anybody may have written it", "Expected")
+	page("/admin/audit?type=refusals_counted", "signature invalid, 4711 more")
 	page("/admin/audit?type=user_created_jit", "user_created_jit", "alice@acme.example", "/admin/audit/export?days=7&amp;type=user_created_jit")
 	if got := root.get("/admin/audit/export?type=user_created_jit"); got.status != 200 || strings.Count(got.body, "\n") != 2 || !strings.Contains(got.header.Get("Content-Disposition"), "audit.ndjson") {
 		t.Errorf("%d %s", got.status, got.body)

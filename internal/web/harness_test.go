@@ -42,6 +42,8 @@ type world struct {
 	idps     map[string]*samltest.IdP
 	// keys encrypt second factors.
 	keys [][]byte
+	// maxPending bounds the sign-ins in flight of processes that start from now on.
+	maxPending int
 	// tracer is that of processes that start from now on.
 	tracer *tracing.Tracer
 
@@ -145,7 +147,7 @@ func (w *world) addIdP(name string) {
 func (w *world) start() *process {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	db, err := store.Open(ctx, "sqlite://"+w.file, store.Options{AuditWriter: "test"})
+	db, err := store.Open(ctx, "sqlite://"+w.file, store.Options{AuditWriter: "test", MaxPending: w.maxPending})
 	if err != nil {
 		w.t.Fatal(err)
 	}

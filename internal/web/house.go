@@ -17,6 +17,7 @@ const (
 	sweepEvery     = time.Minute
 	sealEvery      = 10 * time.Second
 	retentionEvery = time.Hour
+	countsEvery    = time.Minute
 	deliverEvery   = 500 * time.Millisecond
 	// retentionBatch is how many records one call removes, deliverBatch how many one delivery takes.
 	retentionBatch = 5000
@@ -44,6 +45,9 @@ func (s *Server) keepHouse(ctx context.Context) error {
 	parts.Go(func() {
 		s.every(ctx, sealEvery, "seal audit", func() error { return s.env.Store.SealAudit(ctx, false) })
 	})
+	parts.Go(func() {
+		s.every(ctx, countsEvery, "refusals", func() error { return s.env.Strangers.Flush(ctx, false) })
+	})
 	parts.Go(func() { s.every(ctx, retentionEvery, "audit retention", func() error { return s.retain(ctx) }) })
 	if s.audit != nil {
 		parts.Go(func() { s.deliverAudit(ctx) })
@@ -54,11 +58,11 @@ func (s *Server) keepHouse(ctx context.Context) error {
 	return s.lastWords()
 }
 
-// lastWords seals the audit log and delivers its end.
+// lastWords writes what was counted, seals the audit log and delivers its end.
 func (s *Server) lastWords() error {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
-	err := s.env.Store.SealAudit(ctx, true)
+	err := errors.Join(s.env.Strangers.Flush(ctx, true), s.env.Store.SealAudit(ctx, true))
 	if s.audit != nil {
 		err = errors.Join(err, s.deliver(ctx))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/session/secondfactor"
@@ -110,10 +111,11 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: m, Tracer: o.Tracer, Refusals: refusals.New(o.Clock.Now())}
+	env := &serve.Env{Sites: &site.Holder{}, Store: o.Store, Sessions: sessions, Clock: o.Clock, Log: o.Log, Metrics: m, Tracer: o.Tracer,
+		Strangers: ration.New(o.Clock, o.Store.WriteAudit, m.RefusalsCounted.Inc), Refusals: refusals.New(o.Clock.Now())}
 	env.Metrics.SessionCache(sessions.CacheStats)
 	s := &Server{
-		env: env, people: provision.NewService(o.Store), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, steady: newSteady(o.Clock), enforce: make(chan struct{}, 1),
+		env: env, people: provision.NewService(o.Store, env.Strangers), gate: authz.NewGate(env), audit: o.Audit, ticker: o.Clock, steady: newSteady(o.Clock), enforce: make(chan struct{}, 1),
 		factorKeys: o.SecondFactorKeys, inherited: inherited,
 	}
 	s.outbox = outbox.New(outbox.Options{Store: o.Store, Clock: o.Clock, Log: o.Log, Metrics: env.Metrics})

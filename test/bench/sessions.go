@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/utils/clock"
 	_ "modernc.org/sqlite" // the store's own driver
 
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
@@ -52,7 +54,7 @@ func signIn(ctx context.Context, database *store.DB, email string, groups ...str
 	if err != nil {
 		return "", err
 	}
-	result, err := provision.NewService(database).SignIn(ctx, provision.SignIn{
+	result, err := provision.NewService(database, ration.New(clock.RealClock{}, database.WriteAudit, nil)).SignIn(ctx, provision.SignIn{
 		Connection: provision.Connection{IdP: store.IdPRef{UID: "okta", Name: "okta"}, Enabled: true, Provisioning: s.Connections[0].Provisioning, Mapping: mapping},
 		Domains:    identity.NewDomainTable(nil, s.Connections),
 		Session:    s.ServiceProvider.Session,

@@ -4,7 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/web/trial"
@@ -47,7 +50,7 @@ func TestBreakGlassLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	by := provision.Caller{Actor: audit.Actor{Kind: audit.ActorKubernetes, ID: "admin@acme.example"}}
-	secret, _, err := provision.NewService(r.store).BreakGlass(t.Context(), u, "the IdP is down", by, time.Now())
+	secret, _, err := provision.NewService(r.store, ration.New(clock.RealClock{}, r.store.WriteAudit, nil)).BreakGlass(t.Context(), u, "the IdP is down", by, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

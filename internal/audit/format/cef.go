@@ -58,6 +58,11 @@ func cef(r audit.Record) []byte {
 	if d, ok := r.Details.(json.RawMessage); ok {
 		custom(5, "details", string(d))
 	}
+	if many := counted(r); many.Count > 0 {
+		add("cnt", fmt.Sprint(many.Count))
+		add("start", fmt.Sprint(millis(many.First)))
+		add("end", fmt.Sprint(millis(many.Last)))
+	}
 	add("cn1Label", "sequence")
 	add("cn1", fmt.Sprint(r.Sequence))
 	return []byte(b.String())

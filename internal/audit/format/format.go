@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
 )
@@ -51,10 +52,26 @@ func Write(f Format, line []byte) ([]byte, error) {
 	return nil, fmt.Errorf("format %q is not known", f)
 }
 
+// counted is what a record of many refusals says of them; for any other it is empty.
+func counted(r audit.Record) audit.RefusalCount {
+	details, _ := r.Details.(json.RawMessage)
+	return audit.Counted(r.Type, details)
+}
+
+// millis is a time of a record's details in milliseconds since 1970, 0 for none.
+func millis(text string) int64 {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
 // severity is 1 (informational) to 4 (high), as OCSF counts.
 func severity(r audit.Record) int {
 	switch {
-	case r.Type == audit.TypeSSOBreakGlass || r.Type == audit.TypeSAMLAssertionReplayed || r.Type == audit.TypeSAMLIdPEntityIDChangeRefused:
+	case r.Type == audit.TypeSSOBreakGlass || r.Type == audit.TypeSAMLAssertionReplayed || r.Type == audit.TypeSAMLIdPEntityIDChangeRefused ||
+		counted(r).Type == audit.TypeSAMLAssertionReplayed.String():
 		return 4
 	case r.Outcome != audit.OutcomeSuccess && r.Tier == audit.TierSecurity:
 		return 3

@@ -47,7 +47,7 @@ var schema = map[string]object{
 
 var (
 	ofEvery = []string{"activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid"}
-	ofSome  = []string{"activity_name", "status_id", "status_code", "message", "src_endpoint", "unmapped"}
+	ofSome  = []string{"activity_name", "status_id", "status_code", "message", "src_endpoint", "unmapped", "count", "start_time", "end_time"}
 )
 
 // activities are the names of activity_id in the same schema; 99 has none of its own.
@@ -154,6 +154,44 @@ func TestOCSFSaysWhoDidWhat(t *testing.T) {
 	if e.ClassUID != 3001 || e.ActivityID != 5 || e.User.UID != "u7" || e.Actor.User.Name != "root@acme.example" || e.Actor.AppName != "kubectl" || e.Metadata.CorrelationUID != "7K2M-9QXT" ||
 		e.Metadata.EventCode != "user_suspended" || e.Unmapped["hash"] == nil {
 		t.Errorf("%s", text)
+	}
+}
+
+// TestARecordOfManySaysHowMany in the words that receivers count by.
+func TestARecordOfManySaysHowMany(t *testing.T) {
+	l := line(t, audit.Record{Type: audit.TypeRefusalsCounted, Outcome: audit.OutcomeDenied, Reason: "replayed", Actor: audit.Actor{Kind: audit.ActorIdP, ID: "okta"},
+		Details: audit.RefusalCount{Type: "saml_assertion_replayed", IdP: "okta", Count: 4711, First: at.Add(-time.Minute).Format(time.RFC3339), Last: at.Format(time.RFC3339)}})
+	text, err := format.Write(format.OCSF, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e struct {
+		Count          int64
+		StartTime      int64 `json:"start_time"`
+		EndTime        int64 `json:"end_time"`
+		SeverityID     int64 `json:"severity_id"`
+		AuthProtocolID int64 `json:"auth_protocol_id"`
+	}
+	if err := json.Unmarshal(text, &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Count != 4711 || e.EndTime != at.UnixMilli() || e.EndTime-e.StartTime != 60_000 || e.SeverityID != 4 || e.AuthProtocolID != 5 {
+		t.Errorf("%s", text)
+	}
+	var event map[string]any
+	if err := json.Unmarshal(text, &event); err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range faults("3002", event) {
+		t.Error(fault)
+	}
+	if text, err = format.Write(format.CEF, l); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"|refusals_counted|", "|9|", " cnt=4711 ", fmt.Sprintf(" start=%d end=%d ", e.StartTime, e.EndTime)} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %q in %s", want, text)
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ type class struct{ uid, activity int }
 // classes of the records about people; everything else manages an entity.
 var classes = map[audit.Type]class{
 	audit.TypeUserSignedInSAML: {authentication, 1}, audit.TypeSAMLAssertionReceived: {authentication, 1}, audit.TypeSAMLAssertionFailed: {authentication, 1},
-	audit.TypeSAMLAssertionReplayed: {authentication, 1}, audit.TypeEmailDomainNotBound: {authentication, 1}, audit.TypeUserAccessDenied: {authentication, 1},
+	audit.TypeSAMLAssertionReplayed: {authentication, 1}, audit.TypeEmailDomainNotBound: {authentication, 1}, audit.TypeRefusalsCounted: {authentication, 1}, audit.TypeUserAccessDenied: {authentication, 1},
 	audit.TypeSSOBreakGlass: {authentication, 1}, audit.TypeSecondFactorVerified: {authentication, 1}, audit.TypeSecondFactorFailed: {authentication, 1},
 	audit.TypeUserSignedOut: {authentication, 2}, audit.TypeSessionRevoked: {authentication, 2}, audit.TypeManagementDenied: {authentication, 1},
 
@@ -66,19 +66,23 @@ func classOf(t audit.Type) class {
 }
 
 type ocsfEvent struct {
-	ActivityID   int          `json:"activity_id"`
-	ActivityName string       `json:"activity_name"`
-	CategoryUID  int          `json:"category_uid"`
-	ClassUID     int          `json:"class_uid"`
-	TypeUID      int          `json:"type_uid"`
-	SeverityID   int          `json:"severity_id"`
-	StatusID     int          `json:"status_id"`
-	StatusCode   string       `json:"status_code,omitempty"`
-	Time         int64        `json:"time"` // milliseconds since 1970
-	Message      string       `json:"message"`
-	Metadata     ocsfMetadata `json:"metadata"`
-	Actor        *ocsfActor   `json:"actor,omitempty"`
-	SrcEndpoint  *ocsfAddress `json:"src_endpoint,omitempty"`
+	ActivityID   int    `json:"activity_id"`
+	ActivityName string `json:"activity_name"`
+	CategoryUID  int    `json:"category_uid"`
+	ClassUID     int    `json:"class_uid"`
+	TypeUID      int    `json:"type_uid"`
+	SeverityID   int    `json:"severity_id"`
+	StatusID     int    `json:"status_id"`
+	StatusCode   string `json:"status_code,omitempty"`
+	Time         int64  `json:"time"` // milliseconds since 1970
+	// Count, StartTime and EndTime are of records that stand for many.
+	Count       int          `json:"count,omitempty"`
+	StartTime   int64        `json:"start_time,omitempty"`
+	EndTime     int64        `json:"end_time,omitempty"`
+	Message     string       `json:"message"`
+	Metadata    ocsfMetadata `json:"metadata"`
+	Actor       *ocsfActor   `json:"actor,omitempty"`
+	SrcEndpoint *ocsfAddress `json:"src_endpoint,omitempty"`
 
 	// Authentication and Account Change.
 	User *ocsfUser `json:"user,omitempty"`
@@ -155,6 +159,9 @@ func ocsf(r audit.Record) ocsfEvent {
 		Actor:    actorOf(r.Actor),
 		Unmapped: map[string]any{"tier": r.Tier, "hash": r.Hash, "previousHash": r.PreviousHash, "target": r.Target},
 	}
+	if many := counted(r); many.Count > 0 {
+		e.Count, e.StartTime, e.EndTime = many.Count, millis(many.First), millis(many.Last)
+	}
 	if r.Outcome != audit.OutcomeSuccess {
 		e.StatusID = 2
 	}
@@ -167,7 +174,7 @@ func ocsf(r audit.Record) ocsfEvent {
 	switch c.uid {
 	case authentication:
 		e.User, e.Service, e.IsRemote = subject(r), &ocsfNamed{"Sallyport"}, true
-		if r.Type != audit.TypeManagementDenied && r.Type != audit.TypeSSOBreakGlass {
+		if r.Type != audit.TypeManagementDenied && r.Type != audit.TypeSSOBreakGlass && counted(r).Type != audit.TypeManagementDenied.String() {
 			e.AuthProtocolID = saml
 		}
 		if r.Session != "" {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
@@ -210,7 +211,7 @@ func TestRemovalContinuesAfterACrash(t *testing.T) {
 				}
 				w.step()
 				removal := provision.Removal{IdP: idp("okta"), Target: audit.Target{Kind: "IdentityProvider", Name: "okta"}, Scrub: true}
-				crashing := provision.NewService(&crashStore{Store: w.db, left: crash})
+				crashing := provision.NewService(&crashStore{Store: w.db, left: crash}, ration.New(w.clock, w.db.WriteAudit, nil))
 				_, err := crashing.RemoveIdP(t.Context(), removal, admin)
 				if err != nil && !errors.Is(err, errCrash) {
 					t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/snapshot"
@@ -45,7 +46,7 @@ func newWorld(t *testing.T, storeURL string) *world {
 	db := storetest.Open(t, storeURL, store.Options{Clock: clock})
 	mapping := identity.Preset("Generic")
 	return &world{
-		t: t, clock: clock, db: db, service: provision.NewService(db), mapping: mapping,
+		t: t, clock: clock, db: db, service: provision.NewService(db, ration.New(clock, db.WriteAudit, nil)), mapping: mapping,
 		domains: []snapshot.Domain{
 			{Domain: "example.com", Connection: "okta", Binding: "example-com"},
 			{Domain: "mallory.example", Connection: "evil", Binding: "mallory"},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/snapshot"
@@ -18,11 +19,12 @@ import (
 
 // Service provisions. It is safe for concurrent use and for any number of replicas on one store.
 type Service struct {
-	store store.Store
+	store     store.Store
+	strangers *ration.Log
 }
 
-// NewService makes a Service over a store; times come from the store's clock.
-func NewService(s store.Store) *Service { return &Service{store: s} }
+// NewService makes a Service over a store; times come from the store's clock. What strangers can cause again and again is recorded by strangers.
+func NewService(s store.Store, strangers *ration.Log) *Service { return &Service{s, strangers} }
 
 // Connection is what the service needs to know of the IdP that made an assertion.
 type Connection struct {
@@ -102,11 +104,30 @@ var errRollback = errors.New("preview")
 func (s *Service) SignIn(ctx context.Context, in SignIn) (*Result, error) {
 	result, err := s.signIn(ctx, in, false)
 	if rejection, ok := identity.AsRejection(err); ok {
-		if err := s.store.WriteAudit(ctx, denial(in, rejection)); err != nil {
+		if err := s.refused(ctx, in, rejection); err != nil {
 			return nil, fmt.Errorf("the refusal (%s) could not be recorded: %w", rejection.Reason, err)
 		}
 	}
 	return result, err
+}
+
+// refused records a refusal. An assertion that comes for the first time is recorded whatever there has been before, because its IdP alone can make another. When it comes
+// again anybody may have sent it.
+func (s *Service) refused(ctx context.Context, in SignIn, r *identity.Rejection) error {
+	record := denial(in, r)
+	if r.Reason != identity.ReasonReplayed {
+		err := s.store.Do(ctx, func(tx store.Tx) error {
+			// It is not used up: once the cause is gone, the same response signs in.
+			if err := tx.RememberAssertion(in.Connection.IdP.UID, "refused:"+in.Assertion.ID, in.Assertion.ReplayUntil); err != nil {
+				return err
+			}
+			return tx.AppendAudit(record)
+		})
+		if !errors.Is(err, store.ErrReplayed) {
+			return err
+		}
+	}
+	return s.strangers.Record(ctx, record)
 }
 
 // Preview is what SignIn would do now: the same code in a transaction that is rolled back. Neither replay guard nor pending request is touched, nothing is recorded.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
@@ -314,6 +315,34 @@ func TestReplayIsRefusedOnEveryReplica(t *testing.T) {
 	})
 }
 
+// TestARefusedAssertionIsRecordedWhateverElseComes: only its IdP can make another. Who sends it again and again fills no log, and hides nothing.
+func TestARefusedAssertionIsRecordedWhateverElseComes(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		again := w.signIn("evil", email("ceo@example.com"))
+		const times = 250
+		for range times {
+			if _, err := w.service.SignIn(t.Context(), again); err == nil {
+				t.Fatal("let in")
+			}
+		}
+		written := len(w.records())
+		equal(t, "within the ration", written < times, true)
+		for range 3 {
+			w.step()
+			w.refuse(w.signIn("evil", email("cfo@example.com")), identity.ReasonDomainNotBound, audit.TypeEmailDomainNotBound)
+		}
+		equal(t, "records", len(w.records()), written+3)
+		// It is not used up.
+		w.domains = append(w.domains, snapshot.Domain{Domain: "late.example", Connection: "okta", Binding: "late"})
+		late := w.signIn("evil", email("x@late.example"))
+		w.refuse(late, identity.ReasonDomainNotBound, audit.TypeEmailDomainNotBound)
+		w.domains[len(w.domains)-1].Connection = "evil"
+		late.Domains = w.table()
+		w.step()
+		w.must(late)
+	})
+}
+
 func TestPendingRequestIsConsumedOnce(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		handle := []byte("0123456789abcdef0123456789abcdef")
@@ -389,7 +418,8 @@ func TestMirrorProvenanceAndInvalidValues(t *testing.T) {
 func TestConcurrentFirstSignInsMakeOneUser(t *testing.T) {
 	storeURL := storetest.PostgresURL(t)
 	w := newWorld(t, storeURL)
-	second := provision.NewService(storetest.Open(t, storeURL, store.Options{Clock: w.clock, AuditWriter: "replica2"}))
+	db := storetest.Open(t, storeURL, store.Options{Clock: w.clock, AuditWriter: "replica2"})
+	second := provision.NewService(db, ration.New(w.clock, db.WriteAudit, nil))
 	var group sync.WaitGroup
 	ids := make(chan string, 40)
 	for i := range 40 {

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
-	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity/provision"
@@ -26,13 +24,10 @@ const maxForm = 16 << 10
 type Handler struct {
 	*serve.Env
 	api *management.Server
-
-	mu       sync.Mutex
-	deniedAt time.Time
 }
 
 // New makes the handler.
-func New(env *serve.Env, api *management.Server) *Handler { return &Handler{Env: env, api: api} }
+func New(env *serve.Env, api *management.Server) *Handler { return &Handler{env, api} }
 
 // Routes adds the paths to a mux.
 func (h *Handler) Routes(handle func(pattern string, f func(http.ResponseWriter, *http.Request, *site.Site))) {
@@ -102,19 +97,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, s *site.Site) *v
 	return &visit{Handler: h, w: w, r: r, s: s, by: by, mail: current.Email()}
 }
 
-// denied records who was turned away, at most one a second.
+// denied records who was turned away. They are signed in, but may come as often as any stranger.
 func (h *Handler) denied(r *http.Request, by provision.Caller) {
-	h.mu.Lock()
-	now := h.Clock.Now()
-	due := now.Sub(h.deniedAt) >= time.Second
-	if due {
-		h.deniedAt = now
-	}
-	h.mu.Unlock()
-	if !due {
-		return
-	}
-	err := h.Store.WriteAudit(r.Context(), audit.Record{Type: audit.TypeUserAccessDenied, Outcome: audit.OutcomeDenied, Reason: "not_an_administrator",
+	err := h.Strangers.Record(r.Context(), audit.Record{Type: audit.TypeUserAccessDenied, Outcome: audit.OutcomeDenied, Reason: "not_an_administrator",
 		Actor: by.Actor, Request: by.Request, Target: audit.Target{Kind: "Path", Name: "/admin"}})
 	if err != nil {
 		h.Log.Error("somebody who is no administrator could not be recorded", "error", err)

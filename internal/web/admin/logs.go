@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -84,13 +85,14 @@ var auditParameters = []string{"type", "actor", "idp", "outcome", "request", "da
 
 // record is what the page shows of an audit record.
 type record struct {
-	Time    time.Time    `json:"time"`
-	Type    string       `json:"type"`
-	Outcome string       `json:"outcome"`
-	Reason  string       `json:"reason"`
-	Request string       `json:"request"`
-	Actor   audit.Actor  `json:"actor"`
-	Target  audit.Target `json:"target"`
+	Time    time.Time       `json:"time"`
+	Type    string          `json:"type"`
+	Outcome string          `json:"outcome"`
+	Reason  string          `json:"reason"`
+	Request string          `json:"request"`
+	Actor   audit.Actor     `json:"actor"`
+	Target  audit.Target    `json:"target"`
+	Details json.RawMessage `json:"details"`
 }
 
 // auditQuery makes the API's parameters of the page's.
@@ -141,6 +143,11 @@ func recordOf(r record) pages.AdminRecord {
 	}
 	if r.Actor.Email != "" {
 		out.Who = r.Actor.Email
+	}
+	if t, err := audit.ParseType(r.Type); err == nil {
+		if n := audit.Counted(t, r.Details).Count; n > 0 {
+			out.Reason += fmt.Sprintf(", %d more", n)
+		}
 	}
 	if r.Target.Name != "" {
 		out.What = r.Target.Kind + " " + r.Target.Name

@@ -36,9 +36,7 @@ const (
 	maxBody     = 64 << 10
 	maxPosition = 4 << 20
 	// tokenEvery is how often the token's file is read again, so that a rotated Secret counts without a restart.
-	tokenEvery = 5 * time.Second
-	// deniedEvery is the least time between two records of refused requests: a flood of them fills no disk.
-	deniedEvery = time.Second
+	tokenEvery  = 5 * time.Second
 	pingTimeout = time.Second
 )
 
@@ -71,7 +69,6 @@ type Server struct {
 	token      [sha256.Size]byte
 	tokenKnown bool
 	tokenRead  time.Time
-	deniedAt   time.Time
 }
 
 // New makes the server.
@@ -253,20 +250,10 @@ func (m *Server) wanted() ([sha256.Size]byte, bool) {
 	return m.token, m.tokenKnown
 }
 
-// denied records a refused request, at most one a second; the metric counts them all.
+// denied records a refused request.
 func (m *Server) denied(r *http.Request) {
 	m.Metrics.ManagementDenied.Inc()
-	m.mu.Lock()
-	now := m.Clock.Now()
-	due := now.Sub(m.deniedAt) >= deniedEvery
-	if due {
-		m.deniedAt = now
-	}
-	m.mu.Unlock()
-	if !due {
-		return
-	}
-	err := m.Store.WriteAudit(r.Context(), audit.Record{
+	err := m.Strangers.Record(r.Context(), audit.Record{
 		Type: audit.TypeManagementDenied, Outcome: audit.OutcomeDenied, Reason: "no_valid_token", Actor: audit.Actor{Kind: audit.ActorSystem, IP: proxy.Peer(r).String()},
 		Target: audit.Target{Kind: "Path", Name: strings.ToValidUTF8(r.URL.Path[:min(len(r.URL.Path), 128)], "")},
 	})

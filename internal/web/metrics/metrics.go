@@ -49,6 +49,8 @@ type Metrics struct {
 	AuditOldest *prometheus.GaugeVec
 	// AuditDelivered and AuditFailures count records and failed batches by sink; AuditDeadLetters the records that a sink refused for good.
 	AuditDelivered, AuditFailures, AuditDeadLetters *prometheus.CounterVec
+	// RefusalsCounted counts refusals that were not recorded one by one.
+	RefusalsCounted prometheus.Counter
 	// Denials counts denied accesses that were not recorded one by one because too many came at once.
 	DenialsDropped prometheus.Counter
 }
@@ -88,11 +90,12 @@ func New() *Metrics {
 	m.AuditDelivered = c.Counters("sso_audit_delivered_records_total", "Audit records that a sink has taken.", "sink")
 	m.AuditFailures = c.Counters("sso_audit_delivery_failures_total", "Batches of audit records that a sink did not take.", "sink")
 	m.AuditDeadLetters = c.Counters("sso_audit_dead_letters_total", "Audit records that a sink refused again and again, and that were passed over.", "sink")
+	m.RefusalsCounted = c.Counter("sso_refusals_unrecorded_total", "Refusals that were counted instead of recorded one by one, because strangers caused too many like them.")
 	m.DenialsDropped = c.Counter("sso_access_denials_unrecorded_total", "Denied accesses that were counted but not recorded, because too many came at once.")
 	build := c.Gauges("sso_build_info", "1 for the build that runs.", "version", "commit")
 	build.WithLabelValues(version.Version, version.Commit).Set(1)
 	m.registry.MustRegister(m.SignIns, m.Logouts, m.Checks, m.Verification, m.Requests, m.SnapshotErrors, m.Connections, m.Snapshot, m.SnapshotLoaded, m.StoreUp, m.StoreOperations, m.StoreErrors,
-		m.ManagementDenied, m.AuditPending, m.AuditOldest, m.AuditDelivered, m.AuditFailures, m.AuditDeadLetters, m.DenialsDropped, build,
+		m.ManagementDenied, m.AuditPending, m.AuditOldest, m.AuditDelivered, m.AuditFailures, m.AuditDeadLetters, m.RefusalsCounted, m.DenialsDropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -1,5 +1,5 @@
 // Package refusals counts refused sign-ins until the operator has shown them on the IdentityProvider. It is a tally in memory, of no person and
-// no message: the audit log has every single one.
+// no message: whose they were is in the audit log.
 package refusals
 
 import (

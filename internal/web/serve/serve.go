@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/tracing"
@@ -30,6 +31,8 @@ type Env struct {
 	Metrics  *metrics.Metrics
 	// Tracer traces sign-ins; nil traces nothing.
 	Tracer *tracing.Tracer
+	// Strangers records what anybody can cause without any proof.
+	Strangers *ration.Log
 	// Refusals are counted for the operator, which shows them on the IdentityProvider.
 	Refusals *refusals.Tally
 }

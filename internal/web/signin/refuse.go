@@ -19,7 +19,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, ref
 	h.refusalPage(w, a, refusal.Reason)
 }
 
-// recordRefusal writes the debug entry, the audit record and the metric. The person gets the page whether or not the store takes them.
+// recordRefusal writes the debug entry, the audit record and the metric. Anybody can cause it, so that the records are rationed. The person gets the page whether or not the store takes them.
 func (h *Handler) recordRefusal(ctx context.Context, a *arrival, refusal *saml.Refusal) {
 	h.count(a, refusal.Reason)
 	h.debug(ctx, a, entryOf(a, refusal, nil))
@@ -33,7 +33,7 @@ func (h *Handler) auditRefusal(ctx context.Context, a *arrival, refusal *saml.Re
 		Target:  audit.Target{Kind: provision.KindIdentityProvider, Namespace: a.s.Snapshot.ServiceProvider.Namespace, Name: a.c.Name, UID: a.c.UID, Generation: a.c.Generation},
 		Details: audit.AssertionFailure{IdP: a.c.Name, IdPUID: a.c.UID, DebugEntry: a.entry, Check: string(refusal.Check)},
 	}
-	if err := h.Store.WriteAudit(ctx, record); err != nil {
+	if err := h.Strangers.Record(ctx, record); err != nil {
 		h.Metrics.StoreErrors.WithLabelValues("audit").Inc()
 		h.Log.Error("a refused response could not be recorded", "idp", a.c.Name, "reference", a.reference, "reason", refusal.Reason, "error", err)
 	}
