@@ -26,6 +26,7 @@ test: test-deps assets proxies build ## Everything that needs no cluster node: u
 	go test -vet=off -timeout 20m ./... # lint vets
 	cd hack/tools && go test ./sbom
 	cd hack/tools/grafana && go test -count=1 . # the dashboards lie outside of its module: go test would not see them change
+	cd test/gitops && go test -vet=off -count=1 . # the programs, too, are none of its own
 
 .PHONY: e2e
 e2e: ## The product as pods on a real node; leaves nothing behind.
@@ -59,6 +60,7 @@ lint: lint-api ## gofmt, go vet, staticcheck, kube-api-linter.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted" >&2; exit 1; fi
 	go vet -tags e2e ./...
 	cd hack/cluster && go vet ./...
+	cd test/gitops && go vet .
 	$(TOOL) staticcheck -tags e2e ./...
 
 .PHONY: verify

@@ -23,6 +23,7 @@ import (
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/test/internal/apiserver"
 	"sallyport.dev/sallyport/test/internal/loopback"
+	"sallyport.dev/sallyport/test/internal/nodeless"
 )
 
 // manifests are a ServiceProvider with an audit sink that does not answer, an identity provider whose metadata is here, one whose metadata is fetched, and one
@@ -149,24 +150,24 @@ func newWorld(t *testing.T) *world {
 	data := map[string]string{"CA": string(authority), "Metadata": string(idp.Metadata()), "URL": server.URL, "DisplayName": "Okta"}
 	w.manifest = data
 	apply(t, data)
-	program(t, "operator", "--leader-elect", "--namespace", "sallyport-system", "--service-provider-image", "none", "--allow-loopback-metadata",
+	machine.Start(t, "operator", nil, "--leader-elect", "--namespace", "sallyport-system", "--service-provider-image", "none", "--allow-loopback-metadata",
 		"--metrics-listen", w.operatorAddr, "--health-listen", "0")
-	dir := mounted(t, "sso", "main")
-	program(t, "serviceprovider", "--snapshot-dir", dir, "--store", "sqlite://"+t.TempDir()+"/store.db", "--listen", w.public, "--management-listen", podIP+":8081",
+	dir := machine.Mount(t, "sso", "main")
+	machine.Start(t, "serviceprovider", nil, "--snapshot-dir", dir, "--store", "sqlite://"+t.TempDir()+"/store.db", "--listen", w.public, "--management-listen", machine.PodIP+":8081",
 		"--management-token-file", dir+"/token", "--metrics-listen", w.providerAddr)
-	eventually(t, "the service provider serves", func() bool { return len(scrape(t, w.providerAddr)["sso_snapshot_info"].GetMetric()) == 1 })
-	pod(t, "sso", "main")
+	nodeless.Eventually(t, "the service provider serves", func() bool { return len(scrape(t, w.providerAddr)["sso_snapshot_info"].GetMetric()) == 1 })
+	machine.Pod(t, "sso", "main")
 	w.ready("okta")
 	w.ready("entra")
 	data["DisplayName"] = "Okta of Acme"
 	apply(t, data)
-	eventually(t, "a change has reached every pod", func() bool {
+	nodeless.Eventually(t, "a change has reached every pod", func() bool {
 		return scrape(t, w.operatorAddr).has("sso_propagation_seconds", map[string]string{"namespace": "sso", "serviceprovider": "main"})
 	})
 	w.use()
-	eventually(t, "the sink has failed", func() bool { return scrape(t, w.providerAddr).value("sso_audit_pending_records") > 0 })
-	eventually(t, "a probe has asked for the store", func() bool {
-		response, err := http.Get("http://" + podIP + ":8081/readyz") //nolint:noctx // a test
+	nodeless.Eventually(t, "the sink has failed", func() bool { return scrape(t, w.providerAddr).value("sso_audit_pending_records") > 0 })
+	nodeless.Eventually(t, "a probe has asked for the store", func() bool {
+		response, err := http.Get("http://" + machine.PodIP + ":8081/readyz") //nolint:noctx // a test
 		if err == nil {
 			response.Body.Close()
 		}
@@ -187,8 +188,8 @@ func (s scraped) value(name string) float64 {
 func (w *world) ready(name string) {
 	w.t.Helper()
 	var idp v1alpha1.IdentityProvider
-	eventually(w.t, name+" is ready", func() bool {
-		err := k8s.Get(w.t.Context(), types.NamespacedName{Namespace: "sso", Name: name}, &idp)
+	nodeless.Eventually(w.t, name+" is ready", func() bool {
+		err := machine.Client.Get(w.t.Context(), types.NamespacedName{Namespace: "sso", Name: name}, &idp)
 		return err == nil && meta.IsStatusConditionTrue(idp.Status.Conditions, v1alpha1.ConditionReady)
 	})
 }
@@ -262,7 +263,7 @@ func apply(t *testing.T, data any) {
 	if err := manifests.Execute(&text, data); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(apiserver.Kubectl(), "--kubeconfig", kubeconfig, "apply", "--server-side", "-f", "-")
+	command := exec.Command(apiserver.Kubectl(), "--kubeconfig", machine.Kubeconfig, "apply", "--server-side", "-f", "-")
 	command.Stdin = &text
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("kubectl apply: %v\n%s", err, out)

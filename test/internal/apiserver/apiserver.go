@@ -10,7 +10,7 @@ import (
 
 // Environment is a control plane, not started yet, that knows our kinds.
 func Environment() *envtest.Environment {
-	kinds := filepath.Join(root(), "config", "crd", "bases")
+	kinds := filepath.Join(Root(), "config", "crd", "bases")
 	return &envtest.Environment{BinaryAssetsDirectory: Assets(), CRDDirectoryPaths: []string{kinds}, ErrorIfCRDPathMissing: true}
 }
 
@@ -19,17 +19,17 @@ func Assets() string {
 	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
 		return dir
 	}
-	return filepath.Join(root(), ".cluster", "assets")
+	return filepath.Join(Root(), ".cluster", "assets")
 }
 
 // Kubectl is the path of kubectl.
 func Kubectl() string { return filepath.Join(Assets(), "kubectl") }
 
-// root is the folder of the module: that of go.mod, above the one that tests run in.
-func root() string {
+// Root is the folder of the repository: the one with our kinds, above the one that tests run in. A module of its own may lie between.
+func Root() string {
 	dir, err := os.Getwd()
 	for ; err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "config", "crd")); err == nil {
 			return dir
 		}
 	}

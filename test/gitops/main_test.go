@@ -1,0 +1,29 @@
+// Package gitops has the engines of GitOps tools work on docs/examples/gitops, against a real API server, the operator and a service provider. It is a module of
+// its own, so that what the engines need stays out of the product's.
+package gitops
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"sallyport.dev/sallyport/test/internal/nodeless"
+)
+
+const root = "../.."
+
+// machine is where the programs run.
+var machine *nodeless.Machine
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	started, end, err := nodeless.New()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer end()
+	machine = started
+	return m.Run()
+}
