@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,36 +13,25 @@ import (
 	"sallyport.dev/sallyport/internal/cli/manage"
 )
 
-const (
-	// reconnectAfter is how long to wait before a stream that broke off is asked for again.
-	reconnectAfter = time.Second
-	// overlap is how far back IDs are remembered: after a reconnect up to a minute of records comes again.
-	overlap = 2 * time.Minute
-)
+// reconnectAfter is how long to wait before a stream that broke off is asked for again.
+const reconnectAfter = time.Second
 
-// followAudit shows records as they are committed until the user ends it. A stream that ends or breaks off is taken up again where it was.
+// followAudit shows records as they are committed until the user ends it. A stream that ends or breaks off is taken up again where it was with each writer: an ID
+// would not say so, because the clock of one of them may be ahead.
 func followAudit(command *cobra.Command, s served, query url.Values, show func([]byte) error) error {
 	ctx := command.Context()
-	seen := map[string]time.Time{}
+	reached, err := s.positionAt(ctx, query.Get("since"))
+	if err != nil {
+		return err
+	}
+	query.Del("since")
 	failures := 0
 	for {
-		err := followOnce(ctx, s, query, func(line []byte) error {
-			var r auditRecord
-			if err := json.Unmarshal(line, &r); err != nil {
+		err := followOnce(ctx, s, query, reached, func(line []byte) error {
+			if err := reached.add(line); err != nil {
 				return fmt.Errorf("a line is no audit record: %w", err)
 			}
-			if _, again := seen[r.ID]; again {
-				return nil
-			}
 			failures = 0
-			seen[r.ID] = r.Time
-			for id, t := range seen {
-				if r.Time.Sub(t) > overlap {
-					delete(seen, id)
-				}
-			}
-			query.Set("cursor", r.ID)
-			query.Del("since")
 			return show(line)
 		})
 		refused, answered := errors.AsType[*manage.Error](err)
@@ -75,8 +63,24 @@ func broken(err error) bool {
 	return unreachable || answered || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-func followOnce(ctx context.Context, s served, query url.Values, show func([]byte) error) error {
-	response, err := s.Stream(ctx, "/audit/follow", query)
+// positionAt is where each chain was at a time; empty: now.
+func (s served) positionAt(ctx context.Context, since string) (position, error) {
+	ends, before := &proof{}, url.Values{}
+	if since != "" {
+		before.Set("until", since)
+	}
+	if err := s.heads(ctx, before, ends); err != nil {
+		return nil, err
+	}
+	p := position{}
+	for _, h := range ends.Heads {
+		p[h.Writer] = h.Sequence
+	}
+	return p, nil
+}
+
+func followOnce(ctx context.Context, s served, query url.Values, after position, show func([]byte) error) error {
+	response, err := s.StreamFrom(ctx, "/audit/follow", query, map[string]position{"after": after})
 	if err != nil {
 		return err
 	}

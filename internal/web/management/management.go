@@ -112,6 +112,7 @@ func (m *Server) routes() http.Handler {
 	api("GET /audit/export", m.auditExport)
 	bounded(maxPosition, "POST /audit/export", m.auditExport)
 	api("GET /audit/follow", m.auditFollow)
+	bounded(maxPosition, "POST /audit/follow", m.auditFollow)
 	api("GET /audit/keys", m.auditKeys)
 	api("POST /audit/records", m.auditRecords)
 	api("GET /audit/heads", m.auditHeads)

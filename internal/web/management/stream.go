@@ -21,6 +21,11 @@ const (
 	writeTime = 30 * time.Second
 )
 
+// reached is how far the client got with each writer.
+type reached struct {
+	After store.AuditPosition `json:"after"`
+}
+
 // auditExport streams all records that match and are committed now, in the order of time, with one page in memory. Who goes on with an export says by POST how far it got
 // with each writer.
 func (m *Server) auditExport(w http.ResponseWriter, r *http.Request) error {
@@ -31,9 +36,7 @@ func (m *Server) auditExport(w http.ResponseWriter, r *http.Request) error {
 	if q.NewestFirst || q.Cursor != "" {
 		return status(http.StatusBadRequest, "newest and cursor are for pages: an export goes from the oldest to the newest, and goes on from the position in the body of a POST")
 	}
-	var from struct {
-		After store.AuditPosition `json:"after"`
-	}
+	var from reached
 	if err := body(r, &from); err != nil {
 		return err
 	}
@@ -64,7 +67,8 @@ func (m *Server) auditExport(w http.ResponseWriter, r *http.Request) error {
 	panic(http.ErrAbortHandler)
 }
 
-// auditFollow streams records as they are committed, in the order of each writer, until the client goes, the pod drains, or an hour has passed.
+// auditFollow streams records as they are committed, in the order of each writer, until the client goes, the pod drains, or an hour has passed. Who goes on says by POST how
+// far it got with each writer: a cursor is a time, and loses what others commit meanwhile where the clock of one writer is ahead.
 func (m *Server) auditFollow(w http.ResponseWriter, r *http.Request) error {
 	q, err := auditQuery(r)
 	if err != nil {
@@ -72,6 +76,13 @@ func (m *Server) auditFollow(w http.ResponseWriter, r *http.Request) error {
 	}
 	if q.NewestFirst || !q.Until.IsZero() {
 		return status(http.StatusBadRequest, "newest and until are for pages: following goes on with what comes")
+	}
+	var from reached
+	if err := body(r, &from); err != nil {
+		return err
+	}
+	if from.After != nil && (q.Cursor != "" || !q.Since.IsZero()) {
+		return status(http.StatusBadRequest, "since and cursor say where to begin, and so does the position in the body: send one of them")
 	}
 	if m.followers.Add(1) > maxFollowers {
 		m.followers.Add(-1)
@@ -81,9 +92,11 @@ func (m *Server) auditFollow(w http.ResponseWriter, r *http.Request) error {
 	if err := m.queried(r, "follow", q); err != nil {
 		return err
 	}
-	position, err := m.Store.AuditFrom(r.Context(), q.Since, q.Cursor)
-	if err != nil {
-		return err
+	position := from.After
+	if position == nil {
+		if position, err = m.Store.AuditFrom(r.Context(), q.Since, q.Cursor); err != nil {
+			return err
+		}
 	}
 	q.Limit = streamPage
 	out := stream(w)
