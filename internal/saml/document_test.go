@@ -77,7 +77,7 @@ func TestPipelineDocument(t *testing.T) {
 	for _, p := range peers {
 		fmt.Fprintf(&b, "| %s | %s |\n", p.peer, also("", p.by))
 	}
-	b.WriteString("\n## Fuzzed input\n\n`make fuzz` runs each target for ten minutes; the seeds are in the targets and in `testdata/fuzz` beside them.\n\n| input | target |\n|---|---|\n")
+	b.WriteString("\n## Fuzzed input\n\n`make fuzz` runs each target for ten minutes, and the check of every change runs each for one; the seeds are in the targets and in `testdata/fuzz` beside them.\n\n| input | target |\n|---|---|\n")
 	for _, f := range fuzzed {
 		fmt.Fprintf(&b, "| %s | %s |\n", f.input, also("", []held{f.by}))
 	}
