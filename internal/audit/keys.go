@@ -28,6 +28,7 @@ const (
 	checkpointPurpose = "sallyport audit checkpoint v1\n"
 	successionPurpose = "sallyport audit key v1\n"
 	retentionPurpose  = "sallyport audit retention v1\n"
+	headPurpose       = "sallyport audit end v1\n"
 )
 
 // maxSuccessions bounds what a checkpoint carries; older keys are those of records that have long gone.

@@ -10,7 +10,16 @@ import (
 
 // heads reads ends of chains; rest follows WHERE.
 func heads(ctx context.Context, q querier, rest string, args ...any) ([]audit.Head, error) {
-	rows, err := q.QueryContext(ctx, `SELECT writer, sequence, hash FROM audit_writers WHERE `+rest, args...)
+	return headsThat(ctx, q, func(audit.Head, string) bool { return true }, rest, args...)
+}
+
+// signedHeads reads those that somebody with the audit key has signed.
+func (t *txn) signedHeads(rest string, args ...any) ([]audit.Head, error) {
+	return headsThat(t.ctx, t.sql, t.db.o.Signer.Ended, rest, args...)
+}
+
+func headsThat(ctx context.Context, q querier, good func(h audit.Head, signature string) bool, rest string, args ...any) ([]audit.Head, error) {
+	rows, err := q.QueryContext(ctx, `SELECT writer, sequence, hash, signature FROM audit_writers WHERE `+rest, args...)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -19,11 +28,13 @@ func heads(ctx context.Context, q querier, rest string, args ...any) ([]audit.He
 	for rows.Next() {
 		var h audit.Head
 		var sequence int64
-		if err := rows.Scan(&h.Writer, &sequence, &h.Hash); err != nil {
+		var signature string
+		if err := rows.Scan(&h.Writer, &sequence, &h.Hash, &signature); err != nil {
 			return nil, err
 		}
-		h.Sequence = uint64(sequence)
-		out = append(out, h)
+		if h.Sequence = uint64(sequence); good(h, signature) {
+			out = append(out, h)
+		}
 	}
 	return out, rows.Err()
 }
@@ -165,5 +176,6 @@ func (d *DB) sealLane(ctx context.Context, l *lane, closing bool) error {
 		return fmt.Errorf("store: commit: %w", err)
 	}
 	*l = next
+	l.reached = l.head
 	return nil
 }

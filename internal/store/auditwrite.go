@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +22,13 @@ type lane struct {
 	sealedAt time.Time
 	// vouched says that a checkpoint by this process has named the ends that nobody sealed.
 	vouched bool
+	// reached is the last record that this process has committed: no end lies before it. lost are those of chains that somebody has meddled with.
+	reached audit.Head
+	lost    []audit.Head
 }
+
+// maxLost is how many of those a checkpoint names.
+const maxLost = 16
 
 func (d *DB) makeLanes() {
 	n := d.o.Lanes
@@ -53,6 +61,7 @@ func (t *txn) writeAudit() (done func(committed bool), err error) {
 	return func(committed bool) {
 		if committed {
 			*l = next
+			l.reached = l.head
 		} else {
 			l.known = false
 		}
@@ -98,13 +107,28 @@ func (t *txn) readLane(l *lane) error {
 		return err
 	}
 	var sequence, sealed, at int64
-	var hash string
-	err := t.sql.QueryRowContext(t.ctx, `SELECT sequence, hash, sealed_sequence, sealed_at FROM audit_writers WHERE writer = $1`+t.db.dialect.forUpdate, writer).
-		Scan(&sequence, &hash, &sealed, &at)
+	var hash, signature string
+	err := t.sql.QueryRowContext(t.ctx, `SELECT sequence, hash, sealed_sequence, sealed_at, signature FROM audit_writers WHERE writer = $1`+t.db.dialect.forUpdate, writer).
+		Scan(&sequence, &hash, &sealed, &at, &signature)
 	if err != nil {
 		return fmt.Errorf("store: audit chain: %w", err)
 	}
-	*l = lane{head: audit.Head{Writer: writer, Sequence: uint64(sequence), Hash: hash}, known: true, sealed: uint64(sealed), sealedAt: fromMicros(at), vouched: l.vouched}
+	signed := sequence == 0 || t.db.o.Signer.Ended(audit.Head{Writer: writer, Sequence: uint64(sequence), Hash: hash}, signature)
+	if !signed || uint64(sequence) < l.reached.Sequence {
+		// Somebody without the key has put this end there, or has gone back to an older one, or an older release wrote it. Nothing that follows it is sealed: it stays as it
+		// is, for whoever verifies the log.
+		fresh, err := freshWriter(writer)
+		if err != nil {
+			return err
+		}
+		lost := l.lost
+		if l.reached.Sequence > 0 {
+			lost = append(slices.Clone(lost[max(0, len(lost)-maxLost+1):]), l.reached)
+		}
+		*l = lane{head: audit.Head{Writer: fresh}, vouched: l.vouched, lost: lost}
+		return t.readLane(l)
+	}
+	*l = lane{head: audit.Head{Writer: writer, Sequence: uint64(sequence), Hash: hash}, known: true, sealed: uint64(sealed), sealedAt: fromMicros(at), vouched: l.vouched, reached: l.reached, lost: l.lost}
 	last, err := lines(t.ctx, t.sql, ` WHERE writer = $1 AND sequence = $2`, writer, sequence)
 	if err != nil || len(last) == 0 {
 		return err
@@ -112,9 +136,23 @@ func (t *txn) readLane(l *lane) error {
 	return l.head.GoOn(last[0].ID)
 }
 
+// freshWriter names another chain of the same process.
+func freshWriter(writer string) (string, error) {
+	random := make([]byte, 4)
+	if _, err := rand.Read(random); err != nil {
+		return "", err
+	}
+	process, _, _ := strings.Cut(writer, "+")
+	return process + "+" + hex.EncodeToString(random), nil
+}
+
 func (t *txn) moveLane(l *lane, from uint64) (bool, error) {
-	n, err := t.exec(`UPDATE audit_writers SET sequence = $2, hash = $3, sealed_sequence = $4, sealed_at = $5 WHERE writer = $1 AND sequence = $6`,
-		l.head.Writer, int64(l.head.Sequence), l.head.Hash, int64(l.sealed), micros(l.sealedAt), int64(from))
+	signature, err := t.db.o.Signer.SignHead(l.head)
+	if err != nil {
+		return false, err
+	}
+	n, err := t.exec(`UPDATE audit_writers SET sequence = $2, hash = $3, sealed_sequence = $4, sealed_at = $5, signature = $7 WHERE writer = $1 AND sequence = $6`,
+		l.head.Writer, int64(l.head.Sequence), l.head.Hash, int64(l.sealed), micros(l.sealedAt), int64(from), signature)
 	return n == 1, err
 }
 
@@ -139,18 +177,24 @@ func (t *txn) seal(l *lane, records []audit.Record) ([]audit.Sealed, error) {
 	return out, nil
 }
 
-// checkpoint seals a lane. It names the ends of the other chains that moved in the last day, so that cutting one off shows in this one. The first checkpoint of a
+// checkpoint seals a lane. It names the ends of the other chains that moved in the last day, so that cutting one off shows in this one, as far as whoever has the key has
+// signed them. The first checkpoint of a
 // process also names older ends that nobody sealed: in a store that comes from a backup, or that stood still after its pods were killed, nobody else will.
 func (t *txn) checkpoint(l *lane, closing bool) (audit.Sealed, error) {
 	which := `sealed_at > $1 AND writer <> $2 AND sequence > 0 ORDER BY sealed_at DESC, writer LIMIT 64`
 	if !l.vouched {
 		which = `(sealed_at > $1 OR sequence > sealed_sequence) AND writer <> $2 AND sequence > 0 ORDER BY sealed_at > $1, sealed_at DESC, writer LIMIT 64`
 	}
-	others, err := heads(t.ctx, t.sql, which, micros(t.at.Add(-24*time.Hour)), l.head.Writer)
+	others, err := t.signedHeads(which, micros(t.at.Add(-24*time.Hour)), l.head.Writer)
 	if err != nil {
 		return audit.Sealed{}, err
 	}
 	l.vouched = true
+	// Of a chain that somebody has meddled with, this process knows the end itself.
+	others = slices.DeleteFunc(others, func(h audit.Head) bool {
+		return slices.ContainsFunc(l.lost, func(lost audit.Head) bool { return lost.Writer == h.Writer })
+	})
+	others = append(others, l.lost...)
 	slices.SortFunc(others, func(a, b audit.Head) int { return strings.Compare(a.Writer, b.Writer) })
 	r, err := t.db.o.Signer.Checkpoint(l.head, others, closing, t.at)
 	if err != nil {

@@ -74,7 +74,8 @@ func TestTheFirstSchemaIsBroughtForwardWithItsRows(t *testing.T) {
 		back := []string{
 			`DROP INDEX links_group_overage`, `ALTER TABLE links DROP COLUMN group_overage`, `DROP TABLE audit_keys`, `DROP INDEX users_of_idp`,
 			`CREATE INDEX users_idp ON users (idp_uid, email)`, `CREATE INDEX memberships_group ON memberships (group_id)`,
-			`DROP INDEX pending_requests_kind`, `ALTER TABLE pending_requests DROP COLUMN kind`, `CREATE INDEX pending_requests_expiry ON pending_requests (expires_at)`, `DELETE FROM goose_db_version WHERE version_id > 1`,
+			`DROP INDEX pending_requests_kind`, `ALTER TABLE pending_requests DROP COLUMN kind`, `CREATE INDEX pending_requests_expiry ON pending_requests (expires_at)`,
+			`ALTER TABLE audit_writers DROP COLUMN signature`, `DELETE FROM goose_db_version WHERE version_id > 1`,
 		}
 		if postgres {
 			back = append(back, `ALTER TABLE users RESET (fillfactor)`, `ALTER TABLE links RESET (fillfactor)`)
