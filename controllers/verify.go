@@ -32,7 +32,9 @@ const (
 	// benefit is how long a domain that was verified stays so while the DNS gives no answer at all.
 	benefit       = 6 * time.Hour
 	lookUpTimeout = 10 * time.Second
-	lookUpsAtOnce = 16
+	// lookUpsAtOnce is how many of one ServiceProvider wait for the DNS at a time. Another one does not wait for those: the servers of a domain are its owner's, and may take
+	// all the time that there is.
+	lookUpsAtOnce = 8
 )
 
 // challenge is the record that proves a domain to be the user's: one for each ServiceProvider and domain.
@@ -101,14 +103,14 @@ type proofs struct {
 	lookUp LookUpTXT
 	notify func(types.NamespacedName)
 	clock  clock.Clock
-	places chan struct{}
 
-	mutex sync.Mutex
-	all   map[types.NamespacedName]map[types.UID]*proof
+	mutex  sync.Mutex
+	all    map[types.NamespacedName]map[types.UID]*proof
+	places map[types.NamespacedName]chan struct{}
 }
 
 func newProofs(lookUp LookUpTXT, notify func(types.NamespacedName), c clock.Clock) *proofs {
-	return &proofs{lookUp: lookUp, notify: notify, clock: c, places: make(chan struct{}, lookUpsAtOnce), all: map[types.NamespacedName]map[types.UID]*proof{}}
+	return &proofs{lookUp: lookUp, notify: notify, clock: c, all: map[types.NamespacedName]map[types.UID]*proof{}, places: map[types.NamespacedName]chan struct{}{}}
 }
 
 // of returns what is known of a binding's domain and when to look at it again, and starts a look-up when one is due. verified says that an
@@ -117,7 +119,7 @@ func (p *proofs) of(key types.NamespacedName, uid types.UID, record v1alpha1.Ver
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	if p.all[key] == nil {
-		p.all[key] = map[types.UID]*proof{}
+		p.all[key], p.places[key] = map[types.UID]*proof{}, make(chan struct{}, lookUpsAtOnce)
 	}
 	known := p.all[key][uid]
 	now := p.clock.Now()
@@ -130,7 +132,7 @@ func (p *proofs) of(key types.NamespacedName, uid types.UID, record v1alpha1.Ver
 	}
 	if !known.running && !now.Before(known.next) {
 		known.running = true
-		go p.look(key, known)
+		go p.look(key, p.places[key], known)
 	}
 	if known.running {
 		return *known, time.Time{}
@@ -145,10 +147,10 @@ func (p *proofs) keep(key types.NamespacedName, asked map[types.UID]bool) {
 	keepAsked(p.all, key, asked)
 }
 
-func (p *proofs) look(key types.NamespacedName, known *proof) {
+func (p *proofs) look(key types.NamespacedName, places chan struct{}, known *proof) {
 	defer p.notify(key)
-	p.places <- struct{}{}
-	defer func() { <-p.places }()
+	places <- struct{}{}
+	defer func() { <-places }()
 	ctx, cancel := context.WithTimeout(context.Background(), lookUpTimeout)
 	defer cancel()
 	now := p.clock.Now() // an answer is as old as its question
