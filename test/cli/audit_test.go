@@ -14,6 +14,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"sallyport.dev/sallyport/internal/cli"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 func TestTheAuditLogAnswers(t *testing.T) {
@@ -72,7 +73,7 @@ func TestFollowGoesOnThroughARestart(t *testing.T) {
 			}
 		}
 	}
-	w.eventually("the question to be recorded", func() bool { return strings.Contains(w.api("/v1/audit?type=audit_queried"), "follow") })
+	await.Until(w.t, "the question to be recorded", func() bool { return strings.Contains(w.api("/v1/audit?type=audit_queried"), "follow") })
 	w.browser().signIn("alice@acme.example")
 	sees("alice@acme.example")
 	// The same ports again, as a port-forward would find the pod that came back.

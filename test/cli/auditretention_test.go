@@ -21,6 +21,7 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // otherPod is the store as another pod has it open, with the same key.
@@ -126,7 +127,7 @@ func TestRetentionMeanwhileIsNoFault(t *testing.T) {
 		w.serveOkta("--store", database)
 		db := w.otherPod(database, "second", clock.RealClock{})
 		fill(t, db, 12_000, audit.Record{Type: audit.TypeSnapshotProgrammed})
-		w.eventually("standard output to have everything", func() bool {
+		await.Until(w.t, "standard output to have everything", func() bool {
 			waiting, err := db.Outbox(t.Context(), "stdout")
 			return err == nil && waiting.Records == 0
 		})

@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cli"
 	"sallyport.dev/sallyport/internal/saml/samltest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 var referenceText = regexp.MustCompile(`[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}`)
@@ -59,10 +60,10 @@ func TestDebugFollowsWhatComes(t *testing.T) {
 	go func() {
 		done <- cli.Run(ctx, []string{"debug", "idp/okta", "--follow", "--kubeconfig", w.kubeconfig, "-n", w.ns}, cli.Options{Out: &out, Err: &bytes.Buffer{}, Forward: w})
 	}()
-	w.eventually("what was there before", func() bool { return strings.Contains(out.String(), "alice@acme.example") })
+	await.Until(w.t, "what was there before", func() bool { return strings.Contains(out.String(), "alice@acme.example") })
 	w.browser().signIn("bob@acme.example", other)
 	w.browser().signIn("carol@acme.example", other)
-	w.eventually("what came", func() bool { return strings.Contains(out.String(), "carol@acme.example") })
+	await.Until(w.t, "what came", func() bool { return strings.Contains(out.String(), "carol@acme.example") })
 	cancel()
 	if code := <-done; code != 0 {
 		t.Errorf("exit %d", code)

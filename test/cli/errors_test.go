@@ -18,6 +18,7 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cli"
 	"sallyport.dev/sallyport/internal/render"
+	"sallyport.dev/sallyport/test/internal/await"
 	"sallyport.dev/sallyport/test/internal/loopback"
 )
 
@@ -157,11 +158,11 @@ func TestAMissingPermissionIsNamed(t *testing.T) {
 			Subjects: []rbacv1.Subject{{APIGroup: "rbac.authorization.k8s.io", Kind: "User", Name: "viewer@acme.example"}}})
 	}
 	may(rbacv1.PolicyRule{APIGroups: []string{"sso.sallyport.dev"}, Resources: []string{"*"}, Verbs: []string{"get", "list"}})
-	w.eventually("the role to count", func() bool { return !strings.Contains(w.sso("refresh", "idp/nobody").stderr, "may not") })
+	await.Until(w.t, "the role to count", func() bool { return !strings.Contains(w.sso("refresh", "idp/nobody").stderr, "may not") })
 	w.fails([]string{"users", "list"}, "you may not get secrets/main-management in namespace "+w.ns, "verb get on secrets")
 	w.fails([]string{"rotate", "idp/okta"}, "you may not patch identityproviders.sso.sallyport.dev/okta")
 	may(rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}})
-	w.eventually("the role to count", func() bool { return !strings.Contains(w.sso("users", "list").stderr, "may not") })
+	await.Until(w.t, "the role to count", func() bool { return !strings.Contains(w.sso("users", "list").stderr, "may not") })
 	got := w.ssoReal("users", "list")
 	contains(t, got.stderr, "you may not create pods/portforward in namespace "+w.ns)
 }

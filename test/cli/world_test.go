@@ -239,15 +239,6 @@ func (w *world) start() {
 	w.process.AwaitReady(w.management)
 }
 
-func (w *world) eventually(what string, holds func() bool) {
-	w.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("waited 20 s for %s", what)
-		}
-	}
-}
-
 // Forward leads straight to the process, where kubectl would go through the API server and the node.
 func (w *world) Forward(_ context.Context, pod *corev1.Pod) (string, func(), error) {
 	address, ok := w.pods.Load(pod.Name)

@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/test/internal/await"
 	"sallyport.dev/sallyport/test/interop/simplesamlphp"
 )
 
@@ -64,7 +65,7 @@ func TestSingleLogoutWithSimpleSAMLphp(t *testing.T) {
 			after := "https://" + idpHost + "/simplesaml/logout.php"
 			other := tab.NewTab()
 			other.Open("https://" + idpHost + "/simplesaml/saml2/idp/SingleLogoutService.php?ReturnTo=" + url.QueryEscape(after))
-			r.eventually("the session to end", func() bool { return r.get(appURL+"/api", stolen).status == http.StatusUnauthorized })
+			await.Until(r.t, "the session to end", func() bool { return r.get(appURL+"/api", stolen).status == http.StatusUnauthorized })
 			// The IdP has our answer, and took it for a success.
 			other.WaitURL(after)
 			if log := r.idp.Log(); strings.Contains(log, "Unable to log out") || strings.Contains(log, "Exception") {

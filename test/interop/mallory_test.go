@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/html"
 	_ "modernc.org/sqlite"
 
+	"sallyport.dev/sallyport/test/internal/await"
 	"sallyport.dev/sallyport/test/interop/simplesamlphp"
 )
 
@@ -87,7 +88,7 @@ func TestMalloryIsNobodyElse(t *testing.T) {
 				t.Errorf("there are %s rows in %s", got[0], table)
 			}
 		}
-		r.eventually("every refusal to be recorded", func() bool {
+		await.Until(r.t, "every refusal to be recorded", func() bool {
 			return strings.Count(r.sp.Said(), `"type":"email_domain_not_bound"`)+strings.Count(r.sp.Said(), `"type":"saml_assertion_failed"`) == refused
 		})
 		if text := r.sp.Said(); strings.Contains(text, "ceo@") {

@@ -312,12 +312,3 @@ func (r *rig) cookies(tab *browser.Tab) http.Header {
 	}
 	return http.Header{"Cookie": {strings.Join(all, "; ")}}
 }
-
-func (r *rig) eventually(what string, holds func() bool) {
-	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("waited 20 s for %s\nthe service provider said:\n%s", what, r.sp.Said())
-		}
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/sallyport/test/internal/await"
 	"sallyport.dev/sallyport/test/interop/simplesamlphp"
 )
 
@@ -110,7 +111,7 @@ func TestAnAddressOfAnotherDomainIsRefused(t *testing.T) {
 	if got := r.get(appURL+"/api", r.cookies(tab)); got.status != http.StatusUnauthorized {
 		t.Errorf("mallory gets %d from the application", got.status)
 	}
-	r.eventually("the audit record", func() bool { return strings.Contains(r.sp.Said(), "email_domain_not_bound") })
+	await.Until(r.t, "the audit record", func() bool { return strings.Contains(r.sp.Said(), "email_domain_not_bound") })
 	if strings.Contains(r.sp.Said(), "<saml") || strings.Contains(r.sp.Said(), "PRIVATE KEY") {
 		t.Error("the log holds an assertion or a key")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // TestABackupIsPutTogetherAgain: the store is saved while people sign in, as docs/backup.md says, and with the saved keys another process finds everybody, their
@@ -71,7 +72,7 @@ func TestABackupInANewCluster(t *testing.T) {
 		if h.alice.check(p) != http.StatusUnauthorized || h.dave.check(p) != http.StatusUnauthorized {
 			t.Error("a session of an IdP that is gone goes on")
 		}
-		eventually(t, "the old IdPs' people belong to nobody", func() bool {
+		await.Until(t, "the old IdPs' people belong to nobody", func() bool {
 			var of struct{ IdPUID string }
 			return p.api("GET", "/v1/users/dave@partner.example", "", &of) == http.StatusOK && of.IdPUID == ""
 		})

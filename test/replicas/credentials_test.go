@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // TestStoreCredentialsRotateUnderARunningProcess: the Secret's file names another role, the old role may not log in any more and its connections are cut.
@@ -37,7 +38,7 @@ func TestStoreCredentialsRotateUnderARunningProcess(t *testing.T) {
 	}
 	r.write("store", []byte(as("of_tomorrow")+"\n"))
 	must("ALTER ROLE of_today NOLOGIN", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'of_today'")
-	eventually(t, "the store answers again", func() bool { return p.probe("/readyz") == http.StatusOK })
+	await.Until(t, "the store answers again", func() bool { return p.probe("/readyz") == http.StatusOK })
 	if !r.browser(p).signIn("bob@acme.example") || p.PID() != pid {
 		t.Error("nobody can sign in any more")
 	}

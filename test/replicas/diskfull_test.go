@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // TestTheDiskIsFull lets the volume of SQLite run full: those signed in stay so, everybody else gets a page that says so, and when there is space again everything goes
@@ -45,7 +46,7 @@ func TestTheDiskIsFull(t *testing.T) {
 			unavailable("a new sign-in", got)
 		}
 	}
-	eventually(t, "readiness tells", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
+	await.Until(t, "readiness tells", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
 	if p.probe("/healthz") != http.StatusOK || p.probe("/readyz?exclude=store") != http.StatusOK {
 		t.Error("the process is taken for dead, or out of its Service, because of the store")
 	}
@@ -53,7 +54,7 @@ func TestTheDiskIsFull(t *testing.T) {
 	if err := os.Remove(filepath.Join(disk, "filler")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "readiness recovers", func() bool { return p.probe("/readyz") == http.StatusOK })
+	await.Until(t, "readiness recovers", func() bool { return p.probe("/readyz") == http.StatusOK })
 	if got := bob.finish(halfway, "bob@acme.example"); got.location != appURL {
 		t.Errorf("with space again: %d %q %s", got.status, got.location, got.body)
 	}

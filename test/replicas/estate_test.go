@@ -25,6 +25,7 @@ import (
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // estate is a rig of two IdPs: okta, to which acme.example is bound and which asks for a second step, and the catch-all for everybody else.
@@ -308,7 +309,7 @@ func (e *estate) lived() (h household) {
 		})
 	}
 	count := func() int { mutex.Lock(); defer mutex.Unlock(); return len(known) }
-	eventually(e.t, "people sign in meanwhile", func() bool { return count() >= 8 })
+	await.Until(e.t, "people sign in meanwhile", func() bool { return count() >= 8 })
 	h.proof = p.proof()
 	mutex.Lock()
 	h.others = slices.Clone(known)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // failoverTime is how long after the promotion of the standby every pod must be ready again, and sign people in.
@@ -31,14 +32,14 @@ func TestPostgreSQLFailsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range replicas {
-		eventually(t, "readiness tells that the store is away", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
+		await.Until(t, "readiness tells that the store is away", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
 	}
 	if err := pair.Promote(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	promoted := time.Now()
 	for _, p := range replicas {
-		eventually(t, "the replica is ready again", func() bool { return p.probe("/readyz") == http.StatusOK })
+		await.Until(t, "the replica is ready again", func() bool { return p.probe("/readyz") == http.StatusOK })
 	}
 	took := time.Since(promoted)
 	if took > failoverTime {
@@ -129,7 +130,7 @@ func (l *load) signedIn(t *testing.T, more int) {
 		return len(l.acknowledged)
 	}
 	before := count()
-	eventually(t, fmt.Sprintf("%d more people are signed in", more), func() bool { return count() >= before+more })
+	await.Until(t, fmt.Sprintf("%d more people are signed in", more), func() bool { return count() >= before+more })
 }
 
 func (l *load) stop() {

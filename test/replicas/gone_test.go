@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // TestWhatAGoneIdPHasLeftIsUndoneAtTheNextStart: a ServiceProvider is deleted and made again on its store, and one of its IdPs was deleted meanwhile. That one's
@@ -45,7 +46,7 @@ func TestWhatAGoneIdPHasLeftIsUndoneAtTheNextStart(t *testing.T) {
 		p.Kill()
 		r.write(filepath.Join("snapshot", snapshot.IndexFile), []byte("{"))
 		p = r.launch()
-		eventually(t, "the process looks at the files", func() bool { return p.probe("/healthz") == http.StatusOK })
+		await.Until(t, "the process looks at the files", func() bool { return p.probe("/healthz") == http.StatusOK })
 		time.Sleep(500 * time.Millisecond) // two looks
 		p.Kill()
 		if n := r.sessions("uid-okta"); n != 1 {
@@ -57,14 +58,14 @@ func TestWhatAGoneIdPHasLeftIsUndoneAtTheNextStart(t *testing.T) {
 		if alice.check(p) != http.StatusUnauthorized {
 			t.Error("a session of the IdP that is gone lives on")
 		}
-		eventually(t, "it has ended in the store", func() bool {
+		await.Until(t, "it has ended in the store", func() bool {
 			var page struct{ Items []any }
 			return p.api("GET", "/v1/sessions", "", &page) == http.StatusOK && len(page.Items) == 1
 		})
 		if bob.check(p) != http.StatusOK {
 			t.Error("a session of the IdP that is there has ended")
 		}
-		eventually(t, "nobody belongs to the IdP any more", func() bool {
+		await.Until(t, "nobody belongs to the IdP any more", func() bool {
 			var alice struct{ IdPUID string }
 			return p.api("GET", "/v1/users/alice@acme.example", "", &alice) == http.StatusOK && alice.IdPUID == ""
 		})

@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // TestSignInBegunOnOneReplicaEndsOnAnother: the first is killed while the person is at the IdP.
@@ -91,7 +92,7 @@ func TestRevocationReachesTheOtherProcess(t *testing.T) {
 		if b.check(here) != http.StatusUnauthorized {
 			t.Errorf("%s: not at once where it was asked for", end.what)
 		}
-		eventually(t, end.what, func() bool { return b.check(there) == http.StatusUnauthorized })
+		await.Until(t, end.what, func() bool { return b.check(there) == http.StatusUnauthorized })
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("%s took %v", end.what, took)
 		}
@@ -275,7 +276,7 @@ func TestStoreIsDown(t *testing.T) {
 	}
 
 	server.Halt()
-	eventually(t, "readiness tells", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
+	await.Until(t, "readiness tells", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
 	if p.probe("/healthz") != http.StatusOK || p.probe("/readyz?exclude=store") != http.StatusOK {
 		t.Error("the process is taken for dead, or out of its Service, because of the store")
 	}
@@ -300,7 +301,7 @@ func TestStoreIsDown(t *testing.T) {
 	if err := server.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "readiness recovers", func() bool { return p.probe("/readyz") == http.StatusOK })
+	await.Until(t, "readiness recovers", func() bool { return p.probe("/readyz") == http.StatusOK })
 	db := r.store()
 	if users := r.users(db); len(users) != 1 {
 		t.Errorf("users %v", users)

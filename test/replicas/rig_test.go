@@ -301,12 +301,3 @@ func (b *browser) check(at *replica) int {
 func (b *browser) ask() int {
 	return b.send(http.MethodGet, "https://grafana.example.com/authz/nginx", "none", nil).status
 }
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}

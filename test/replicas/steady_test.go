@@ -16,6 +16,7 @@ import (
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // TestASteadyLoadGoesOn over everything that is replaced, killed and rotated, on two PostgreSQL servers: no check fails, nothing that was acknowledged is lost, and the
@@ -52,7 +53,7 @@ func TestASteadyLoadGoesOn(t *testing.T) {
 	ready := func(t *testing.T) func() {
 		return func() {
 			for _, p := range pods {
-				eventually(t, "the pod is ready", func() bool { return p.probe("/readyz") == http.StatusOK })
+				await.Until(t, "the pod is ready", func() bool { return p.probe("/readyz") == http.StatusOK })
 			}
 		}
 	}
@@ -102,7 +103,7 @@ func TestASteadyLoadGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range pods {
-			eventually(t, "readiness tells that the store is away", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
+			await.Until(t, "readiness tells that the store is away", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
 		}
 		if err := pair.Promote(t.Context()); err != nil {
 			t.Fatal(err)
@@ -149,7 +150,7 @@ func (r *rig) serve(t *testing.T, pods []*replica, edit func(c *snapshot.Connect
 	}
 	r.publish([]snapshot.Connection{c}, snapshot.Domain{Domain: "acme.example", Connection: "okta", Binding: "acme"})
 	for _, p := range pods {
-		eventually(t, "the pod serves the change", func() bool { return revision(p) != before[p] })
+		await.Until(t, "the pod serves the change", func() bool { return revision(p) != before[p] })
 	}
 }
 
