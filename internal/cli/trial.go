@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -144,40 +143,4 @@ func printTrial(w io.Writer, t manageapi.Trial) {
 	for _, o := range t.Outcome {
 		fmt.Fprintf(w, "  %s\n", clean(o))
 	}
-}
-
-func (a *app) breakGlassCommand() *cobra.Command {
-	var reason string
-	c := &cobra.Command{
-		Use: "break-glass ADDRESS --reason TEXT", Short: "Make a link that signs one person in once, without their IdP",
-		Long: `Make a link that signs a person in once while their identity provider cannot. It works for 10 minutes, opens a session of an hour, and asks for the second step
-where the connection requires one. Making and using it are recorded as sso_break_glass with your name and the reason, and a Warning Event about the ServiceProvider
-says that it was made: without permission to create Events there is no link.`,
-		Example: "  kubectl sso break-glass alice@acme.example --reason \"IdP outage, incident 4711\"",
-		Args:    exactly("the e-mail address of a person"),
-		RunE: func(command *cobra.Command, args []string) error {
-			if reason = strings.TrimSpace(reason); reason == "" {
-				return errors.New("--reason is missing: say why, it goes into the record")
-			}
-			return a.open(command, func(s served) error {
-				// Whoever does not exist needs no Event.
-				if err := noSuchUser(s.Get(command.Context(), userPath(args[0], ""), nil, nil), args[0]); err != nil {
-					return err
-				}
-				if err := s.Warn(command.Context(), s.serviceProvider, "BreakGlass", "IssueLink", "A break-glass link was made for one person. kubectl sso audit --type sso_break_glass says for whom, by whom and why."); err != nil {
-					return err
-				}
-				var link manageapi.BreakGlassLink
-				if err := s.Post(command.Context(), userPath(args[0], "break-glass"), map[string]string{"reason": reason}, &link); err != nil {
-					return err
-				}
-				fmt.Fprintf(command.ErrOrStderr(), "It works once, until %s UTC. Give it to %s alone.\n", at(link.Expires), clean(args[0]))
-				_, err := fmt.Fprintln(command.OutOrStdout(), link.URL)
-				return err
-			})
-		},
-	}
-	a.pickServiceProvider(c)
-	c.Flags().StringVar(&reason, "reason", "", "why; required, and recorded")
-	return c
 }

@@ -6,37 +6,26 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity/provision"
-	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
-	"sallyport.dev/sallyport/internal/web/proxy"
 	"sallyport.dev/sallyport/internal/web/refusals"
 	"sallyport.dev/sallyport/internal/web/serve"
 )
 
 const (
-	// maxWait bounds a long poll; defaultWait is without a timeout parameter.
-	maxWait     = 30 * time.Second
-	defaultWait = 5 * time.Second
 	// maxBody bounds the body of a request, in bytes, and maxPosition that of one with a position in the audit log: every pod that ever wrote is in it.
 	maxBody     = 64 << 10
 	maxPosition = 4 << 20
-	// tokenEvery is how often the token's file is read again, so that a rotated Secret counts without a restart.
-	tokenEvery  = 5 * time.Second
 	pingTimeout = time.Second
 )
 
@@ -223,58 +212,6 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	return nil
 }
 
-// authorized compares hashes of equal length in constant time.
-func (m *Server) authorized(r *http.Request) bool {
-	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	want, known := m.wanted()
-	sum := sha256.Sum256([]byte(given))
-	return subtle.ConstantTimeCompare(sum[:], want[:]) == 1 && ok && known
-}
-
-func (m *Server) wanted() ([sha256.Size]byte, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if now := m.Clock.Now(); m.file != "" && (!m.tokenKnown || now.Sub(m.tokenRead) >= tokenEvery) {
-		m.tokenRead = now
-		content, err := os.ReadFile(m.file)
-		token := strings.TrimSpace(string(content))
-		switch {
-		case err != nil:
-			m.Log.Error("the management token cannot be read; the last one counts", "error", err)
-		case len(token) < 16:
-			m.Log.Error("the management token has fewer than 16 characters and does not count")
-			m.tokenKnown = false
-		default:
-			m.token, m.tokenKnown = sha256.Sum256([]byte(token)), true
-		}
-	}
-	return m.token, m.tokenKnown
-}
-
-// denied records a refused request.
-func (m *Server) denied(r *http.Request) {
-	m.Metrics.ManagementDenied.Inc()
-	err := m.Strangers.Record(r.Context(), audit.Record{
-		Type: audit.TypeManagementDenied, Outcome: audit.OutcomeDenied, Reason: "no_valid_token", Actor: audit.Actor{Kind: audit.ActorSystem, IP: proxy.Peer(r).String()},
-		Target: audit.Target{Kind: "Path", Name: strings.ToValidUTF8(r.URL.Path[:min(len(r.URL.Path), 128)], "")},
-	})
-	if err != nil {
-		m.Log.Error("a refused management request could not be recorded", "error", err)
-	}
-}
-
-// caller is who asks, as `kubectl sso` found out from the API server; the operator says nothing and is the system.
-func caller(r *http.Request) provision.Caller {
-	if by, ok := inside(r); ok {
-		return by
-	}
-	name := r.Header.Get(manageapi.ActorHeader)
-	if name == "" {
-		return provision.Caller{Actor: audit.Actor{Kind: audit.ActorSystem, ID: "operator"}, Request: serve.NewReference()}
-	}
-	return provision.Caller{Actor: audit.Actor{Kind: audit.ActorKubernetes, ID: strings.ToValidUTF8(name[:min(len(name), 256)], "")}, Request: serve.NewReference()}
-}
-
 // drainEvery is how soon a request that waits sees that the pod drains.
 const drainEvery = 500 * time.Millisecond
 
@@ -335,42 +272,4 @@ func (m *Server) revision(w http.ResponseWriter, r *http.Request) error {
 		answer.Revision = current.Revision
 	}
 	return writeJSON(w, answer)
-}
-
-// limit reads the page size; absent means fallback.
-func limit(r *http.Request, fallback, most int) (int, error) {
-	given := r.URL.Query().Get("limit")
-	if given == "" {
-		return fallback, nil
-	}
-	n, err := strconv.Atoi(given)
-	if err != nil || n < 1 || n > most {
-		return 0, status(http.StatusBadRequest, "limit %q is not a number from 1 to %d", given, most)
-	}
-	return n, nil
-}
-
-// duration reads how long to wait; absent means fallback, and more than maxWait means maxWait.
-func duration(r *http.Request, name string, fallback time.Duration) (time.Duration, error) {
-	given := r.URL.Query().Get(name)
-	if given == "" {
-		return fallback, nil
-	}
-	parsed, err := time.ParseDuration(given)
-	if err != nil || parsed < 0 {
-		return 0, status(http.StatusBadRequest, "%s %q is not a duration such as 5s", name, given)
-	}
-	return min(parsed, maxWait), nil
-}
-
-func moment(r *http.Request, name string) (time.Time, error) {
-	given := r.URL.Query().Get(name)
-	if given == "" {
-		return time.Time{}, nil
-	}
-	t, err := time.Parse(time.RFC3339, given)
-	if err != nil {
-		return time.Time{}, status(http.StatusBadRequest, "%s %q is not a time in RFC 3339, such as 2026-11-23T10:00:00Z", name, given)
-	}
-	return t, nil
 }

@@ -1,26 +1,16 @@
 package management
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
-	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity"
-	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/manageapi"
-	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
-)
-
-const (
-	pageSize    = 100
-	maxPageSize = 1000
 )
 
 func viewUser(u store.User) manageapi.User {
@@ -34,33 +24,6 @@ func viewProfile(p store.Profile) map[string]manageapi.ProfileValue {
 		view[name] = manageapi.ProfileValue{Value: v.Value, Source: string(v.Source), IdPUID: v.IdPUID, UpdatedAt: v.UpdatedAt}
 	}
 	return view
-}
-
-func viewSession(s store.Session) manageapi.Session {
-	return manageapi.Session{ID: hex.EncodeToString(s.TokenHash[:16]), UserID: s.UserID, Email: s.User.Email, IdP: s.IdP.Name, IP: s.IP, UserAgent: s.UserAgent,
-		CreatedAt: s.CreatedAt, LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt, Pending: s.SecondFactorPending}
-}
-
-func (m *Server) stats(w http.ResponseWriter, r *http.Request) error {
-	stats, err := m.Store.Stats(r.Context())
-	if err != nil {
-		return err
-	}
-	type perIdP struct {
-		Users        int       `json:"users"`
-		Sessions     int       `json:"sessions"`
-		LastSignIn   time.Time `json:"lastSignIn,omitzero"`
-		GroupOverage int       `json:"groupOverage,omitempty"`
-	}
-	answer := struct {
-		Users          int               `json:"users"`
-		ActiveSessions int               `json:"activeSessions"`
-		IdPs           map[string]perIdP `json:"identityProviders"`
-	}{stats.Users, stats.ActiveSessions, map[string]perIdP{}}
-	for uid, s := range stats.IdPs {
-		answer.IdPs[uid] = perIdP{s.Users, s.Sessions, s.LastSignIn, s.GroupOverage}
-	}
-	return writeJSON(w, answer)
 }
 
 func (m *Server) users(w http.ResponseWriter, r *http.Request) error {
@@ -207,27 +170,6 @@ func (m *Server) deleteUser(w http.ResponseWriter, r *http.Request) error {
 	return done(w, m.people.Delete(r.Context(), u.ID, caller(r)))
 }
 
-func (m *Server) sessions(w http.ResponseWriter, r *http.Request) error {
-	n, err := limit(r, pageSize, maxPageSize)
-	if err != nil {
-		return err
-	}
-	query := r.URL.Query()
-	q := store.SessionQuery{IdPUID: m.uid(query.Get("idp")), Limit: n, Cursor: query.Get("cursor")}
-	if q.UserID, err = m.userID(r, query.Get("user")); err != nil {
-		return err
-	}
-	sessions, next, err := m.Store.Sessions(r.Context(), q)
-	if err != nil {
-		return err
-	}
-	page := manageapi.Page[manageapi.Session]{Items: make([]manageapi.Session, 0, len(sessions)), Next: next}
-	for _, s := range sessions {
-		page.Items = append(page.Items, viewSession(s))
-	}
-	return writeJSON(w, page)
-}
-
 // userID takes an ID or an address; "" stays "".
 func (m *Server) userID(r *http.Request, name string) (string, error) {
 	if name == "" {
@@ -236,68 +178,4 @@ func (m *Server) userID(r *http.Request, name string) (string, error) {
 	r.SetPathValue("user", name)
 	u, err := m.find(r)
 	return u.ID, err
-}
-
-// revokeSessions ends sessions by ID, user or IdP; at least one must be given.
-func (m *Server) revokeSessions(w http.ResponseWriter, r *http.Request) error {
-	var in struct {
-		Session string `json:"session"`
-		User    string `json:"user"`
-		IdP     string `json:"idp"`
-	}
-	if err := body(r, &in); err != nil {
-		return err
-	}
-	if in.Session == "" && in.User == "" && in.IdP == "" {
-		return status(http.StatusBadRequest, "say which sessions: session, user or idp")
-	}
-	if in.Session != "" && (len(in.Session) < 8 || strings.Trim(in.Session, "0123456789abcdef") != "") {
-		return status(http.StatusBadRequest, "session %q is not at least 8 digits of an ID as the list shows it", in.Session)
-	}
-	match := store.SessionMatch{SessionPrefix: in.Session, Limit: maxPageSize}
-	if in.IdP != "" {
-		match.IdPUID = m.uid(in.IdP)
-	}
-	var err error
-	if match.UserID, err = m.userID(r, in.User); err != nil {
-		return err
-	}
-	total := 0
-	for {
-		ended, err := m.people.Revoke(r.Context(), match, "admin", caller(r))
-		if err != nil {
-			return err
-		}
-		for _, e := range ended {
-			m.Sessions.Forget(session.Key(e.TokenHash))
-		}
-		if total += len(ended); len(ended) < maxPageSize {
-			return writeJSON(w, map[string]int{"ended": total})
-		}
-	}
-}
-
-// removeIdP undoes what a deleted IdentityProvider left; the operator calls it, again after a crash, until it answers 200.
-func (m *Server) removeIdP(w http.ResponseWriter, r *http.Request) error {
-	var in struct {
-		Name       string `json:"name"`
-		Namespace  string `json:"namespace"`
-		Generation int64  `json:"generation"`
-		Scrub      bool   `json:"scrub"`
-	}
-	if err := body(r, &in); err != nil {
-		return err
-	}
-	if in.Name == "" {
-		return status(http.StatusBadRequest, "name is missing")
-	}
-	uid := r.PathValue("uid")
-	result, err := m.people.RemoveIdP(r.Context(), provision.Removal{
-		IdP: store.IdPRef{UID: uid, Name: in.Name}, Scrub: in.Scrub,
-		Target: audit.Target{Kind: provision.KindIdentityProvider, Namespace: in.Namespace, Name: in.Name, UID: uid, Generation: in.Generation},
-	}, caller(r))
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, result)
 }
