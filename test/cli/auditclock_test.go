@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/cli"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/store/storetest"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // TestFollowMissesNothingWhereAClockIsAhead: the last record that was shown is of a pod whose clock is an hour ahead, and what another one commits while the stream is broken
@@ -37,10 +38,10 @@ func TestFollowMissesNothingWhereAClockIsAhead(t *testing.T) {
 	go func() {
 		done <- cli.Run(ctx, []string{"audit", "--follow", "--type", "snapshot_programmed", "-o", "ndjson", "--kubeconfig", w.kubeconfig, "-n", w.ns}, cli.Options{Out: &out, Err: &bytes.Buffer{}, Forward: w})
 	}()
-	w.eventually("the question to be recorded", func() bool { return strings.Contains(w.api("/v1/audit?type=audit_queried"), "follow") })
+	await.Until(w.t, "the question to be recorded", func() bool { return strings.Contains(w.api("/v1/audit?type=audit_queried"), "follow") })
 	shown := func(name string) {
 		t.Helper()
-		w.eventually(name+" to be shown", func() bool { return strings.Contains(out.String(), `"`+name+`"`) })
+		await.Until(w.t, name+" to be shown", func() bool { return strings.Contains(out.String(), `"`+name+`"`) })
 	}
 	commit(right, "first")
 	shown("first")
