@@ -1,4 +1,4 @@
-// Package gitops has the engines of GitOps tools work on docs/examples/gitops, against a real API server, the operator and a service provider. It is a module of
+// Package gitops has Flux's engine, and what Argo CD computes, work on docs/examples/gitops, against a real API server, the operator and a service provider. It is a module of
 // its own, so that what the engines need stays out of the product's.
 package gitops
 
