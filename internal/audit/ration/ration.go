@@ -24,7 +24,14 @@ const (
 	summariesAtOnce = 20
 	// maxKinds bounds the memory: what comes of further IdPs is counted by type and reason alone.
 	maxKinds = 4096
+	// writeTimeout bounds how long a record waits for the store.
+	writeTimeout = 5 * time.Second
 )
+
+// Lasting is a context for a record of what somebody else has sent: it goes on when they hang up, or they could keep it from being written, and ends after a while.
+func Lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+}
 
 // Log writes and counts. It is safe for concurrent use.
 type Log struct {
@@ -56,18 +63,22 @@ func New(c clock.PassiveClock, write func(ctx context.Context, records ...audit.
 	return &Log{clock: c, write: write, counted: counted, all: bucket{most: allBurst, every: allEvery}, kinds: map[key]*kind{}}
 }
 
-// Record writes a record, or counts it when too many like it have been written.
+// Record writes a record, or counts it when too many like it have been written, or the store does not take it.
 func (l *Log) Record(ctx context.Context, r audit.Record) error {
-	if l.takes(r) {
-		return l.write(ctx, r)
+	if !l.takes(r) {
+		l.count(r)
+		return nil
 	}
-	if l.counted != nil {
-		l.counted()
+	ctx, cancel := Lasting(ctx)
+	defer cancel()
+	err := l.write(ctx, r)
+	if err != nil {
+		l.count(r)
 	}
-	return nil
+	return err
 }
 
-// takes says whether a record is within the ration; otherwise it has been counted.
+// takes says whether a record is within the ration.
 func (l *Log) takes(r audit.Record) bool {
 	now := l.clock.Now()
 	l.mu.Lock()
@@ -75,17 +86,27 @@ func (l *Log) takes(r audit.Record) bool {
 	k := l.of(r)
 	k.bucket.refill(now)
 	l.all.refill(now)
-	if !k.bucket.empty() && !l.all.empty() {
-		k.bucket.used++
-		l.all.used++
-		return true
+	if k.bucket.empty() || l.all.empty() {
+		return false
 	}
+	k.bucket.used++
+	l.all.used++
+	return true
+}
+
+func (l *Log) count(r audit.Record) {
+	if l.counted != nil {
+		l.counted()
+	}
+	now := l.clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := l.of(r)
 	if k.count == 0 {
 		k.first = now
 	}
 	k.count++
 	k.last = now
-	return false
 }
 
 // of finds what is known of a record's kind, and begins with it where there is nothing. The caller holds the lock.

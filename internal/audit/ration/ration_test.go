@@ -161,9 +161,23 @@ func TestWhatTheStoreDoesNotTakeIsSaidLater(t *testing.T) {
 	record(t, l, 5, refusal("okta", "malformed"))
 	to.down = false
 	flush(t, l, false)
-	to.want(t, "malformed", eachBurst, 15)
+	to.want(t, "malformed", eachBurst, 16) // the one that the store did not take among them
 	if d := to.records[len(to.records)-1].Details.(audit.RefusalCount); d.First != "2026-11-23T12:00:00Z" || d.Last != "2026-11-23T12:01:00Z" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// TestWhoHangsUpIsRecorded: the request's context has ended.
+func TestWhoHangsUpIsRecorded(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	written := 0
+	l := New(testclock.NewFakeClock(noon), func(ctx context.Context, records ...audit.Record) error {
+		written += len(records)
+		return ctx.Err()
+	}, nil)
+	if err := l.Record(gone, refusal("okta", "malformed")); err != nil || written != 1 {
+		t.Errorf("%d written: %v", written, err)
 	}
 }
 

@@ -114,6 +114,8 @@ func (s *Service) SignIn(ctx context.Context, in SignIn) (*Result, error) {
 // refused records a refusal. An assertion that comes for the first time is recorded whatever there has been before, because its IdP alone can make another. When it comes
 // again anybody may have sent it.
 func (s *Service) refused(ctx context.Context, in SignIn, r *identity.Rejection) error {
+	ctx, cancel := ration.Lasting(ctx)
+	defer cancel()
 	record := denial(in, r)
 	if r.Reason != identity.ReasonReplayed {
 		err := s.store.Do(ctx, func(tx store.Tx) error {

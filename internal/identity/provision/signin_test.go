@@ -1,6 +1,7 @@
 package provision_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -332,6 +333,13 @@ func TestARefusedAssertionIsRecordedWhateverElseComes(t *testing.T) {
 			w.refuse(w.signIn("evil", email("cfo@example.com")), identity.ReasonDomainNotBound, audit.TypeEmailDomainNotBound)
 		}
 		equal(t, "records", len(w.records()), written+3)
+		// Nor does it help to hang up.
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := w.service.SignIn(gone, w.signIn("evil", email("cto@example.com"))); err == nil {
+			t.Fatal("let in")
+		}
+		equal(t, "records", len(w.records()), written+4)
 		// It is not used up.
 		w.domains = append(w.domains, snapshot.Domain{Domain: "late.example", Connection: "okta", Binding: "late"})
 		late := w.signIn("evil", email("x@late.example"))

@@ -90,7 +90,7 @@ func New() *Metrics {
 	m.AuditDelivered = c.Counters("sso_audit_delivered_records_total", "Audit records that a sink has taken.", "sink")
 	m.AuditFailures = c.Counters("sso_audit_delivery_failures_total", "Batches of audit records that a sink did not take.", "sink")
 	m.AuditDeadLetters = c.Counters("sso_audit_dead_letters_total", "Audit records that a sink refused again and again, and that were passed over.", "sink")
-	m.RefusalsCounted = c.Counter("sso_refusals_unrecorded_total", "Refusals that were counted instead of recorded one by one, because strangers caused too many like them.")
+	m.RefusalsCounted = c.Counter("sso_refusals_unrecorded_total", "Refusals that were counted instead of recorded one by one, because strangers caused too many like them or the store did not take them.")
 	m.DenialsDropped = c.Counter("sso_access_denials_unrecorded_total", "Denied accesses that were counted but not recorded, because too many came at once.")
 	build := c.Gauges("sso_build_info", "1 for the build that runs.", "version", "commit")
 	build.WithLabelValues(version.Version, version.Commit).Set(1)

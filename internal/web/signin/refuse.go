@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/audit/ration"
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/saml"
@@ -47,6 +48,8 @@ func (h *Handler) count(a *arrival, reason saml.Reason) {
 }
 
 func (h *Handler) debug(ctx context.Context, a *arrival, entry store.DebugEntry) {
+	ctx, cancel := ration.Lasting(ctx)
+	defer cancel()
 	entry.At = h.Clock.Now()
 	if err := h.Store.AddDebugEntry(ctx, entry); err != nil {
 		h.Metrics.StoreErrors.WithLabelValues("debug").Inc()
