@@ -52,6 +52,18 @@ func (p *proof) retained(later *proof) bool {
 	})
 }
 
+// beginAs takes over where chains begin later, and leaves out those of which retention has left nothing.
+func (p *proof) beginAs(later *proof) {
+	kept := p.Heads[:0]
+	for _, e := range p.Heads {
+		if i := slices.IndexFunc(later.Heads, func(l chainEnds) bool { return l.Writer == e.Writer }); i >= 0 {
+			e.First = max(e.First, later.Heads[i].First)
+			kept = append(kept, e)
+		}
+	}
+	p.Heads = kept
+}
+
 // through writes what is not written yet, one chain after the other.
 func (r *chainReader) through(ctx context.Context, chains []chainEnds) error {
 	for _, c := range chains {

@@ -99,7 +99,7 @@ func (e *exported) run(command *cobra.Command, query url.Values, whole bool) err
 		}
 	}
 	err := e.write(ctx, query)
-	if err == nil && ends != nil && !query.Has("until") {
+	if err == nil && ends != nil {
 		err = e.afterRetention(ctx, query, ends)
 	}
 	e.progress.done()
@@ -110,13 +110,20 @@ func (e *exported) run(command *cobra.Command, query url.Values, whole bool) err
 }
 
 // afterRetention goes on where retention has removed records since the ends were asked for: the record that says so may be newer than the export, and without it
-// the file would look cut off at its beginning.
+// the file would look cut off at its beginning. A part that ends before that record has no room for it: there the proof says where retention has left the part to begin.
 func (e *exported) afterRetention(ctx context.Context, query url.Values, ends *proof) error {
 	later := &proof{}
-	if err := e.heads(ctx, query, later); err != nil || !ends.retained(later) {
+	if err := e.heads(ctx, query, later); err != nil {
 		return err
 	}
-	return e.write(ctx, query)
+	switch {
+	case query.Has("until"):
+		ends.beginAs(later)
+		return writeProof(e.file+".proof", ends)
+	case ends.retained(later):
+		return e.write(ctx, query)
+	}
+	return nil
 }
 
 // write writes what matches and is beyond the position, and says how to go on when it breaks off.
