@@ -17,8 +17,14 @@ import (
 // TestAPartOfTheLogIsProved: an export of some hours verifies against the proof of these hours, and says what that proves and what not. What is taken from its beginning or its
 // end is found.
 func TestAPartOfTheLogIsProved(t *testing.T) {
-	w, database := newCluster(t), storetest.PostgresURL(t)
+	t.Run("PostgreSQL", func(t *testing.T) { provePart(t, storetest.PostgresURL(t)) })
+	t.Run("SQLite", func(t *testing.T) { provePart(t, "sqlite://"+filepath.Join(t.TempDir(), "store.db")) })
+}
+
+func provePart(t *testing.T, database string) {
+	w := newCluster(t)
 	w.serveOkta("--store", database)
+	w.process.Stop() // one process at a time has a SQLite file
 	now := time.Now().UTC().Truncate(time.Second)
 	for name, ago := range map[string][]time.Duration{"gone": {4 * time.Hour}, "second": {4 * time.Hour, 2 * time.Hour, 0}, "third": {2 * time.Hour}} {
 		clock := testclock.NewFakeClock(now)
@@ -30,7 +36,11 @@ func TestAPartOfTheLogIsProved(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
+	w.start()
 	since, until := now.Add(-3*time.Hour).Format(time.RFC3339), now.Add(-time.Hour).Format(time.RFC3339)
 	export := func(flags ...string) (file string) {
 		t.Helper()
