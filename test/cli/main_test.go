@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -26,7 +25,6 @@ var (
 	environment *envtest.Environment
 	apiServer   *rest.Config
 	k8s         client.WithWatch
-	root        = filepath.Join("..", "..")
 	// programs is where the built programs are.
 	programs string
 )
