@@ -13,7 +13,7 @@ import (
 type DebugLogSettingsApplyConfiguration struct {
 	// retention is how long an entry is kept. Between 1m and 720h.
 	Retention *apiv1alpha1.Duration `json:"retention,omitempty"`
-	// maxEntries is how many entries are kept. Between 10 and 100000. The last one of each IdP and type of error stays.
+	// maxEntries is how many entries are kept. Between 10 and 100000. The last one of each IdP and type of error stays, up to twice as many in all.
 	MaxEntries *int32 `json:"maxEntries,omitempty"`
 }
 
