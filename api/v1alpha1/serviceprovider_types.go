@@ -110,6 +110,11 @@ type ServiceProviderSpec struct {
 	// +default={}
 	Audit AuditSettings `json:"audit,omitzero"`
 
+	// responses bounds the responses of identity providers.
+	// +optional
+	// +default={}
+	Responses ResponseBounds `json:"responses,omitzero"`
+
 	// debugLog bounds the log of refused responses.
 	// +optional
 	// +default={}
@@ -264,6 +269,17 @@ type ProfileAttribute struct {
 // +kubebuilder:validation:MaxLength=63
 // +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][a-zA-Z0-9]*$')",message="must be a name in camel case, of letters and digits: write jobTitle for job_title"
 type ProfileAttributeName string
+
+// ResponseBounds bounds the responses of identity providers.
+type ResponseBounds struct {
+	// maxBytes is the largest response that is read, in base64 as it is posted. Between 262144 (256 KiB) and 2097152 (2 MiB). How many elements and attributes it
+	// may have grows with it, and so does what a hostile one costs: raise it for people who are in thousands of groups, and no further than they need.
+	// +optional
+	// +default=262144
+	// +kubebuilder:validation:Minimum=262144
+	// +kubebuilder:validation:Maximum=2097152
+	MaxBytes int32 `json:"maxBytes,omitempty"`
+}
 
 // DebugLogSettings bounds the log of refused responses.
 type DebugLogSettings struct {

@@ -10,8 +10,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"sallyport.dev/sallyport/internal/web/signin"
 )
 
 // options are the flags.
@@ -23,7 +21,7 @@ type options struct {
 	tokenFile, tlsCert, tlsKey                      string
 	auditWriter, auditKeyFile, auditSuccessionsFile string
 	factorKeyFile                                   string
-	maxBody, cacheBytes                             int64
+	cacheBytes                                      int64
 	drain, shutdown                                 time.Duration
 	logLevel                                        slog.Level
 	version                                         bool
@@ -49,7 +47,6 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.StringVar(&o.auditKeyFile, "audit-key-file", "", "Ed25519 private key as PKCS #8 PEM that signs audit checkpoints (default: none are made)")
 	f.StringVar(&o.auditSuccessionsFile, "audit-successions-file", "", "JSON list of how each earlier audit key introduced the next; a file that is not there says that the key is the first")
 	f.StringVar(&o.factorKeyFile, "second-factor-key-file", "", "keys that encrypt second factors, 32 bytes each in base64, one a line, the newest first (default: no second step)")
-	f.Int64Var(&o.maxBody, "max-response-bytes", signin.DefaultMaxBody, "largest SAML response that is read, at most 2097152")
 	f.Int64Var(&o.cacheBytes, "session-cache-bytes", 64<<20, "memory for the session cache")
 	f.DurationVar(&o.drain, "drain", 3*time.Second, "how long to go on serving after SIGTERM, while readiness fails and proxies look elsewhere")
 	f.DurationVar(&o.shutdown, "shutdown-timeout", 20*time.Second, "how long requests that run may take to end after that")
@@ -74,8 +71,6 @@ func (o *options) check(rest []string) error {
 		return errors.New("exactly one of --store and --store-url-file says where the store is, for example --store sqlite:///var/lib/sallyport/store.db")
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
-	case o.maxBody < 1 || o.maxBody > signin.MaxMaxBody:
-		return fmt.Errorf("--max-response-bytes is %d: 1 to %d are allowed", o.maxBody, signin.MaxMaxBody)
 	case o.cacheBytes < 1<<20:
 		return errors.New("--session-cache-bytes is less than 1 MiB")
 	}

@@ -57,7 +57,7 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 	}
 	defer tracer.Close()
 	server, err := web.New(ctx, web.Options{
-		Store: db, Log: log, TokenFile: o.tokenFile, MaxBody: o.maxBody, Sessions: session.Options{CacheBytes: uint64(o.cacheBytes)},
+		Store: db, Log: log, TokenFile: o.tokenFile, Sessions: session.Options{CacheBytes: uint64(o.cacheBytes)},
 		SecondFactorKeys: keys, AuditKeys: publicKeys(signer), Tracer: tracer,
 		Audit: func(lines []store.AuditLine) error { return writeLines(stdout, lines) },
 	})

@@ -181,7 +181,6 @@ func TestFlagsThatCannotWork(t *testing.T) {
 		"--snapshot-dir x": "exactly one of --store and --store-url-file",
 		"--snapshot-dir x --store sqlite:///x --store-url-file y":       "exactly one of",
 		"--snapshot-dir x --store sqlite:///x --tls-cert c":             "go together",
-		"--snapshot-dir x --store sqlite:///x --max-response-bytes 0":   "--max-response-bytes is 0",
 		"--snapshot-dir x --store sqlite:///x extra":                    `"extra" is not a flag`,
 		"--snapshot-dir x --store sqlite:///x --session-cache-bytes 10": "1 MiB",
 		"--nonsense": "not defined",

@@ -103,9 +103,9 @@ var adviceTexts = map[topic]map[string]string{
 		"": "At the IdP: require the sign-in method that spec.saml.request.authnContext of idp/{name} asks for, or change that setting.",
 	},
 	topicSize: {
-		"Generic": "At the IdP: release fewer attributes or filter the groups. The service provider's limit for a message can be raised to 2 MiB.",
-		"Okta":    "In Okta: General > SAML Settings > Group Attribute Statements: filter the groups that are sent. The service provider's limit for a message can be raised to 2 MiB.",
-		"EntraID": "In Microsoft Entra: Attributes & Claims > Group Claim: choose Groups assigned to the application. The service provider's limit for a message can be raised to 2 MiB.",
+		"Generic": "At the IdP: release fewer attributes or filter the groups. Where all of them are needed, raise spec.responses.maxBytes of the ServiceProvider, to 2 MiB at most.",
+		"Okta":    "In Okta: General > SAML Settings > Group Attribute Statements: filter the groups that are sent. Where all of them are needed, raise spec.responses.maxBytes of the ServiceProvider, to 2 MiB at most.",
+		"EntraID": "In Microsoft Entra: Attributes & Claims > Group Claim: choose Groups assigned to the application. Where all of them are needed, raise spec.responses.maxBytes of the ServiceProvider, to 2 MiB at most.",
 	},
 	topicDomain: {
 		"": "Bind the domain to this IdP with a DomainBinding for idp/{name}, or correct the address at the IdP.",

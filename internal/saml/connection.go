@@ -37,7 +37,7 @@ func NewConnection(c snapshot.Connection) (*Connection, error) {
 	return NewConnectionWithLimits(c, DefaultLimits())
 }
 
-// NewConnectionWithLimits is NewConnection with limits of the caller's choice.
+// NewConnectionWithLimits is NewConnection with other limits than the default ones.
 func NewConnectionWithLimits(c snapshot.Connection, limits Limits) (*Connection, error) {
 	limits.XML.MaxBytes = limits.MaxMessage
 	conn := &Connection{conf: c, limits: limits}

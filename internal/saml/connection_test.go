@@ -122,3 +122,20 @@ func TestPanicsAreRefusals(t *testing.T) {
 		t.Errorf("%v %+v", a, r)
 	}
 }
+
+// TestLimitsFollowOneNumber: what grows with the number of groups does, between the default and the most.
+func TestLimitsFollowOneNumber(t *testing.T) {
+	for _, n := range []int{-1, 0, 1, DefaultMaxMessage} {
+		if got := LimitsFor(n); got != DefaultLimits() {
+			t.Errorf("%d: %+v", n, got)
+		}
+	}
+	for n, times := range map[int]int{2 * DefaultMaxMessage: 2, MostMaxMessage: 8, MostMaxMessage + 1: 8, 1 << 40: 8} {
+		want := DefaultLimits()
+		want.MaxMessage, want.XML.MaxBytes = times*DefaultMaxMessage, times*DefaultMaxMessage
+		want.XML.MaxElements, want.XML.MaxAttributes = times*6000, times*12000
+		if got := LimitsFor(n); got != want {
+			t.Errorf("%d: %+v, want %+v", n, got, want)
+		}
+	}
+}

@@ -30,7 +30,7 @@ func waitFor(t *testing.T, g *Gate, waiting int) {
 
 func TestGateServesClientsInTurn(t *testing.T) {
 	g := NewGate(1, 100, 100)
-	hold, err := g.Acquire(t.Context(), "x")
+	hold, err := g.Acquire(t.Context(), "x", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestGateServesClientsInTurn(t *testing.T) {
 	var wg sync.WaitGroup
 	enter := func(client string, waiting int) {
 		wg.Go(func() {
-			release, err := g.Acquire(t.Context(), client)
+			release, err := g.Acquire(t.Context(), client, 1)
 			if err != nil {
 				t.Error(err)
 				return
@@ -70,14 +70,14 @@ func TestGateServesClientsInTurn(t *testing.T) {
 
 func TestGateIsBounded(t *testing.T) {
 	g := NewGate(1, 2, 1)
-	release, err := g.Acquire(t.Context(), "a")
+	release, err := g.Acquire(t.Context(), "a", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	results := make(chan error, 2)
 	wait := func(client string) {
-		r, err := g.Acquire(ctx, client)
+		r, err := g.Acquire(ctx, client, 1)
 		if err == nil {
 			r()
 		}
@@ -85,12 +85,12 @@ func TestGateIsBounded(t *testing.T) {
 	}
 	go wait("a")
 	waitFor(t, g, 1)
-	if _, err := g.Acquire(t.Context(), "a"); !errors.Is(err, ErrBusy) {
+	if _, err := g.Acquire(t.Context(), "a", 1); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second message of one client waits: %v", err)
 	}
 	go wait("b")
 	waitFor(t, g, 2)
-	if _, err := g.Acquire(t.Context(), "c"); !errors.Is(err, ErrBusy) {
+	if _, err := g.Acquire(t.Context(), "c", 1); !errors.Is(err, ErrBusy) {
 		t.Errorf("a third message waits: %v", err)
 	}
 	cancel()
@@ -101,7 +101,7 @@ func TestGateIsBounded(t *testing.T) {
 	}
 	release()
 	release()
-	again, err := g.Acquire(t.Context(), "c")
+	again, err := g.Acquire(t.Context(), "c", 1)
 	if err != nil || g.free != 0 {
 		t.Errorf("free %d after the last one left, %v", g.free+1, err)
 	}
@@ -112,7 +112,7 @@ func TestGateIsBounded(t *testing.T) {
 // another.
 func TestGateMakesRoom(t *testing.T) {
 	g := NewGate(1, 8, 4)
-	hold, err := g.Acquire(t.Context(), "x")
+	hold, err := g.Acquire(t.Context(), "x", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestGateMakesRoom(t *testing.T) {
 	var wg sync.WaitGroup
 	enter := func(client string, waiting int) {
 		wg.Go(func() {
-			release, err := g.Acquire(t.Context(), client)
+			release, err := g.Acquire(t.Context(), client, 1)
 			mu.Lock()
 			if err != nil {
 				busy = append(busy, client)
@@ -141,7 +141,7 @@ func TestGateMakesRoom(t *testing.T) {
 	for i := range 6 {
 		client := string(rune('a' + i))
 		wg.Go(func() {
-			release, err := g.Acquire(t.Context(), client)
+			release, err := g.Acquire(t.Context(), client, 1)
 			if err != nil {
 				t.Errorf("%s is turned away: %v", client, err)
 				return
@@ -156,7 +156,7 @@ func TestGateMakesRoom(t *testing.T) {
 		}
 	}
 	// Each has one now: there is no more room to be made.
-	if _, err := g.Acquire(t.Context(), "g"); !errors.Is(err, ErrBusy) {
+	if _, err := g.Acquire(t.Context(), "g", 1); !errors.Is(err, ErrBusy) {
 		t.Errorf("a ninth client waits: %v", err)
 	}
 	if g.waiting != 8 || inQueue(g, "mallory") != 1 || inQueue(g, "malcolm") != 1 {
@@ -188,7 +188,7 @@ func TestGateUnderContention(t *testing.T) {
 		wg.Go(func() {
 			for range 50 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%5)*50*time.Microsecond)
-				if release, err := g.Acquire(ctx, string(rune('a'+i%7))); err == nil {
+				if release, err := g.Acquire(ctx, string(rune('a'+i%7)), 1); err == nil {
 					n := inside.Add(1)
 					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 					}
@@ -211,14 +211,14 @@ func TestFloodDoesNotStarveSignIns(t *testing.T) {
 	f := newFixture(t)
 	c := f.connection()
 	bad := f.response()
-	hostiles()[3].edit(&bad)
+	hostiles(1)[3].edit(&bad)
 	flood, good := f.form(bad), f.form(f.response())
 	const connections, signIns = 40, 20
 	g := NewGate(2, 1000, connections)
 	var entered atomic.Int64
 	accept := func(client, form string) (*Refusal, int64, error) {
 		before := entered.Load()
-		release, err := g.Acquire(t.Context(), client)
+		release, err := g.Acquire(t.Context(), client, 1)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -264,5 +264,51 @@ func TestFloodDoesNotStarveSignIns(t *testing.T) {
 	// Served in the order of arrival, a sign-in would come after the 38 that wait.
 	if median := turns[signIns/2]; median > 6 {
 		t.Errorf("%d bad responses are let through before a sign-in", median)
+	}
+}
+
+// TestGateWeighs: a large message waits in the place of several small ones, and makes room for them where its client has most waiting.
+func TestGateWeighs(t *testing.T) {
+	g := NewGate(1, 10, 8)
+	release, err := g.Acquire(t.Context(), "x", 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := make(chan error, 1)
+	go func() {
+		r, err := g.Acquire(t.Context(), "mallory", 8)
+		if err == nil {
+			r()
+		}
+		large <- err
+	}()
+	waitFor(t, g, 8)
+	if _, err := g.Acquire(t.Context(), "mallory", 1); !errors.Is(err, ErrBusy) {
+		t.Errorf("more than one client may have waits: %v", err)
+	}
+	if _, err := g.Acquire(t.Context(), "mallory2", 8); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second large message waits: %v", err)
+	}
+	small := make(chan error, 3)
+	for _, client := range []string{"a", "b", "c"} {
+		go func() {
+			r, err := g.Acquire(t.Context(), client, 1)
+			if err == nil {
+				r()
+			}
+			small <- err
+		}()
+	}
+	if err := <-large; !errors.Is(err, ErrBusy) {
+		t.Errorf("the large message stays: %v", err)
+	}
+	release()
+	for range 3 {
+		if err := <-small; err != nil {
+			t.Error(err)
+		}
+	}
+	if len(g.clients) != 0 || g.turn.Len() != 0 || g.free != 1 || g.waiting != 0 {
+		t.Errorf("left over: %+v", g)
 	}
 }

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -98,7 +99,20 @@ func TestFloodOfBadResponses(t *testing.T) {
 // TestBodiesThatComeDropByDrop holds a client to its share of the bodies that are read at once: everybody else gets theirs read, and the client does too, when it has let go.
 func TestBodiesThatComeDropByDrop(t *testing.T) {
 	w := newWorld(t)
-	for path, field := range map[string]string{"/saml/okta/acs": "SAMLResponse", "/saml/okta/slo": "SAMLRequest"} {
+	for _, c := range []struct {
+		path, field              string
+		maxBody, announced, many int
+	}{
+		{"/saml/okta/acs", "SAMLResponse", 256 << 10, 200_000, 64},
+		{"/saml/okta/slo", "SAMLRequest", 256 << 10, 200_000, 64},
+		{"/saml/okta/acs", "SAMLResponse", 2 << 20, 2_000_000, 8},
+		{"/saml/okta/slo", "SAMLRequest", 2 << 20, 2_000_000, 8},
+		// What usual sign-ins take is no more where larger ones are allowed.
+		{"/saml/okta/acs", "SAMLResponse", 2 << 20, 200_000, 64},
+	} {
+		path, field := c.path, c.field
+		w.snapshot.ServiceProvider.MaxResponseBytes = c.maxBody
+		w.apply(w.process)
 		probe := func() int {
 			r, err := http.NewRequest("POST", spURL+path, strings.NewReader(field+"=x"))
 			if err != nil {
@@ -112,21 +126,21 @@ func TestBodiesThatComeDropByDrop(t *testing.T) {
 			t.Fatalf("%s: %d", path, got)
 		}
 		var slow []net.Conn
-		for range 64 {
-			c, err := tls.Dial("tcp", w.process.public.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test server's own certificate
+		for range c.many {
+			conn, err := tls.Dial("tcp", w.process.public.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test server's own certificate
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer c.Close()
-			if _, err := io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: sso.example.com\r\nX-Forwarded-For: 203.0.113.7\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 200000\r\n\r\n"+field+"="); err != nil {
+			defer conn.Close()
+			if _, err := fmt.Fprint(conn, "POST "+path+" HTTP/1.1\r\nHost: sso.example.com\r\nX-Forwarded-For: 203.0.113.7\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ", c.announced, "\r\n\r\n"+field+"="); err != nil {
 				t.Fatal(err)
 			}
-			slow = append(slow, c)
+			slow = append(slow, conn)
 		}
 		waitFor(t, "the client to have its share", func() bool { return probe() == http.StatusServiceUnavailable })
 		w.browser().signIn("alice@acme.example")
-		for _, c := range slow {
-			c.Close()
+		for _, conn := range slow {
+			conn.Close()
 		}
 		waitFor(t, "the client to be read again", func() bool { return probe() == http.StatusForbidden })
 	}

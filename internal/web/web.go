@@ -44,8 +44,6 @@ type Options struct {
 	Log   *slog.Logger
 	// TokenFile holds the bearer token of the management API.
 	TokenFile string
-	// MaxBody bounds the body of a SAML response, in bytes; 0 is signin.DefaultMaxBody.
-	MaxBody int64
 	// Sessions tunes the session cache; its Clock is set here.
 	Sessions session.Options
 	// SecondFactorKeys encrypt second factors, 32 bytes each, the first for new ones. Without any there is no second step: a connection that requires it signs nobody in.
@@ -120,7 +118,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	s.outbox = outbox.New(outbox.Options{Store: o.Store, Clock: o.Clock, Log: o.Log, Metrics: env.Metrics})
 	s.management = management.New(management.Options{Env: env, People: s.people, TokenFile: o.TokenFile, SecondFactor: s.secondFactor, AuditKeys: o.AuditKeys})
-	s.public = s.routes(o.MaxBody)
+	s.public = s.routes()
 	return s, nil
 }
 
@@ -237,7 +235,7 @@ const (
 )
 
 // routes takes forward-auth checks past the router and its middleware: they are nine of ten requests, and Envoy's carry paths that a router would clean.
-func (s *Server) routes(maxBody int64) http.Handler {
+func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(http.ResponseWriter, *http.Request, *site.Site)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -253,7 +251,7 @@ func (s *Server) routes(maxBody int64) http.Handler {
 	if len(s.factorKeys) > 0 {
 		secondStep = secondstep.Path
 	}
-	signin.New(signin.Options{Env: s.env, People: s.people, MaxBody: maxBody, SecondFactor: secondStep}).Routes(handle)
+	signin.New(signin.Options{Env: s.env, People: s.people, SecondFactor: secondStep}).Routes(handle)
 	account.New(s.env, s.people, secondStep).Routes(handle)
 	secondstep.New(s.env, s.secondFactor).Routes(handle)
 	admin.New(s.env, s.management).Routes(handle)

@@ -34,6 +34,7 @@ func serviceProviderWalks() []walked {
 		{kind: sp, path: "audit.sinks", first: sinks(`{configMapRef: {name: things, key: ca.crt}}`), second: sinks(`{secretRef: {name: things, key: tls.crt}}`)},
 		{kind: sp, path: "audit.sinks", first: `[{name: a, webhook: {url: "https://siem.example.com/in", keySecretRef: {name: missing, key: key}}}]`, ready: [2]string{mistake}},
 		{kind: sp, path: "debugLog", first: `{retention: 1h, maxEntries: 10}`, second: `{retention: 2h, maxEntries: 20}`},
+		{kind: sp, path: "responses", first: `{maxBytes: 524288}`, second: `{maxBytes: 2097152}`},
 		{kind: sp, path: "expose", first: `{ingress: {className: nginx, tlsSecretName: sso-tls, annotations: {a: b}}}`, second: `{ingress: {className: haproxy, annotations: {c: d}}}`},
 		{kind: sp, path: "expose", first: `{httpRoute: {parentRefs: [{name: gateway, namespace: infra, sectionName: https}]}}`, ready: [2]string{mistake}},
 		{kind: sp, path: "pods", first: pods("one"), second: pods("two")},

@@ -132,6 +132,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RedirectSettingsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RequestSettings"):
 		return &apiv1alpha1.RequestSettingsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ResponseBounds"):
+		return &apiv1alpha1.ResponseBoundsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ResponseSettings"):
 		return &apiv1alpha1.ResponseSettingsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SAMLSettings"):

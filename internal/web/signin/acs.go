@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -84,7 +85,7 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, s *site.Site) {
 
 // takeIn reads the form when there is room for it.
 func (h *Handler) takeIn(w http.ResponseWriter, r *http.Request, a *arrival) (refusal *saml.Refusal, ok bool) {
-	leave, ok := h.intake.enter(neighbourhood(a.who.IP))
+	leave, ok := h.intake.enter(neighbourhood(a.who.IP), bodyShares(r, a.s.MaxBody()))
 	if !ok {
 		return nil, false
 	}
@@ -94,14 +95,14 @@ func (h *Handler) takeIn(w http.ResponseWriter, r *http.Request, a *arrival) (re
 
 // read takes the form (rule 1): a POST of one SAMLResponse and at most one RelayState, in a body of bounded size.
 func (h *Handler) read(w http.ResponseWriter, r *http.Request, a *arrival) *saml.Refusal {
-	r.Body = http.MaxBytesReader(w, r.Body, h.maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, a.s.MaxBody())
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {
 		return a.c.SAML.Refuse(saml.ReasonMalformed, "application/x-www-form-urlencoded", "another content type")
 	}
 	if err := r.ParseForm(); err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return a.c.SAML.Refuse(saml.ReasonLimitExceeded, "a smaller body", "a body that is too large")
+			return a.c.SAML.Refuse(saml.ReasonLimitExceeded, fmt.Sprintf("a body of at most %d bytes", a.s.MaxBody()), "a larger body")
 		}
 		return a.c.SAML.Refuse(saml.ReasonMalformed, "a form", "a body that is none")
 	}
@@ -147,7 +148,7 @@ func (h *Handler) findPending(r *http.Request, a *arrival) error {
 func (h *Handler) verify(ctx context.Context, a *arrival) (*saml.Assertion, *saml.Refusal, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
 	defer cancel()
-	release, err := h.turn(ctx, neighbourhood(a.who.IP))
+	release, err := h.turn(ctx, neighbourhood(a.who.IP), len(a.response))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -171,9 +172,9 @@ func (a *arrival) samlPending() *saml.Pending {
 		Comparison: a.pending.Comparison, ForceAuthn: a.pending.ForceAuthn}
 }
 
-// turn waits until a message of the client may be verified; release says that it was. The error is saml.ErrBusy, or the context's.
-func (h *Handler) turn(ctx context.Context, client string) (release func(), err error) {
-	pass, err := h.gate.Acquire(ctx, client)
+// turn waits until a message of the client, of that size, may be verified; release says that it was. The error is saml.ErrBusy, or the context's.
+func (h *Handler) turn(ctx context.Context, client string, size int) (release func(), err error) {
+	pass, err := h.gate.Acquire(ctx, client, shares(int64(size)))
 	if err != nil {
 		return nil, err
 	}

@@ -14,17 +14,10 @@ import (
 	"sallyport.dev/sallyport/internal/web/trial"
 )
 
-// DefaultMaxBody bounds the body of a response, in bytes; MaxMaxBody is the most that may be configured.
-const (
-	DefaultMaxBody = 256 << 10
-	MaxMaxBody     = 2 << 20
-)
-
 // Options of New.
 type Options struct {
-	Env     *serve.Env
-	People  *provision.Service
-	MaxBody int64
+	Env    *serve.Env
+	People *provision.Service
 	// SecondFactor is where the second step is done; empty where there is none.
 	SecondFactor string
 }
@@ -33,7 +26,6 @@ type Options struct {
 type Handler struct {
 	*serve.Env
 	people       *provision.Service
-	maxBody      int64
 	secondFactor string
 	// gate bounds how many messages are verified at once, so that a flood of bad ones leaves processors for everybody else, and serves
 	// clients in turn, so that it leaves them a turn too.
@@ -42,7 +34,7 @@ type Handler struct {
 	intake *intake
 }
 
-// How many messages wait to be verified, in all and of one client; each may be of MaxBody bytes.
+// How many messages wait to be verified, in all and of one client, in shares: see shares.
 const (
 	maxWaiting          = 256
 	maxWaitingPerClient = 32
@@ -50,11 +42,8 @@ const (
 
 // New makes the handler.
 func New(o Options) *Handler {
-	if o.MaxBody == 0 {
-		o.MaxBody = DefaultMaxBody
-	}
-	return &Handler{Env: o.Env, people: o.People, maxBody: o.MaxBody, secondFactor: o.SecondFactor, gate: saml.NewGate(runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaitingPerClient),
-		intake: newIntake(o.MaxBody)}
+	return &Handler{Env: o.Env, people: o.People, secondFactor: o.SecondFactor, gate: saml.NewGate(runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaitingPerClient),
+		intake: newIntake()}
 }
 
 // Routes adds the paths to a mux. handle wraps a handler that needs the site.

@@ -132,7 +132,7 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, s *site.Site) {
 		return
 	}
 	client := neighbourhood(serve.ClientOf(s, r).IP)
-	in, isRequest, err := h.incoming(w, r, client)
+	in, isRequest, err := h.incoming(w, r, s, client)
 	if errors.Is(err, saml.ErrBusy) {
 		h.logoutOverloaded(w, s, c)
 		return
@@ -143,7 +143,7 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), verifyPatience)
 	defer cancel()
-	release, err := h.turn(ctx, client)
+	release, err := h.turn(ctx, client, len(in.Value)+len(in.RawQuery))
 	if err != nil {
 		h.logoutOverloaded(w, s, c)
 		return
@@ -172,23 +172,23 @@ func (h *Handler) logoutOverloaded(w http.ResponseWriter, s *site.Site, c *site.
 var errMessages = errors.New("not one SAMLRequest or SAMLResponse")
 
 // incoming reads exactly one message, from the query with GET and from the body with POST: saml.ErrBusy when there is no room for that.
-func (h *Handler) incoming(w http.ResponseWriter, r *http.Request, client string) (in saml.Incoming, isRequest bool, err error) {
+func (h *Handler) incoming(w http.ResponseWriter, r *http.Request, s *site.Site, client string) (in saml.Incoming, isRequest bool, err error) {
 	var values url.Values
 	if r.Method == http.MethodGet {
 		in.Binding, in.RawQuery = snapshot.BindingRedirect, r.URL.RawQuery
-		if len(r.URL.RawQuery) > int(h.maxBody) {
+		if int64(len(r.URL.RawQuery)) > s.MaxBody() {
 			return in, false, errMessages
 		}
 		if values, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 			return in, false, errMessages
 		}
 	} else {
-		leave, ok := h.intake.enter(client)
+		leave, ok := h.intake.enter(client, bodyShares(r, s.MaxBody()))
 		if !ok {
 			return in, false, saml.ErrBusy
 		}
 		defer leave()
-		r.Body = http.MaxBytesReader(w, r.Body, h.maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, s.MaxBody())
 		if err := r.ParseForm(); err != nil {
 			return in, false, errMessages
 		}

@@ -37,13 +37,13 @@ func (h *Handler) tryConnection(w http.ResponseWriter, r *http.Request, s *site.
 }
 
 // enabled is the connection as it would be if it were enabled.
-func enabled(c *site.Connection) (*saml.Connection, error) {
+func enabled(s *site.Site, c *site.Connection) (*saml.Connection, error) {
 	if c.Enabled {
 		return c.SAML, nil
 	}
 	as := c.Connection
 	as.Enabled = true
-	return saml.NewConnection(as)
+	return saml.NewConnectionWithLimits(as, s.Limits)
 }
 
 // finishTrial tells what came of a test run. Nothing is kept of the person but the debug entry and the result, for minutes.
@@ -88,13 +88,13 @@ func (h *Handler) finishTrial(w http.ResponseWriter, r *http.Request, a *arrival
 
 // examine makes every check, when it is this response's turn.
 func (h *Handler) examine(ctx context.Context, a *arrival) ([]saml.Checked, *saml.Assertion, *saml.Refusal, error) {
-	connection, err := enabled(a.c)
+	connection, err := enabled(a.s, a.c)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
 	defer cancel()
-	release, err := h.turn(ctx, neighbourhood(a.who.IP))
+	release, err := h.turn(ctx, neighbourhood(a.who.IP), len(a.response))
 	if err != nil {
 		return nil, nil, nil, err
 	}

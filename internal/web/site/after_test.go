@@ -61,6 +61,25 @@ func TestWhatIsTheSameIsTakenOverAndWhatIsNotIsMadeAnew(t *testing.T) {
 	}
 }
 
+// TestOtherLimitsMakeEveryConnectionAnew: a connection carries its own.
+func TestOtherLimitsMakeEveryConnectionAnew(t *testing.T) {
+	s := testSnapshot(t)
+	before, _, err := Compile(s, "r1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for maxBytes, anew := range map[int]bool{0: false, 256 << 10: false, 2 << 20: true} {
+		s.ServiceProvider.MaxResponseBytes = maxBytes
+		after, _, err := CompileAfter(before, s, "r2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken := after.Connection("zeta") == before.Connection("zeta"); taken == anew || after.MaxBody() != int64(max(maxBytes, 256<<10)) {
+			t.Errorf("%d bytes: taken over %v, %d are read", maxBytes, taken, after.MaxBody())
+		}
+	}
+}
+
 // TestABrokenConnectionIsTriedAgain leaves nothing of it in what the next Site takes over.
 func TestABrokenConnectionIsTriedAgain(t *testing.T) {
 	good, bad := testSnapshot(t), testSnapshot(t)

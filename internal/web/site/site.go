@@ -35,6 +35,8 @@ type Site struct {
 	HandsOver bool
 	// Access is nil where every signed-in person may enter every host.
 	Access *access.Access
+	// Limits bound the messages of IdPs.
+	Limits saml.Limits
 	// Signer is nil where there is no signed header.
 	Signer *jwt.Signer
 
@@ -107,7 +109,7 @@ func CompileAfter(before *Site, s snapshot.Snapshot, revision string) (*Site, []
 		return nil, nil, err
 	}
 	site := &Site{
-		Access: rules, Signer: signer,
+		Access: rules, Signer: signer, Limits: saml.LimitsFor(s.ServiceProvider.MaxResponseBytes),
 		Snapshot: s, Revision: revision, Host: base.Host, Returns: returns, Proxies: proxies, Cookie: cookie(s.ServiceProvider),
 		Domains: identity.NewDomainTable(s.Domains, s.Connections),
 		byName:  make(map[string]*Connection, len(s.Connections)), byUID: make(map[string]*Connection, len(s.Connections)),
@@ -121,9 +123,9 @@ func CompileAfter(before *Site, s snapshot.Snapshot, revision string) (*Site, []
 		if !c.Enabled {
 			site.disabled[uid] = true
 		}
-		ready := before.same(c)
+		ready := before.same(c, site.Limits)
 		if ready == nil {
-			if ready, err = prepare(*c); err != nil {
+			if ready, err = prepare(*c, site.Limits); err != nil {
 				broken = append(broken, Broken{c.Name, err})
 				continue
 			}
@@ -142,9 +144,9 @@ func CompileAfter(before *Site, s snapshot.Snapshot, revision string) (*Site, []
 	return site, broken, nil
 }
 
-// same is what was made of the very same connection before; nil: it was another, or there was none.
-func (s *Site) same(c *snapshot.Connection) *Connection {
-	if s == nil {
+// same is what was made of the very same connection before, with the same limits; nil: it was another, or there was none.
+func (s *Site) same(c *snapshot.Connection, limits saml.Limits) *Connection {
+	if s == nil || s.Limits != limits {
 		return nil
 	}
 	if ready := s.byName[c.Name]; ready != nil && snapshot.SameConnection(&ready.Connection, c) {
@@ -153,8 +155,8 @@ func (s *Site) same(c *snapshot.Connection) *Connection {
 	return nil
 }
 
-func prepare(c snapshot.Connection) (*Connection, error) {
-	protocol, err := saml.NewConnection(c)
+func prepare(c snapshot.Connection, limits saml.Limits) (*Connection, error) {
+	protocol, err := saml.NewConnectionWithLimits(c, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -216,6 +218,9 @@ func (s *Site) Connection(name string) *Connection { return s.byName[name] }
 
 // ConnectionByUID finds one by UID; nil when there is none.
 func (s *Site) ConnectionByUID(uid string) *Connection { return s.byUID[uid] }
+
+// MaxBody bounds the body of a message, in bytes.
+func (s *Site) MaxBody() int64 { return int64(s.Limits.MaxMessage) }
 
 // Hostname is Host without its port.
 func (s *Site) Hostname() string { return hostname(s.Host) }

@@ -1091,6 +1091,13 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.State
       default: Enabled
+- name: dev.sallyport.sallyport.api.v1alpha1.ResponseBounds
+  map:
+    fields:
+    - name: maxBytes
+      type:
+        scalar: numeric
+      default: 262144
 - name: dev.sallyport.sallyport.api.v1alpha1.ResponseSettings
   map:
     fields:
@@ -1262,6 +1269,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 1
+    - name: responses
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.ResponseBounds
+      default: {}
     - name: session
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.SessionSettings

@@ -32,6 +32,8 @@ type ServiceProviderSpecApplyConfiguration struct {
 	ProfileAttributes []ProfileAttributeApplyConfiguration `json:"profileAttributes,omitempty"`
 	// audit says how long audit records are kept in the store, and where else they go. They always go to standard output too, as JSON lines.
 	Audit *AuditSettingsApplyConfiguration `json:"audit,omitempty"`
+	// responses bounds the responses of identity providers.
+	Responses *ResponseBoundsApplyConfiguration `json:"responses,omitempty"`
 	// debugLog bounds the log of refused responses.
 	DebugLog *DebugLogSettingsApplyConfiguration `json:"debugLog,omitempty"`
 	// expose makes the ServiceProvider reachable from outside of the cluster. Left out: a Service only.
@@ -132,6 +134,14 @@ func (b *ServiceProviderSpecApplyConfiguration) WithProfileAttributes(values ...
 // If called multiple times, the Audit field is set to the value of the last call.
 func (b *ServiceProviderSpecApplyConfiguration) WithAudit(value *AuditSettingsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
 	b.Audit = value
+	return b
+}
+
+// WithResponses sets the Responses field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Responses field is set to the value of the last call.
+func (b *ServiceProviderSpecApplyConfiguration) WithResponses(value *ResponseBoundsApplyConfiguration) *ServiceProviderSpecApplyConfiguration {
+	b.Responses = value
 	return b
 }
 
