@@ -28,10 +28,8 @@ type ServiceProvider struct {
 	AllowedHosts      []string           `json:"allowedHosts,omitempty"`
 	TrustedProxies    []string           `json:"trustedProxies,omitempty"`
 	ProfileAttributes []ProfileAttribute `json:"profileAttributes,omitempty"`
-	// MaxResponseBytes is the largest response that is read. 0, as in snapshots of before it could be set, is 256 KiB.
-	MaxResponseBytes int           `json:"maxResponseBytes,omitempty"`
-	DebugLog         DebugLog      `json:"debugLog"`
-	AuditRetention   time.Duration `json:"auditRetention,omitempty"`
+	DebugLog          DebugLog           `json:"debugLog"`
+	AuditRetention    time.Duration      `json:"auditRetention,omitempty"`
 	// AuditSinks are delivered to besides standard output, which is always on.
 	AuditSinks []AuditSink `json:"auditSinks,omitempty"`
 	// Access is nil when the ServiceProvider has no access section: then every signed-in person may enter every allowed host.
@@ -41,6 +39,8 @@ type ServiceProvider struct {
 	AdminIdentityProviders []string `json:"adminIdentityProviders,omitempty"`
 	// SignedHeader is nil when there is none.
 	SignedHeader *SignedHeader `json:"signedHeader,omitempty"`
+	// MaxResponseBytes is the largest response that is read. 0, as in snapshots of before it could be set, is 256 KiB.
+	MaxResponseBytes int `json:"maxResponseBytes,omitempty"`
 }
 
 // SignedHeader has the keys that tell applications who sends a request: ECDSA P-256 keys, of which the current one signs and all are published.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 )
 
@@ -71,5 +72,26 @@ func TestTheLargestBoundHolds(t *testing.T) {
 				t.Errorf("%d bytes, %d allowed: %d %s, want %s", size, allowed, got.status, reason, want)
 			}
 		}
+	}
+}
+
+// TestATestRunReadsWhatASignInWould, of a connection that is disabled too.
+func TestATestRunReadsWhatASignInWould(t *testing.T) {
+	w := newWorld(t)
+	w.connection("okta").Enabled = false
+	w.snapshot.ServiceProvider.MaxResponseBytes = 2 << 20
+	w.apply(w.process)
+	var link manageapi.TrialLink
+	if code := w.api("POST", "/v1/identity-providers/okta/test", "", &link); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	b := w.browser()
+	a := b.atIdP(b.get(strings.TrimPrefix(link.URL, spURL)))
+	if got := b.finish(a, w.respond(a, "alice@acme.example", ofManyGroups)); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	var result manageapi.Trial
+	if code := w.api("GET", "/v1/tests/"+link.ID, "", &result); code != http.StatusOK || !result.Passed {
+		t.Errorf("%d passed %v: %v", code, result.Passed, result.Outcome)
 	}
 }
