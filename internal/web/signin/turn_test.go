@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"time"
 
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/web/metrics"
@@ -22,6 +23,7 @@ func TestLargeMessagesWaitInThePlaceOfSmallOnes(t *testing.T) {
 		defer release()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	answers := make(chan error, 5)
 	for range cap(answers) {
 		go func() {
@@ -29,8 +31,13 @@ func TestLargeMessagesWaitInThePlaceOfSmallOnes(t *testing.T) {
 			answers <- err
 		}()
 	}
-	if err := <-answers; !errors.Is(err, saml.ErrBusy) {
-		t.Errorf("the fifth: %v", err)
+	select {
+	case err := <-answers:
+		if !errors.Is(err, saml.ErrBusy) {
+			t.Errorf("the fifth: %v", err)
+		}
+	case <-time.After(15 * time.Second):
+		t.Fatal("five wait")
 	}
 	cancel()
 	for range cap(answers) - 1 {
