@@ -71,7 +71,6 @@ const (
 	DefaultSessionIdleTimeout  = time.Hour
 	DefaultDebugRetention      = 24 * time.Hour
 	DefaultDebugMaxEntries     = 500
-	DefaultResponseMaxBytes    = 256 << 10
 	DefaultAuditRetention      = 365 * 24 * time.Hour
 	DefaultClockSkew           = 60 * time.Second
 	DefaultRefreshInterval     = time.Hour

@@ -110,10 +110,9 @@ type ServiceProviderSpec struct {
 	// +default={}
 	Audit AuditSettings `json:"audit,omitzero"`
 
-	// responses bounds the responses of identity providers.
+	// responses bounds the responses of identity providers. Left out: 256 KiB.
 	// +optional
-	// +default={}
-	Responses ResponseBounds `json:"responses,omitzero"`
+	Responses *ResponseBounds `json:"responses,omitempty"`
 
 	// debugLog bounds the log of refused responses.
 	// +optional
@@ -274,8 +273,8 @@ type ProfileAttributeName string
 type ResponseBounds struct {
 	// maxBytes is the largest response that is read, in base64 as it is posted. Between 262144 (256 KiB) and 2097152 (2 MiB). How many elements and attributes it
 	// may have grows with it, and so does what a hostile one costs: raise it for people who are in thousands of groups, and no further than they need.
+	// Left out: 262144.
 	// +optional
-	// +default=262144
 	// +kubebuilder:validation:Minimum=262144
 	// +kubebuilder:validation:Maximum=2097152
 	MaxBytes int32 `json:"maxBytes,omitempty"`

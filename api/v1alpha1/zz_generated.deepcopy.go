@@ -1693,7 +1693,11 @@ func (in *ServiceProviderSpec) DeepCopyInto(out *ServiceProviderSpec) {
 		copy(*out, *in)
 	}
 	in.Audit.DeepCopyInto(&out.Audit)
-	out.Responses = in.Responses
+	if in.Responses != nil {
+		in, out := &in.Responses, &out.Responses
+		*out = new(ResponseBounds)
+		**out = **in
+	}
 	out.DebugLog = in.DebugLog
 	if in.Expose != nil {
 		in, out := &in.Expose, &out.Expose

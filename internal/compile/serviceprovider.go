@@ -64,12 +64,14 @@ func settingsOf(sp *v1alpha1.ServiceProvider) snapshot.ServiceProvider {
 			CookieDomain: spec.Session.Cookie.Domain,
 			SameSite:     string(or(spec.Session.Cookie.SameSite, v1alpha1.SameSiteLax)),
 		},
-		MaxResponseBytes: int(or(spec.Responses.MaxBytes, v1alpha1.DefaultResponseMaxBytes)),
 		DebugLog: snapshot.DebugLog{
 			Retention:  spec.DebugLog.Retention.Or(v1alpha1.DefaultDebugRetention),
 			MaxEntries: int(or(spec.DebugLog.MaxEntries, v1alpha1.DefaultDebugMaxEntries)),
 		},
 		AuditRetention: spec.Audit.Retention.Or(v1alpha1.DefaultAuditRetention),
+	}
+	if spec.Responses != nil {
+		settings.MaxResponseBytes = int(spec.Responses.MaxBytes)
 	}
 	if spec.Redirects != nil {
 		settings.AllowedHosts = plain(spec.Redirects.AllowedHosts)

@@ -39,7 +39,7 @@ type ServiceProvider struct {
 	AdminIdentityProviders []string `json:"adminIdentityProviders,omitempty"`
 	// SignedHeader is nil when there is none.
 	SignedHeader *SignedHeader `json:"signedHeader,omitempty"`
-	// MaxResponseBytes is the largest response that is read. 0, as in snapshots of before it could be set, is 256 KiB.
+	// MaxResponseBytes is the largest response that is read. 0 is 256 KiB.
 	MaxResponseBytes int `json:"maxResponseBytes,omitempty"`
 }
 

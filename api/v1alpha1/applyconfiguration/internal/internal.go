@@ -1097,7 +1097,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: maxBytes
       type:
         scalar: numeric
-      default: 262144
 - name: dev.sallyport.sallyport.api.v1alpha1.ResponseSettings
   map:
     fields:
@@ -1272,7 +1271,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: responses
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.ResponseBounds
-      default: {}
     - name: session
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.SessionSettings

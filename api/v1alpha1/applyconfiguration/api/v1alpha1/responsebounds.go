@@ -9,6 +9,7 @@ package v1alpha1
 type ResponseBoundsApplyConfiguration struct {
 	// maxBytes is the largest response that is read, in base64 as it is posted. Between 262144 (256 KiB) and 2097152 (2 MiB). How many elements and attributes it
 	// may have grows with it, and so does what a hostile one costs: raise it for people who are in thousands of groups, and no further than they need.
+	// Left out: 262144.
 	MaxBytes *int32 `json:"maxBytes,omitempty"`
 }
 

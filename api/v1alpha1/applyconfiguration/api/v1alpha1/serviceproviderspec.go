@@ -32,7 +32,7 @@ type ServiceProviderSpecApplyConfiguration struct {
 	ProfileAttributes []ProfileAttributeApplyConfiguration `json:"profileAttributes,omitempty"`
 	// audit says how long audit records are kept in the store, and where else they go. They always go to standard output too, as JSON lines.
 	Audit *AuditSettingsApplyConfiguration `json:"audit,omitempty"`
-	// responses bounds the responses of identity providers.
+	// responses bounds the responses of identity providers. Left out: 256 KiB.
 	Responses *ResponseBoundsApplyConfiguration `json:"responses,omitempty"`
 	// debugLog bounds the log of refused responses.
 	DebugLog *DebugLogSettingsApplyConfiguration `json:"debugLog,omitempty"`
