@@ -48,6 +48,8 @@ type world struct {
 	tracer *tracing.Tracer
 
 	*process
+	// transports are those of the browsers.
+	transports []*http.Transport
 }
 
 // process is one run of the service provider: a second one on the same store is a restart or another replica.
@@ -193,6 +195,10 @@ func (w *world) apply(p *process) {
 func (w *world) restart() {
 	w.process.stop()
 	w.process = w.start()
+	// A browser notices a moment later that its connections are gone; a form that it sends in between would break off.
+	for _, t := range w.transports {
+		t.CloseIdleConnections()
+	}
 }
 
 func (w *world) connection(name string) *snapshot.Connection {
@@ -220,6 +226,7 @@ func (w *world) browser() *browser {
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the test server's own certificate
 	}
 	w.t.Cleanup(transport.CloseIdleConnections)
+	w.transports = append(w.transports, transport)
 	return &browser{w.t, w, &http.Client{Jar: jar, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
