@@ -59,6 +59,9 @@ type load struct {
 	people sync.WaitGroup
 	checks atomic.Int64
 
+	// checked are the browsers of those who are checked.
+	checked []*browser
+
 	mutex        sync.Mutex
 	failed       []string
 	acknowledged map[string]bool
@@ -74,6 +77,7 @@ func (r *rig) load(fronts ...*front) *load {
 			r.t.Fatal("alice is not signed in")
 		}
 		l.acknowledged[email] = true
+		l.checked = append(l.checked, alice)
 		l.people.Go(func() { l.check(alice) })
 		l.people.Go(func() { l.signIn(r, f, i) })
 	}
@@ -97,6 +101,20 @@ func (l *load) check(alice *browser) {
 			l.mutex.Lock()
 			l.failed = append(l.failed, fmt.Sprintf("status %d", code))
 			l.mutex.Unlock()
+		}
+	}
+}
+
+// known has every replica asked about everybody who is checked: without a store one answers for those alone that it knows.
+func (l *load) known(t *testing.T, replicas []*replica) {
+	t.Helper()
+	for _, p := range replicas {
+		for _, alice := range l.checked {
+			there := *alice.Client
+			there.Transport = &front{pods: []*replica{p}}
+			if code := (&browser{rig: alice.rig, Client: &there}).ask(); code != http.StatusOK {
+				t.Fatalf("a check before the fault: status %d", code)
+			}
 		}
 	}
 }

@@ -99,6 +99,7 @@ func TestASteadyLoadGoesOn(t *testing.T) {
 	})
 	event("the audit key is replaced", func(t *testing.T) time.Duration { return timed(func() { r.replaceAuditKey(); roll() }) })
 	event("PostgreSQL's primary dies, its standby is promoted", func(t *testing.T) time.Duration {
+		load.known(t, pods)
 		if err := pair.KillPrimary(); err != nil {
 			t.Fatal(err)
 		}
