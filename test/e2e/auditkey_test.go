@@ -32,14 +32,14 @@ func (w *world) rotatesAuditKey() {
 		w.t.Errorf("the audit key was %q and is %q", before, after)
 	}
 	contains(w.t, "kubectl sso rotate audit-key", said, "key "+after+" signs the audit log now")
-	w.eventually("the pods to be asked for that key", 30*time.Second, func() error {
+	w.eventually("the pods to be asked for that key", 2*time.Minute, func() error {
 		if asked := w.must("get", "deployment/main-sallyport", "-o", `jsonpath={.spec.template.metadata.annotations.sso\.sallyport\.dev/audit-key}`); asked != after {
 			return fmt.Errorf("they sign with %s", asked)
 		}
 		return nil
 	})
 	w.rolledOut("main-sallyport")
-	w.eventually("the record of it", 30*time.Second, func() error {
+	w.eventually("the record of it", 2*time.Minute, func() error {
 		if records := w.sso("audit", "--type", "audit_key_rotated"); !strings.Contains(records, "audit_key_rotated") {
 			return fmt.Errorf("the log has %q", records)
 		}
@@ -50,7 +50,7 @@ func (w *world) rotatesAuditKey() {
 // provesItself holds the whole log, which the new key signs by now, against the proof from before that key.
 func (w *world) provesItself(proof string) {
 	w.t.Helper()
-	w.eventually("a checkpoint with the key of now", 90*time.Second, func() error {
+	w.eventually("a checkpoint with the key of now", 2*time.Minute, func() error {
 		if checkpoints := w.sso("audit", "--type", "audit_checkpoint", "--since", "30m", "-o", "ndjson"); !strings.Contains(checkpoints, w.auditKey()) {
 			return fmt.Errorf("no checkpoint names %s", w.auditKey())
 		}

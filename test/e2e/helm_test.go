@@ -97,7 +97,7 @@ func (w *world) isUpgraded(cookies http.Header) {
 		w.t.Errorf("after the upgrade to two replicas %s are there", ready)
 	}
 	w.must("get", "poddisruptionbudget", "sallyport-operator", "-n", operatorNamespace)
-	w.eventually("the deletion to pass with a warning", 30*time.Second, func() error {
+	w.eventually("the deletion to pass with a warning", 2*time.Minute, func() error {
 		if said := w.deleteIdP(); !strings.Contains(said, "Warning:") || !strings.Contains(said, "delete or rebind") || strings.Contains(said, "Forbidden") {
 			return fmt.Errorf("kubectl delete idp says: %s", said)
 		}
@@ -150,7 +150,7 @@ func (w *world) grantsWhatTheRolesSay() {
 		answer, _, _ := strings.Cut(w.kubectl("auth", "can-i", verb, "identityproviders.sso.sallyport.dev", "--as="+user), "\n")
 		return answer
 	}
-	w.eventually("the roles to be aggregated", 30*time.Second, func() error {
+	w.eventually("the roles to be aggregated", 2*time.Minute, func() error {
 		for user, want := range map[string][2]string{"alice": {"yes", "yes"}, "bob": {"yes", "no"}, "carol": {"yes", "no"}, "mallory": {"no", "no"}} {
 			if got := [2]string{can(user, "list"), can(user, "create")}; got != want {
 				return fmt.Errorf("%s may list: %s, create: %s; want %v", user, got[0], got[1], want)

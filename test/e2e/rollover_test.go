@@ -194,13 +194,13 @@ func (w *world) refreshed(value string) {
 	w.t.Helper()
 	fetched := w.must("get", "idp", "acme", "-o", "jsonpath={.status.metadata.lastFetched}")
 	w.must("annotate", "idp/acme", "--overwrite", "sso.sallyport.dev/refresh="+value)
-	w.eventually("a refresh", time.Minute, func() error {
+	w.eventually("a refresh", 2*time.Minute, func() error {
 		if w.must("get", "idp", "acme", "-o", "jsonpath={.status.metadata.lastFetched}") == fetched {
 			return fmt.Errorf("the last one was at %s", fetched)
 		}
 		return nil
 	})
-	w.must("wait", "idp/acme", "--for=condition=Ready", "--timeout=60s")
+	w.must("wait", "idp/acme", "--for=condition=Ready", "--timeout=180s")
 }
 
 func (w *world) idpCertificates() []string {
@@ -211,13 +211,13 @@ func (w *world) idpCertificates() []string {
 // phases waits until status shows our keys in these phases, and every pod serves them.
 func (w *world) phases(want ...string) {
 	w.t.Helper()
-	w.eventually(fmt.Sprintf("our keys to be %v", want), time.Minute, func() error {
+	w.eventually(fmt.Sprintf("our keys to be %v", want), 2*time.Minute, func() error {
 		if now := strings.Fields(w.must("get", "idp", "acme", "-o", "jsonpath={.status.serviceProvider.certificates[*].phase}")); strings.Join(now, " ") != strings.Join(want, " ") {
 			return fmt.Errorf("they are %v", now)
 		}
 		return nil
 	})
-	w.must("wait", "idp/acme", "--for=condition=Ready", "--timeout=60s")
+	w.must("wait", "idp/acme", "--for=condition=Ready", "--timeout=180s")
 }
 
 // longAgo lets the overlap of a phase be over: the time from which it is counted is kept in the Secret of the keys.
@@ -227,7 +227,7 @@ func (w *world) longAgo(phase string) {
 		Rotation string                          `json:"rotation,omitempty"`
 		Phases   map[string]map[string]time.Time `json:"phases"`
 	}
-	w.eventually(phase+" to be known as served", time.Minute, func() error {
+	w.eventually(phase+" to be known as served", 2*time.Minute, func() error {
 		content, err := base64.StdEncoding.DecodeString(w.must("get", "secret", "sallyport-keys-acme", "-o", `jsonpath={.data.state\.json}`))
 		if err != nil {
 			return err

@@ -25,7 +25,7 @@ func root() string { return filepath.Join("..", "..") }
 // kubectl runs what a person would type and returns both outputs.
 func kubectl(t *testing.T, arguments ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, filepath.Join(root(), ".cluster", "assets", "kubectl"), append([]string{"-n", namespace}, arguments...)...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(root(), ".cluster", "kubeconfig"))
@@ -124,7 +124,7 @@ func TestABadCertificateIsNamedAndTheLastGoodStateServes(t *testing.T) {
 	must(t, "patch", "idp", "acme", "--type=json", "-p", `[{"op": "replace", "path": "/spec/saml/metadata", "value": {"manual":
 		{"entityID": "https://idp.acme.example/realms/acme", "ssoURL": "https://idp.acme.example/sso", "certificates": ["-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----"]}}}]`)
 	generation := must(t, "get", "idp", "acme", "-o", "jsonpath={.metadata.generation}")
-	must(t, "wait", "idp/acme", "--timeout=60s", "--for=jsonpath={.status.observedGeneration}="+generation)
+	must(t, "wait", "idp/acme", "--timeout=180s", "--for=jsonpath={.status.observedGeneration}="+generation)
 	contains(t, "kubectl describe idp", must(t, "describe", "idp", "acme"), "spec.saml.metadata.manual.certificates[0]", "not an X.509 certificate")
 	contains(t, "kubectl get idp", must(t, "get", "idp", "acme", "--no-headers"), "False")
 
@@ -132,7 +132,7 @@ func TestABadCertificateIsNamedAndTheLastGoodStateServes(t *testing.T) {
 		t.Errorf("nobody can sign in by the last good state any more: %d %v %s", status, err, body)
 	}
 	must(t, "patch", "idp", "acme", "--type=json", "-p", fmt.Sprintf(`[{"op": "replace", "path": "/spec/saml/metadata", "value": %s}]`, good))
-	must(t, "wait", "--for=condition=Ready", "idp/acme", "--timeout=60s")
+	must(t, "wait", "--for=condition=Ready", "idp/acme", "--timeout=180s")
 }
 
 func TestEverythingGoesWithTheNamespace(t *testing.T) {

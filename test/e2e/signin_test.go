@@ -40,7 +40,7 @@ func TestPeopleSignInThroughPods(t *testing.T) {
 	// A pod that comes back finds its people signed in.
 	signedIn := w.cookies(tab)
 	w.must("delete", "pod", "main-sallyport-0", "--wait=true")
-	w.eventually("the session after the pod came back", 60*time.Second, func() error { return w.check(signedIn) })
+	w.eventually("the session after the pod came back", 2*time.Minute, func() error { return w.check(signedIn) })
 
 	w.answersKubectlSSO()
 
@@ -64,8 +64,8 @@ func TestPeopleSignInThroughPods(t *testing.T) {
 func (w *world) asksForASecondStep() {
 	w.t.Helper()
 	w.must("patch", "idp", "acme", "--type=merge", "-p", `{"spec":{"provisioning":{"secondFactor":"Required"}}}`)
-	w.must("wait", "idp/acme", "--timeout=60s", "--for=jsonpath={.status.observedGeneration}="+w.must("get", "idp", "acme", "-o", "jsonpath={.metadata.generation}"))
-	w.must("wait", "idp/acme", "--timeout=60s", "--for=condition=Ready")
+	w.must("wait", "idp/acme", "--timeout=180s", "--for=jsonpath={.status.observedGeneration}="+w.must("get", "idp", "acme", "-o", "jsonpath={.metadata.generation}"))
+	w.must("wait", "idp/acme", "--timeout=180s", "--for=condition=Ready")
 	tab := w.signIn(w.AppURL+"/", "bob@acme.example", "bob")
 	tab.WaitText("Set up a second step")
 	tab.Press("form[action='/second-factor/app'] button")

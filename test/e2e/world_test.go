@@ -167,7 +167,7 @@ func (w *world) edge() {
 		w.Listen, w.Domain, inside))
 	w.applyFile("nginx", mustRender(w.t, "edge.yaml", w.World))
 	w.rolledOut("demo-edge")
-	w.eventually("nginx to answer", 30*time.Second, func() error {
+	w.eventually("nginx to answer", 2*time.Minute, func() error {
 		_, err := w.get(w.SSOURL+"/signin", nil)
 		return err
 	})

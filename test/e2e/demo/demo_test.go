@@ -58,7 +58,7 @@ func TestTheDemonstrationKeepsItsPromises(t *testing.T) {
 		if out, err := kubectl(t, "patch", "idp", "acme", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"state":%q}}`, c.state)); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		if out, err := kubectl(t, "wait", "--for=condition=Programmed", "idp/acme", "--timeout=30s"); err != nil {
+		if out, err := kubectl(t, "wait", "--for=condition=Programmed", "idp/acme", "--timeout=120s"); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		if c.state == "Disabled" {
