@@ -1,6 +1,6 @@
 // Package browser drives a headless Chromium the way a person would: open, type, press, read.
 //
-// Everything waits for what a person would wait for, at most 30 s, and fails the test with the page's address and text when it does not come.
+// Everything waits for what a person would wait for, at most a minute, and fails the test with the page's address and text when it does not come.
 package browser
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // Tab is one tab. Tabs made by NewTab share the cookies of the one they come from.
 type Tab struct {
