@@ -64,7 +64,7 @@ func TestStatusCountsPeople(t *testing.T) {
 	p.visitor(t).signIn("alice@acme.example")
 	p.visitor(t).signIn("alice@acme.example")
 	bob := p.visitor(t)
-	through, request, _ := bob.sentTo("bob@acme.example")
+	through, request := bob.sent("bob@acme.example")
 	overage := func(r *samltest.Response) {
 		asserting("bob@acme.example")(r)
 		r.Attributes[1] = samltest.Attribute{Name: "http://schemas.microsoft.com/claims/groups.link", Values: []string{"https://graph.windows.net/x"}}

@@ -48,7 +48,7 @@ func TestARebindMovesPeopleAndEndsTheirSessions(t *testing.T) {
 
 	// The old IdP does not get anybody back.
 	visitor := p.visitor(t)
-	idp, request, _ := visitor.sentTo("bob@other.example")
+	idp, request := visitor.sent("bob@other.example")
 	if idp != "okta" {
 		t.Fatalf("sent to %q", idp)
 	}
@@ -57,7 +57,7 @@ func TestARebindMovesPeopleAndEndsTheirSessions(t *testing.T) {
 	}
 	// People move at their next sign-in, and stay who they are.
 	again := p.visitor(t)
-	if idp, _, _ := again.sentTo("alice@acme.example"); idp != "entra" {
+	if idp, _ := again.sent("alice@acme.example"); idp != "entra" {
 		t.Errorf("sent to %q", idp)
 	}
 	again.signIn("alice@acme.example")
@@ -117,7 +117,7 @@ func TestRefusedSignInsAreOneSeriesOfEventsForEachReason(t *testing.T) {
 	p := newServing(t, ns)
 	await(t, entra, "Ready", isTrue, "Serving")
 	mallory := p.visitor(t)
-	idp, request, _ := mallory.sentTo("mallory@evil.example")
+	idp, request := mallory.sent("mallory@evil.example")
 	refuse := func(edit func(*samltest.Response)) {
 		t.Helper()
 		if mallory.comeBack(idp, request, edit) || mallory.signedIn() {

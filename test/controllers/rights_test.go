@@ -31,7 +31,7 @@ func TestTheOperatorsRoleSuffices(t *testing.T) {
 	await(t, binding, "Ready", isTrue, "Serving")
 	await(t, evil, "Ready", isTrue, "Serving")
 	mallory := p.visitor(t)
-	name, request, _ := mallory.sentTo("mallory@evil.example")
+	name, request := mallory.sent("mallory@evil.example")
 	if mallory.comeBack(name, request, asserting("ceo@acme.example")) {
 		t.Fatal("mallory is signed in")
 	}

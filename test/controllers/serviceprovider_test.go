@@ -222,18 +222,29 @@ func (v *visitor) post(path, site string, form url.Values) (status int, location
 	return response.StatusCode, response.Header.Get("Location"), string(content)
 }
 
-// sentTo types an address and returns the IdP that the browser is sent to with its request, or "" and what the page says.
-func (v *visitor) sentTo(email string) (idp string, request *samltest.Request, page string) {
+// sent types an address until the browser is sent to an IdP, and returns that with the request. A binding is Ready when every pod serves it, which can be before its IdP
+// has keys.
+func (v *visitor) sent(email string) (idp string, request *samltest.Request) {
 	v.t.Helper()
-	status, location, body := v.post("/signin", "same-origin", url.Values{"email": {email}})
+	eventually(v.t, email+" is sent to an IdP", func() bool {
+		idp, request = v.sentTo(email)
+		return idp != ""
+	})
+	return idp, request
+}
+
+// sentTo types an address and returns the IdP that the browser is sent to with its request, or "".
+func (v *visitor) sentTo(email string) (idp string, request *samltest.Request) {
+	v.t.Helper()
+	status, location, _ := v.post("/signin", "same-origin", url.Values{"email": {email}})
 	u, err := url.Parse(location)
 	if err != nil || status != http.StatusSeeOther || !strings.HasSuffix(u.Host, ".idp.example") {
-		return "", nil, body
+		return "", nil
 	}
 	if request, err = samltest.ReadQuery(u.RawQuery, nil); err != nil {
 		v.t.Fatal(err)
 	}
-	return strings.TrimSuffix(u.Host, ".idp.example"), request, ""
+	return strings.TrimSuffix(u.Host, ".idp.example"), request
 }
 
 // comeBack brings what an IdP asserts, and tells whether it signed the visitor in.
@@ -264,10 +275,7 @@ func asserting(email string) func(*samltest.Response) {
 // signIn goes all the way through the IdP that the address leads to.
 func (v *visitor) signIn(email string) {
 	v.t.Helper()
-	idp, request, page := v.sentTo(email)
-	if idp == "" {
-		v.t.Fatalf("%s is sent nowhere: %s", email, page)
-	}
+	idp, request := v.sent(email)
 	if !v.comeBack(idp, request, asserting(email)) || !v.signedIn() {
 		v.t.Fatalf("%s is not signed in through %s", email, idp)
 	}
