@@ -80,7 +80,7 @@ func (o *operator) start() {
 	connection.Impersonate = o.as
 	connection.Wrap(o.wire.wrap)
 	manager, err := ctrl.NewManager(connection, ctrl.Options{Scheme: objects, Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache: controllers.CacheOptions([]string{o.ns}), Controller: config.Controller{SkipNameValidation: ptr.To(true)}, GracefulShutdownTimeout: ptr.To(5 * time.Second)})
+		Cache: controllers.CacheOptions([]string{o.ns}), Controller: config.Controller{SkipNameValidation: ptr.To(true)}, GracefulShutdownTimeout: ptr.To(patience)})
 	if err != nil {
 		o.t.Fatal(err)
 	}
