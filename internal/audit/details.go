@@ -126,6 +126,14 @@ type MirrorFailure struct {
 	Dropped []string `json:"dropped,omitempty"`
 }
 
+// RuleFailure is the details of user_idp_group_rule_failed: rules of a mapping that could not be evaluated for what was sent, and so added no group. The reason is the record's.
+type RuleFailure struct {
+	IdP string `json:"idp"`
+	// Mapping is the AttributeMapping, Rules are their places in its spec, such as rules[3].
+	Mapping string   `json:"mapping"`
+	Rules   []string `json:"rules"`
+}
+
 // DeadLetter is the details of audit_dead_lettered: a record that a sink refused again and again, so that it was passed over. The record itself stays in the
 // store.
 type DeadLetter struct {

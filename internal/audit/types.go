@@ -62,6 +62,7 @@ const (
 	TypeUserAttributesSynced
 	TypeUserProfileUpdated
 	TypeUserIdPAttributeMirrorFailed
+	TypeUserIdPGroupRuleFailed
 	TypeUserSuspended
 	TypeUserResumed
 	TypeUserDeleted
@@ -171,6 +172,7 @@ var typeTable = [typeEnd]typeInfo{
 	TypeUserAttributesSynced:           {"user_attributes_synced", TierOperational},
 	TypeUserProfileUpdated:             {"user_profile_updated", TierOperational},
 	TypeUserIdPAttributeMirrorFailed:   {"user_idp_attribute_mirror_failed", TierAdmin},
+	TypeUserIdPGroupRuleFailed:         {"user_idp_group_rule_failed", TierAdmin},
 	TypeUserSuspended:                  {"user_suspended", TierSecurity},
 	TypeUserResumed:                    {"user_resumed", TierSecurity},
 	TypeUserDeleted:                    {"user_deleted", TierSecurity},

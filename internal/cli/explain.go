@@ -81,6 +81,10 @@ func printExplanation(w io.Writer, e manageapi.Explanation) {
 		if len(s.Groups) > 0 {
 			say("  groups %s%s", strings.Join(s.Groups, ", "), rulesOf(e))
 		}
+		for _, f := range s.FailedRules {
+			say("  rule %d (rules[%d]) adds no group, %s: %s", f.Rule, f.Rule-1, f.Reason, f.When)
+			say("    %s", f.Message)
+		}
 		for _, name := range sortedKeys(s.Profile) {
 			say("  %s %s", name, s.Profile[name])
 		}

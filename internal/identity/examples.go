@@ -71,7 +71,10 @@ func (c *CompiledMapping) runExample(e Example, left *uint64) string {
 	for _, name := range sortedNames(e.Expect.Profile) {
 		compare("profile."+name, e.Expect.Profile[name], p.Profile[name])
 	}
-	return strings.Join(append(wrong, p.RuleErrors...), "; ")
+	for _, f := range p.FailedRules {
+		wrong = append(wrong, f.Field()+".when: "+f.Detail)
+	}
+	return strings.Join(wrong, "; ")
 }
 
 func sortedNames(m map[string]string) []string {

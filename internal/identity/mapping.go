@@ -89,6 +89,9 @@ func checkSource(s snapshot.AttributeSource) error {
 	return nil
 }
 
+// Name is the AttributeMapping's, empty for a preset.
+func (c *CompiledMapping) Name() string { return c.m.Name }
+
 // Map makes a Person of what an assertion says. The only Rejection is a missing e-mail address: everything else is optional and never fails a sign-in.
 func (c *CompiledMapping) Map(in Input) (Person, *Rejection) {
 	left := uint64(rulesCost)

@@ -224,8 +224,8 @@ func TestRules(t *testing.T) {
 	} {
 		c.attributes["email"] = []string{"alice@example.com"}
 		p, rejection := m.Map(identity.Input{NameID: identity.NameID{Value: "n1"}, Attributes: c.attributes})
-		if rejection != nil || !slices.Equal(p.RuleGroups, c.want) || len(p.RuleErrors) > 0 {
-			t.Errorf("%v: %v, errors %v, want %v", c.attributes, p.RuleGroups, p.RuleErrors, c.want)
+		if rejection != nil || !slices.Equal(p.RuleGroups, c.want) || len(p.FailedRules) > 0 {
+			t.Errorf("%v: %v, errors %v, want %v", c.attributes, p.RuleGroups, p.FailedRules, c.want)
 		}
 	}
 }

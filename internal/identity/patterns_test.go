@@ -38,8 +38,8 @@ func TestSlowRegularExpressionsEnd(t *testing.T) {
 	m := compile(t, rules(20, `attributes.a.exists(v, v.matches('(a?){60}b'))`))
 	attributes := map[string][]string{"email": {"alice@example.com"}, "a": slices.Repeat([]string{strings.Repeat("a", 1000)}, 200)}
 	p, rejection := m.Map(identity.Input{Attributes: attributes})
-	if rejection != nil || len(p.RuleErrors) != 20 || !strings.Contains(p.RuleErrors[0], "cost limit") || !strings.Contains(p.RuleErrors[19], "together") {
-		t.Errorf("%v, errors %.300q", rejection, p.RuleErrors)
+	if rejection != nil || len(p.FailedRules) != 20 || p.FailedRules[0].Reason != identity.RuleTooExpensive || p.FailedRules[19].Reason != identity.RuleTooExpensiveTogether {
+		t.Errorf("%v, errors %v", rejection, p.FailedRules)
 	}
 	failed := m.RunExamples(slices.Repeat([]identity.Example{{Attributes: attributes, Expect: identity.Expectation{Email: "alice@example.com"}}}, 32))
 	if len(failed) != 32 || strings.Contains(failed[31].Message, "cost limit") {
@@ -57,7 +57,7 @@ func TestRegularExpressionsOverManyGroups(t *testing.T) {
 	}
 	slices.Reverse(groups)
 	p, rejection := compile(t, mapping).Map(identity.Input{Attributes: map[string][]string{"email": {"alice@example.com"}, "groups": groups}})
-	if rejection != nil || len(p.RuleErrors) > 0 || !slices.Equal(p.RuleGroups, []string{"g"}) {
-		t.Errorf("%v, %v, errors %q", rejection, p.RuleGroups, p.RuleErrors)
+	if rejection != nil || len(p.FailedRules) > 0 || !slices.Equal(p.RuleGroups, []string{"g"}) {
+		t.Errorf("%v, %v, errors %v", rejection, p.RuleGroups, p.FailedRules)
 	}
 }

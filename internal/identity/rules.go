@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/interpreter"
 
 	"sallyport.dev/sallyport/internal/snapshot"
 )
@@ -154,7 +156,7 @@ func (c *CompiledMapping) applyRules(in Input, p *Person, left *uint64) {
 	vars := map[string]any{"attributes": attributes, "email": p.Email.String(), "groups": groups, "nameID": in.NameID.Value}
 	for i, r := range c.rules {
 		if *left == 0 {
-			p.RuleErrors = append(p.RuleErrors, fmt.Sprintf("rules[%d].when: the rules before it have cost all that they may together", i))
+			p.FailedRules = append(p.FailedRules, RuleFailure{i, RuleTooExpensiveTogether, "the rules before it have cost all that they may together"})
 			continue
 		}
 		out, spent, err := r.program.Eval(vars)
@@ -162,8 +164,8 @@ func (c *CompiledMapping) applyRules(in Input, p *Person, left *uint64) {
 			*left -= min(*left, *cost)
 		}
 		if err != nil {
-			if !strings.HasPrefix(err.Error(), "no such key") {
-				p.RuleErrors = append(p.RuleErrors, fmt.Sprintf("rules[%d].when: %v", i, err))
+			if failure, failed := failureOf(i, err); failed {
+				p.FailedRules = append(p.FailedRules, failure)
 			}
 			continue
 		}
@@ -174,4 +176,16 @@ func (c *CompiledMapping) applyRules(in Input, p *Person, left *uint64) {
 	}
 	slices.Sort(p.RuleGroups)
 	p.RuleGroups = slices.Compact(p.RuleGroups)
+}
+
+// failureOf says why a rule could not be evaluated. An attribute that is not there is no failure.
+func failureOf(rule int, err error) (f RuleFailure, failed bool) {
+	cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err)
+	switch {
+	case ok && cancelled.Cause == interpreter.CostLimitExceeded:
+		return RuleFailure{rule, RuleTooExpensive, clip(err.Error())}, true
+	case strings.HasPrefix(err.Error(), "no such key"):
+		return RuleFailure{}, false
+	}
+	return RuleFailure{rule, RuleNotEvaluated, clip(err.Error())}, true
 }

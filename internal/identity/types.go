@@ -52,9 +52,9 @@ type Person struct {
 	// Missing names the mapped values that the assertion did not carry, Unmapped the attributes that nothing uses. Both are sorted.
 	Missing  []string
 	Unmapped []string
-	// Rules are the indexes of the rules that were true; RuleErrors say which could not be evaluated.
-	Rules      []int
-	RuleErrors []string
+	// Rules are the indexes of the rules that were true, and FailedRules those that could not be evaluated: they add nothing.
+	Rules       []int
+	FailedRules []RuleFailure
 }
 
 // AllGroups are Groups and RuleGroups together, sorted and without duplicates.

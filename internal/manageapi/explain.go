@@ -26,15 +26,17 @@ type Explanation struct {
 
 // Asserted is a person as the mapping makes them.
 type Asserted struct {
-	At        time.Time         `json:"at"`
-	Email     string            `json:"email,omitempty"`
-	FirstName string            `json:"firstName,omitempty"`
-	LastName  string            `json:"lastName,omitempty"`
-	Groups    []string          `json:"groups,omitempty"`
-	Rules     []RuleMatch       `json:"rules,omitempty"`
-	Profile   map[string]string `json:"profile,omitempty"`
-	Missing   []string          `json:"missing,omitempty"`
-	Dropped   []string          `json:"dropped,omitempty"`
+	At        time.Time   `json:"at"`
+	Email     string      `json:"email,omitempty"`
+	FirstName string      `json:"firstName,omitempty"`
+	LastName  string      `json:"lastName,omitempty"`
+	Groups    []string    `json:"groups,omitempty"`
+	Rules     []RuleMatch `json:"rules,omitempty"`
+	// FailedRules add nothing, because they could not be evaluated.
+	FailedRules []RuleFailure     `json:"failedRules,omitempty"`
+	Profile     map[string]string `json:"profile,omitempty"`
+	Missing     []string          `json:"missing,omitempty"`
+	Dropped     []string          `json:"dropped,omitempty"`
 }
 
 // RuleMatch is a rule of the mapping that was true, counted from 1, and the groups that it adds.
@@ -42,6 +44,14 @@ type RuleMatch struct {
 	Rule   int      `json:"rule"`
 	When   string   `json:"when"`
 	Groups []string `json:"groups"`
+}
+
+// RuleFailure is a rule of the mapping that could not be evaluated, counted from 1: Reason is a word for why, and Message says what was wrong and what to do.
+type RuleFailure struct {
+	Rule    int    `json:"rule"`
+	When    string `json:"when"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
 }
 
 // AccessAllowed is the outcome that lets a request pass; the others are SignIn and Denied.

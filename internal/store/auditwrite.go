@@ -253,6 +253,8 @@ func idpKey(r audit.Record) string {
 		return d.IdP
 	case audit.MirrorFailure:
 		return d.IdP
+	case audit.RuleFailure:
+		return d.IdP
 	case json.RawMessage:
 		// The operator's: a domain or a mapping of a connection.
 		var of struct {

@@ -13,6 +13,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/cli"
 	"sallyport.dev/sallyport/internal/saml/samltest"
+	"sallyport.dev/sallyport/internal/snapshot"
 )
 
 var testLink = regexp.MustCompile(regexp.QuoteMeta(spURL) + `/signin/test/\S+`)
@@ -185,4 +186,27 @@ func TestExplain(t *testing.T) {
 		t.Errorf("%+v %v", e, err)
 	}
 	contains(t, w.must(0, "audit", "--type", "sign_in_explained"), "user/alice@acme.example", "admin@acme.example")
+}
+
+// TestARuleThatFailsIsTold, with what is wrong with it: nobody is refused for it, and it adds no group.
+func TestARuleThatFailsIsTold(t *testing.T) {
+	w := newWorld(t)
+	m := &w.snapshot.Connections[0].Mapping
+	m.Name, m.Rules = "acme", append(m.Rules, snapshot.Rule{When: `timestamp(attributes.shoeSize[0]) < timestamp("2026-01-01T00:00:00Z")`, AddGroups: []string{"old-hands"}})
+	w.process.Stop()
+	w.start()
+	got, page := w.try()
+	if got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	contains(t, got.stdout, "Add to the groups dev, ml-team.", "Add no group by rules[1] of AttributeMapping acme (evaluation_failed).", `invalid RFC 3339 timestamp "42"`)
+	contains(t, page.body, "Add no group by rules[1] of AttributeMapping acme (evaluation_failed).")
+	w.browser().signIn("alice@acme.example")
+	contains(t, w.must(0, "explain", "alice@acme.example"), "groups dev, ml-team (rule 1 adds ml-team", `rule 2 (rules[1]) adds no group, evaluation_failed: timestamp(attributes.shoeSize[0])`,
+		`invalid RFC 3339 timestamp "42"`, "Nothing is known that a sign-in would fail on.")
+	records := w.must(0, "audit", "--type", "user_idp_group_rule_failed", "--idp", "okta", "-o", "ndjson")
+	contains(t, records, `"reason":"evaluation_failed"`, `"mapping":"acme","rules":["rules[1]"]`)
+	if strings.Contains(records, "RFC 3339") {
+		t.Errorf("the record quotes what was sent: %s", records)
+	}
 }

@@ -44,7 +44,7 @@ var classes = map[audit.Type]class{
 	audit.TypeUserCreatedJIT: {accountChange, 1}, audit.TypeUserResumed: {accountChange, 2}, audit.TypeUserSuspended: {accountChange, 5},
 	audit.TypeUserDeleted: {accountChange, 6}, audit.TypeSecondFactorEnrolled: {accountChange, 10}, audit.TypeSecondFactorReset: {accountChange, 11},
 	audit.TypeUserAttributesSynced: {accountChange, other}, audit.TypeUserProfileUpdated: {accountChange, other}, audit.TypeUserIdPAttributeMirrorFailed: {accountChange, other},
-	audit.TypeIdPGroupMemberAdded: {accountChange, other}, audit.TypeIdPGroupMemberRemoved: {accountChange, other},
+	audit.TypeUserIdPGroupRuleFailed: {accountChange, other}, audit.TypeIdPGroupMemberAdded: {accountChange, other}, audit.TypeIdPGroupMemberRemoved: {accountChange, other},
 
 	audit.TypeDebugEntryViewed: {entityManagement, 2}, audit.TypeAuditQueried: {entityManagement, 2}, audit.TypeSignInExplained: {entityManagement, 2}, audit.TypeAuditKeyRotated: {entityManagement, 3}, audit.TypeAuditRetentionApplied: {entityManagement, 4},
 	audit.TypeHeaderKeyAdded: {entityManagement, 1}, audit.TypeHeaderKeyRetired: {entityManagement, 4},

@@ -1,9 +1,11 @@
 package provision
 
 import (
+	"maps"
 	"slices"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
@@ -24,6 +26,17 @@ func (w *work) groupRecords(t audit.Type, groups []string) {
 	for chunk := range slices.Chunk(groups, audit.GroupsPerRecord) {
 		r := w.base(t)
 		r.Details = audit.GroupChange{IdP: idp.Name, IdPUID: idp.UID, Groups: chunk, Cause: "sign_in"}
+		w.records = append(w.records, r)
+	}
+}
+
+// ruleRecords say which rules of the mapping added no group because they could not be evaluated: one record for each reason.
+func (w *work) ruleRecords() {
+	failed := identity.RulesByReason(w.person.FailedRules)
+	for _, reason := range slices.Sorted(maps.Keys(failed)) {
+		r := w.base(audit.TypeUserIdPGroupRuleFailed)
+		r.Outcome, r.Reason = audit.OutcomeFailure, string(reason)
+		r.Details = audit.RuleFailure{IdP: w.in.Connection.IdP.Name, Mapping: w.in.Connection.Mapping.Name(), Rules: failed[reason]}
 		w.records = append(w.records, r)
 	}
 }

@@ -2,6 +2,7 @@ package provision_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -520,6 +521,52 @@ func TestNoPersonalValuesInTheAuditLog(t *testing.T) {
 		lines, _, _ := w.db.Audit(t.Context(), store.AuditQuery{})
 		if i := slices.IndexFunc(lines, func(l store.AuditLine) bool { return contains(l.Line, secret) }); i >= 0 {
 			t.Errorf("a value is in the audit log: %s", lines[i].Line)
+		}
+	})
+}
+
+// TestRulesThatFailAreRecordedAndFailNoSignIn: the record names the rules and why, and nothing of what was sent.
+func TestRulesThatFailAreRecordedAndFailNoSignIn(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.mapping.Name = "okta"
+		w.mapping.Rules = []snapshot.Rule{
+			{When: "attributes.cost.exists(v, v.matches('^b(a?){60}$'))", AddGroups: []string{"costly"}},
+			{When: "attributes.department[0] == 'ML'", AddGroups: []string{"ml-team"}},
+			{When: "timestamp(attributes.since[0]) < timestamp('2026-01-01T00:00:00Z')", AddGroups: []string{"old-hands"}},
+			{When: "attributes.cost.exists_one(v, v.matches('^b(a?){60}$'))", AddGroups: []string{"costly-too"}},
+		}
+		r := w.must(w.signIn("okta", email("alice@example.com", "department", "ML", "cost", "ab", "since", "2025-01-01T00:00:00Z")))
+		equal(t, "groups", w.groups(r.User.ID), []string{"okta/ml-team", "okta/old-hands"})
+		if slices.Contains(w.types(), "user_idp_group_rule_failed") {
+			t.Fatalf("rules that were evaluated are recorded as failed: %v", w.types())
+		}
+		w.step()
+		sent := email("alice@example.com", "department", "ML", "since", "a-secret")
+		sent["cost"] = slices.Repeat([]string{strings.Repeat("a", 1000)}, 50)
+		w.must(w.signIn("okta", sent))
+		equal(t, "groups", w.groups(r.User.ID), []string{"okta/ml-team"})
+		failed := map[string]audit.RuleFailure{}
+		for _, record := range w.records() {
+			if record.Type != audit.TypeUserIdPGroupRuleFailed {
+				continue
+			}
+			details := string(record.Details.(json.RawMessage))
+			var failure audit.RuleFailure
+			if err := json.Unmarshal([]byte(details), &failure); err != nil {
+				t.Fatal(err)
+			}
+			failed[record.Reason] = failure
+			if record.Outcome != audit.OutcomeFailure || record.Target.Name != "alice@example.com" || strings.Contains(details, "secret") || strings.Contains(details, "aaa") {
+				t.Errorf("%+v %s", record, details)
+			}
+		}
+		equal(t, "failed", failed, map[string]audit.RuleFailure{
+			"too_expensive":     {IdP: "okta", Mapping: "okta", Rules: []string{"rules[0]", "rules[3]"}},
+			"evaluation_failed": {IdP: "okta", Mapping: "okta", Rules: []string{"rules[2]"}},
+		})
+		lines, _, err := w.db.Audit(t.Context(), store.AuditQuery{IdP: "okta", Types: []audit.Type{audit.TypeUserIdPGroupRuleFailed}})
+		if err != nil || len(lines) != 2 {
+			t.Errorf("%d records of the identity provider, %v", len(lines), err)
 		}
 	})
 }

@@ -240,6 +240,7 @@ func (w *work) syncGroups() error {
 		return err
 	}
 	w.stale = w.stale || len(changes.Added)+len(changes.Removed) > 0
+	w.ruleRecords()
 	w.groupRecords(audit.TypeIdPGroupDiscovered, changes.Discovered)
 	w.groupRecords(audit.TypeIdPGroupMemberAdded, changes.Added)
 	w.groupRecords(audit.TypeIdPGroupMemberRemoved, changes.Removed)

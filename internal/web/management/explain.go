@@ -146,6 +146,10 @@ func (e *explanation) mapped(c *site.Connection, l store.Link) {
 		rule := c.Connection.Mapping.Rules[i]
 		e.Asserted.Rules = append(e.Asserted.Rules, manageapi.RuleMatch{Rule: i + 1, When: rule.When, Groups: rule.AddGroups})
 	}
+	for _, f := range person.FailedRules {
+		e.Asserted.FailedRules = append(e.Asserted.FailedRules, manageapi.RuleFailure{
+			Rule: f.Rule + 1, When: c.Connection.Mapping.Rules[f.Rule].When, Reason: string(f.Reason), Message: fmt.Sprintf("%s (%s)", f.Reason.Sentence(), f.Detail)})
+	}
 	if !strings.EqualFold(e.Asserted.Email, e.Address) {
 		e.Problems = append(e.Problems, fmt.Sprintf("The IdP asserts %s: the user's address changes at the next sign-in.", e.Asserted.Email))
 	}

@@ -216,7 +216,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, a *arrival, asse
 		return
 	}
 	if h.Clock.Now().Before(a.c.VerboseUntil) {
-		h.debug(r.Context(), a, entryOf(a, nil, assertion))
+		h.debug(r.Context(), a, acceptedEntry(a, assertion, result.Person.FailedRules))
 	}
 	if result.SecondFactorRequired && h.secondFactor == "" {
 		// The session waits for a step that this build does not have: it opens nothing.

@@ -2,8 +2,12 @@ package signin
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/audit/ration"
@@ -74,18 +78,34 @@ func entryOf(a *arrival, refusal *saml.Refusal, assertion *saml.Assertion) store
 		if claims := refusal.Unverified; claims != nil {
 			e.Issuer, e.NameID, e.Attributes = claims.Issuer, store.NameID(claims.NameID), (&saml.Assertion{Attributes: claims.Attributes}).Values()
 			// Who it claims to be, so that an administrator finds the entry of the person who asks.
-			if person, rejection := a.c.Mapping.Map(identity.Input{NameID: identity.NameID(claims.NameID), Attributes: e.Attributes}); rejection == nil {
-				e.Email = person.Email.String()
-			}
+			e.Email = emailOf(a, claims.NameID, e.Attributes)
 		}
 	}
 	if assertion != nil {
 		e.Verified, e.Issuer, e.NameID, e.Attributes = true, assertion.Issuer, store.NameID(assertion.NameID), assertion.Values()
 		e.XML, e.ClockDifference = assertion.XML, assertion.ClockDifference
-		if person, rejection := a.c.Mapping.Map(identity.Input{NameID: identity.NameID(assertion.NameID), Attributes: e.Attributes}); rejection == nil {
-			e.Email = person.Email.String()
-		}
+		e.Email = emailOf(a, assertion.NameID, e.Attributes)
 	}
+	return e
+}
+
+func emailOf(a *arrival, nameID saml.NameID, attributes map[string][]string) string {
+	person, rejection := a.c.Mapping.Map(identity.Input{NameID: identity.NameID(nameID), Attributes: attributes})
+	if rejection != nil {
+		return ""
+	}
+	return person.Email.String()
+}
+
+// acceptedEntry describes a response that was accepted, with the rules that added no group because they could not be evaluated.
+func acceptedEntry(a *arrival, assertion *saml.Assertion, failures []identity.RuleFailure) store.DebugEntry {
+	e := entryOf(a, nil, assertion)
+	failed := identity.RulesByReason(failures)
+	var sentences []string
+	for _, reason := range slices.Sorted(maps.Keys(failed)) {
+		sentences = append(sentences, fmt.Sprintf("AttributeMapping %s, %s: no group was added (%s). %s", a.c.Mapping.Name(), strings.Join(failed[reason], ", "), reason, reason.Sentence()))
+	}
+	e.Sentence = strings.Join(sentences, "\n")
 	return e
 }
 

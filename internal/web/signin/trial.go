@@ -170,6 +170,9 @@ func outcome(c *site.Connection, r *provision.Result) []string {
 			out = append(out, "Update: "+join(d.Updated)+".")
 		}
 	}
+	for _, f := range r.Person.FailedRules {
+		out = append(out, fmt.Sprintf("Add no group by %s of AttributeMapping %s (%s). %s (%s)", f.Field(), c.Connection.Mapping.Name, f.Reason, f.Reason.Sentence(), f.Detail))
+	}
 	out = append(out, "Open a session until "+serve.Moment(r.Session.ExpiresAt)+".")
 	if r.SecondFactorRequired {
 		out = append(out, "Ask for the second step first.")
