@@ -92,6 +92,13 @@ func checkSource(s snapshot.AttributeSource) error {
 // Name is the AttributeMapping's, empty for a preset.
 func (c *CompiledMapping) Name() string { return c.m.Name }
 
+// Email is the address that Map would give, without the rules: what a refused response claims is not worth their cost.
+func (c *CompiledMapping) Email(in Input) (Address, bool) {
+	var p Person
+	rejection := c.mapEmail(in, &p)
+	return p.Email, rejection == nil
+}
+
 // Map makes a Person of what an assertion says. The only Rejection is a missing e-mail address: everything else is optional and never fails a sign-in.
 func (c *CompiledMapping) Map(in Input) (Person, *Rejection) {
 	left := uint64(rulesCost)

@@ -2,17 +2,23 @@ package web_test
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
-// costly is a rule that costs more than one may with what slowly sends, and is done at once.
-const costly = `attributes.a.exists(v, v.matches('^b(a?){60}$'))`
+// slow is a rule that takes as long as one may with what slowly sends, and costly one that costs as much and is done at once.
+const (
+	slow   = `attributes.a.exists(v, v.matches('(a?){60}b'))`
+	costly = `attributes.a.exists(v, v.matches('^b(a?){60}$'))`
+)
 
 func slowly(r *samltest.Response) {
 	r.Attributes = append(r.Attributes, samltest.Attribute{Name: "a", Values: slices.Repeat([]string{strings.Repeat("a", 1000)}, 100)},
@@ -51,4 +57,49 @@ func TestTheDebugLogNamesRulesThatFailed(t *testing.T) {
 	if strings.Contains(told, "secret") || strings.Contains(told, "rules[1]") {
 		t.Errorf("%q", told)
 	}
+}
+
+// TestARefusedResponseRunsNoRules: anybody can send one, so that it costs little, whatever the mapping.
+func TestARefusedResponseRunsNoRules(t *testing.T) {
+	w := newWorld(t)
+	okta := w.connection("okta")
+	okta.Mapping.Rules = slices.Repeat([]snapshot.Rule{{When: slow, AddGroups: []string{"g"}}}, 20)
+	w.apply(w.process)
+	mapping, err := identity.CompileMapping(okta.Mapping)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent samltest.Response
+	slowly(&sent)
+	began := cpuTime()
+	if p, rejection := mapping.Map(identity.Input{Attributes: map[string][]string{"email": {"alice@acme.example"}, "a": sent.Attributes[0].Values}}); rejection != nil || len(p.FailedRules) != 20 {
+		t.Fatalf("%v, %v", p.FailedRules, rejection)
+	}
+	whole := cpuTime() - began
+
+	b := w.browser()
+	form := w.respond(b.begin("mallory@acme.example", appURL), "mallory@acme.example", slowly, func(r *samltest.Response) { r.Audience = "https://other.example" })
+	began = cpuTime()
+	got := b.finish(asked{idp: "okta"}, url.Values{"SAMLResponse": form["SAMLResponse"]})
+	cost := cpuTime() - began
+	if reason, _ := w.reasonOf(got); got.status != http.StatusForbidden || reason == "" {
+		t.Fatalf("%d %s", got.status, reason)
+	}
+	t.Logf("the rules cost %v, a refused response %v", whole, cost)
+	if cost > whole/2 {
+		t.Errorf("a refused response costs %v, where all rules cost %v", cost, whole)
+	}
+	var debug struct{ Items []struct{ Email string } }
+	if w.api("GET", "/v1/debug?idp=okta", "", &debug); len(debug.Items) != 1 || debug.Items[0].Email != "mallory@acme.example" {
+		t.Errorf("%+v", debug)
+	}
+}
+
+// cpuTime is what the process has used, all threads together.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

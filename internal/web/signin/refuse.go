@@ -90,11 +90,11 @@ func entryOf(a *arrival, refusal *saml.Refusal, assertion *saml.Assertion) store
 }
 
 func emailOf(a *arrival, nameID saml.NameID, attributes map[string][]string) string {
-	person, rejection := a.c.Mapping.Map(identity.Input{NameID: identity.NameID(nameID), Attributes: attributes})
-	if rejection != nil {
+	email, ok := a.c.Mapping.Email(identity.Input{NameID: identity.NameID(nameID), Attributes: attributes})
+	if !ok {
 		return ""
 	}
-	return person.Email.String()
+	return email.String()
 }
 
 // acceptedEntry describes a response that was accepted, with the rules that added no group because they could not be evaluated.
