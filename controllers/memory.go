@@ -42,6 +42,8 @@ type memory struct {
 	finalizers map[types.UID]writtenFinalizers
 	// told are the news that were told and are not persisted yet, so that a pass that is tried again does not tell them twice.
 	told map[string]bool
+	// checks are what its mappings came to in the last pass.
+	checks compile.Checks
 	// certificates of our own, by digest.
 	certificates map[[32]byte]certificateFacts
 

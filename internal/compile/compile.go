@@ -40,6 +40,9 @@ type Input struct {
 
 	// Previous is what was served before: where an object is no longer good, its last good form is taken from here. Nil: nothing was.
 	Previous *snapshot.Snapshot
+
+	// Checks save the work that the Compile before has done already; they change nothing of what comes out. Nil: there are none.
+	Checks *Checks
 }
 
 // Resolved is what is trusted of one IdentityProvider.
@@ -97,6 +100,7 @@ type pass struct {
 
 	connections map[string]*snapshot.Connection
 	previous    map[string]*snapshot.Connection // by name
+	checked     map[digest]checked
 }
 
 // Compile makes the snapshot of one ServiceProvider. The same objects give the same output, in whatever order they come.
@@ -108,6 +112,10 @@ func Compile(in Input) *Output {
 		others:      map[string]bool{},
 		connections: map[string]*snapshot.Connection{},
 		previous:    map[string]*snapshot.Connection{},
+		checked:     map[digest]checked{},
+	}
+	if p.in.Checks == nil {
+		p.in.Checks = &Checks{}
 	}
 	for i := range in.IdentityProviders {
 		idp := &in.IdentityProviders[i]
@@ -126,6 +134,7 @@ func Compile(in Input) *Output {
 	p.identityProviders(serviceProvider)
 	domains := p.domainBindings()
 	p.attributeMappings(serviceProvider)
+	p.in.Checks.known = p.checked
 	if serviceProvider != nil {
 		p.out.Snapshot = &snapshot.Snapshot{ServiceProvider: *serviceProvider, Connections: p.sortedConnections(), Domains: domains}
 	}

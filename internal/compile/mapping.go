@@ -83,13 +83,13 @@ func (p *pass) checkMapping(f *Finding, m *v1alpha1.AttributeMapping, mapping sn
 		f.refuse(v1alpha1.ReasonUnknownProfileAttribute, "spec.profile: %s: neither a standard attribute nor one that ServiceProvider %s names in spec.profileAttributes: add it there, or correct the name.", few(unknown, ", "), p.in.Name)
 		return false
 	}
-	compiled, err := identity.CompileMapping(mapping)
-	if err != nil {
-		f.refuse(v1alpha1.ReasonInvalidRule, "spec.%v", err)
+	c := p.check(mapping, m.Spec.Examples)
+	if c.invalid != nil {
+		f.refuse(v1alpha1.ReasonInvalidRule, "spec.%v", c.invalid)
 		return false
 	}
 	f.accept()
-	f.Examples = runExamples(compiled, m.Spec.Examples)
+	f.Examples = c.failures
 	switch {
 	case len(m.Spec.Examples) == 0:
 		f.set(v1alpha1.ConditionExamplesPassed, metav1.ConditionTrue, v1alpha1.ReasonNoExamples, "There are no examples.")
