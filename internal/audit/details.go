@@ -16,7 +16,7 @@ type Changes struct {
 
 // ProfileUpdate is the details of user_profile_updated.
 type ProfileUpdate struct {
-	// Cause is idp_mirror, idp_scrub, admin or self.
+	// Cause is idp_mirror, idp_scrub or admin.
 	Cause   string   `json:"cause"`
 	IdP     string   `json:"idp,omitempty"`
 	Added   []string `json:"added,omitempty"`
@@ -31,7 +31,6 @@ const (
 	CauseIdPMirror = "idp_mirror"
 	CauseIdPScrub  = "idp_scrub"
 	CauseAdmin     = "admin"
-	CauseSelf      = "self"
 )
 
 // SignIn is the details of user_signed_in_saml and user_created_jit.

@@ -17,12 +17,12 @@ import (
 
 func (a *app) usersCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "users", Aliases: []string{"user"}, Short: "List people, look at one, suspend, resume, delete",
+		Use: "users", Aliases: []string{"user"}, Short: "List people, look at one, change a profile, suspend, resume, delete",
 		Long:    "People as the service provider knows them. They are made at their first sign-in. What is changed here is recorded with your name.",
 		Example: "  kubectl sso users list --idp okta\n  kubectl sso users show alice@acme.example\n  kubectl sso users suspend alice@acme.example --reason \"laptop stolen\"",
 	}
 	c.PersistentFlags().StringVar(&a.serviceProvider, "service-provider", "", "name of the ServiceProvider, when the namespace has several")
-	return commands(c, a.usersList(), a.usersShow(), a.usersSuspend(), a.usersResume(), a.usersReset(), a.usersDelete())
+	return commands(c, a.usersList(), a.usersShow(), a.usersSet(), a.usersSuspend(), a.usersResume(), a.usersReset(), a.usersDelete())
 }
 
 func (a *app) usersList() *cobra.Command {
@@ -226,6 +226,35 @@ func showUser(w io.Writer, u manageapi.User) {
 			fmt.Fprintf(w, "  %s = %s\n", clean(key), clean(strings.Join(l.Attributes[key], ", ")))
 		}
 	}
+}
+
+func (a *app) usersSet() *cobra.Command {
+	return &cobra.Command{
+		Use: "set ADDRESS NAME=VALUE...", Short: "Change values of a person's profile; NAME= clears one",
+		Long: "Change values of a person's profile. The values say then that an administrator has set them. An attribute that is mirrored takes what an IdP sends again at the next sign-in " +
+			"that brings it; what no IdP sends stays.",
+		Example: "  kubectl sso users set alice@acme.example jobTitle=\"Chief Engineer\" city=",
+		Args:    profileChanges,
+		RunE: func(command *cobra.Command, args []string) error {
+			values := map[string]string{}
+			for _, assignment := range args[1:] {
+				name, value, ok := strings.Cut(assignment, "=")
+				if !ok || name == "" {
+					return fmt.Errorf("%q is no NAME=VALUE, such as jobTitle=Engineer", assignment)
+				}
+				values[name] = value
+			}
+			return a.change(command, args[0], "profile", map[string]any{"values": values}, "The profile of ADDRESS is changed: `kubectl sso users show ADDRESS` shows it")
+		},
+	}
+}
+
+// profileChanges is what `users set` takes.
+func profileChanges(command *cobra.Command, args []string) error {
+	if len(args) < 2 {
+		return fmt.Errorf("%s needs the e-mail address of a person and at least one NAME=VALUE, such as jobTitle=Engineer", command.CommandPath())
+	}
+	return nil
 }
 
 func (a *app) usersSuspend() *cobra.Command {

@@ -1,16 +1,11 @@
 package compile
 
 import (
-	"slices"
 	"strings"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/identity"
 )
-
-func standardProfileAttribute(name string) bool {
-	return slices.ContainsFunc(identity.StandardAttributes, func(a identity.StandardAttribute) bool { return a.Name == name })
-}
 
 // runExamples runs the examples of an AttributeMapping through the mapping that the service provider would use.
 func runExamples(mapping *identity.CompiledMapping, examples []v1alpha1.MappingExample) []ExampleFailure {

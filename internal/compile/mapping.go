@@ -113,7 +113,7 @@ func unknownProfileAttributes(mapping snapshot.Mapping, sp *snapshot.ServiceProv
 	var unknown []string
 	for _, profile := range mapping.Profile {
 		named := slices.ContainsFunc(sp.ProfileAttributes, func(a snapshot.ProfileAttribute) bool { return a.Name == profile.Attribute })
-		if !named && !standardProfileAttribute(profile.Attribute) {
+		if !named && !identity.IsStandardAttribute(profile.Attribute) {
 			unknown = append(unknown, profile.Attribute)
 		}
 	}

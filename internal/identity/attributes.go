@@ -62,6 +62,12 @@ var standardByName = func() map[string]StandardAttribute {
 	return m
 }()
 
+// IsStandardAttribute tells whether a profile has the attribute without being told so.
+func IsStandardAttribute(name string) bool {
+	_, ok := standardByName[name]
+	return ok
+}
+
 var (
 	phonePattern  = regexp.MustCompile(`^\+?[0-9][0-9 ()./-]{1,48}( ?(x|ext\.?) ?[0-9]{1,8})?$`)
 	postalPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 -]{0,19}$`)

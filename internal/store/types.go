@@ -125,7 +125,6 @@ type Source string
 const (
 	SourceIdP   Source = "idp"
 	SourceAdmin Source = "admin"
-	SourceSelf  Source = "self"
 )
 
 // ProfileValue is one canonical value with its provenance.

@@ -34,6 +34,19 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 	contains(t, w.must(0, "users", "show", "Alice@acme.example"), "E-mail         alice@acme.example", "Group          dev (okta)", "Group          ml-team (okta)", "Profile        department = ML (idp)", "shoeSize = 42", "Session")
 	contains(t, w.must(0, "users", "show", "alice@acme.example", "-o", "json"), `"email": "alice@acme.example"`)
 
+	contains(t, w.must(0, "users", "set", "alice@acme.example", "jobTitle=Chief Engineer", "department="), "kubectl sso users show alice@acme.example")
+	if shown := w.must(0, "users", "show", "alice@acme.example"); !strings.Contains(shown, "jobTitle = Chief Engineer (admin)") || strings.Contains(shown, "department = ML (idp)") {
+		t.Error(shown)
+	}
+	if page := alice.get("/account"); !strings.Contains(page.body, "Chief Engineer") || !strings.Contains(page.body, "set by your administrator") {
+		t.Error(page.body)
+	}
+	w.fails([]string{"users", "set", "alice@acme.example"}, "at least one NAME=VALUE")
+	w.fails([]string{"users", "set", "alice@acme.example", "jobTitle"}, `"jobTitle" is no NAME=VALUE`)
+	w.fails([]string{"users", "set", "alice@acme.example", "shoesize=42"}, `"shoesize" is neither a standard attribute`, "spec.profileAttributes")
+	w.fails([]string{"users", "set", "alice@acme.example", "country=XX"}, "country: not a two-letter code")
+	w.fails([]string{"users", "set", "nobody@acme.example", "city=Oxford"}, "there is no user nobody@acme.example")
+
 	contains(t, w.must(0, "users", "suspend", "alice@acme.example", "--reason", "laptop stolen"), "kubectl sso users resume alice@acme.example")
 	contains(t, w.must(0, "users", "list", "--suspended"), "alice@acme.example", "suspended 20")
 	contains(t, w.must(0, "users", "show", "alice@acme.example"), "laptop stolen")
@@ -67,5 +80,9 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 	records := w.api("/v1/audit?type=user_suspended,user_resumed,user_deleted,session_revoked")
 	if strings.Count(records, `"id":"admin@acme.example"`) != 5 || strings.Count(records, "\n") != 5 {
 		t.Errorf("%s", records)
+	}
+	contains(t, w.api("/v1/audit?type=user_profile_updated"), `"id":"admin@acme.example"`, `"cause":"admin"`, `"added":["jobTitle"]`, `"cleared":["department"]`)
+	if records := w.api("/v1/audit?type=user_profile_updated"); strings.Contains(records, "Chief") {
+		t.Errorf("a record holds the value: %s", records)
 	}
 }

@@ -133,8 +133,8 @@ func revocations(ended []store.EndedSession, t audit.Type, cause string, by Call
 	return records
 }
 
-// SetProfile changes canonical profile values by hand; an empty value clears. source is SourceAdmin or SourceSelf. An invalid value is an error that names it.
-func (s *Service) SetProfile(ctx context.Context, userID string, values map[string]string, source store.Source, by Caller) error {
+// SetProfile changes values of a user's profile for an administrator; an empty value clears. A value that does not fit is an error that names the attribute.
+func (s *Service) SetProfile(ctx context.Context, userID string, values map[string]string, by Caller) error {
 	return s.store.Do(ctx, func(tx store.Tx) error {
 		u, err := tx.User(userID)
 		if err != nil {
@@ -145,9 +145,6 @@ func (s *Service) SetProfile(ctx context.Context, userID string, values map[stri
 			return err
 		}
 		update := audit.ProfileUpdate{Cause: audit.CauseAdmin}
-		if source == store.SourceSelf {
-			update.Cause = audit.CauseSelf
-		}
 		for name, value := range values {
 			old, had := profile[name]
 			if value == "" {
@@ -163,7 +160,7 @@ func (s *Service) SetProfile(ctx context.Context, userID string, values map[stri
 			if had && old.Value == value {
 				continue
 			}
-			profile[name] = store.ProfileValue{Value: value, Source: source, UpdatedAt: tx.Now()}
+			profile[name] = store.ProfileValue{Value: value, Source: store.SourceAdmin, UpdatedAt: tx.Now()}
 			if had {
 				update.Updated = append(update.Updated, name)
 			} else {

@@ -161,7 +161,7 @@ func TestScrubClearsOnlyWhatNobodyElseStandsFor(t *testing.T) {
 		w.step()
 		w.must(w.signIn("evil", email("bob@example.com", "department", "ML")))
 		w.step()
-		if err := w.service.SetProfile(t.Context(), bob.User.ID, map[string]string{"jobTitle": "Captain"}, store.SourceAdmin, admin); err != nil {
+		if err := w.service.SetProfile(t.Context(), bob.User.ID, map[string]string{"jobTitle": "Captain"}, admin); err != nil {
 			t.Fatal(err)
 		}
 		w.step()

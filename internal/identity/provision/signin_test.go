@@ -402,18 +402,17 @@ func TestMirrorProvenanceAndInvalidValues(t *testing.T) {
 		w.details(audit.TypeUserIdPAttributeMirrorFailed, &failure)
 		equal(t, "dropped", failure, audit.MirrorFailure{IdP: "okta", Dropped: []string{"country"}})
 		w.step()
-		by := provision.Caller{Actor: audit.Actor{Kind: audit.ActorUser, ID: id, Email: "alice@example.com"}}
-		if err := w.service.SetProfile(t.Context(), id, map[string]string{"jobTitle": "Chief Engineer", "city": "Oxford"}, store.SourceSelf, by); err != nil {
+		if err := w.service.SetProfile(t.Context(), id, map[string]string{"jobTitle": "Chief Engineer", "city": "Oxford"}, admin); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.service.SetProfile(t.Context(), id, map[string]string{"country": "Wonderland"}, store.SourceSelf, by); err == nil {
+		if err := w.service.SetProfile(t.Context(), id, map[string]string{"country": "Wonderland"}, admin); err == nil {
 			t.Error("an invalid country was taken")
 		}
 		w.step()
 		// What the assertion leaves out stays, what it sends overwrites.
 		w.must(w.signIn("okta", email("alice@example.com", "department", "Robotics", "country", "gb")))
 		profile, _ = w.db.Profile(t.Context(), id)
-		equal(t, "jobTitle", profile["jobTitle"].Source, store.SourceSelf)
+		equal(t, "jobTitle", profile["jobTitle"].Source, store.SourceAdmin)
 		equal(t, "department", profile["department"].Value, "Robotics")
 		equal(t, "country", profile["country"].Value, "GB")
 		var update audit.ProfileUpdate

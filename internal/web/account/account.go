@@ -134,11 +134,8 @@ func profileValues(s *site.Site, profile store.Profile) []pages.ProfileValue {
 	for _, name := range slices.Sorted(maps.Keys(profile)) {
 		v := profile[name]
 		source := "set by your administrator"
-		switch v.Source {
-		case store.SourceIdP:
+		if v.Source == store.SourceIdP {
 			source = "from " + label(s, store.IdPRef{UID: v.IdPUID, Name: "an identity provider"})
-		case store.SourceSelf:
-			source = "set by you"
 		}
 		list = append(list, pages.ProfileValue{Label: pages.Words(name), Value: v.Value, Source: source})
 	}

@@ -85,18 +85,15 @@ func (v *visit) person() error {
 
 // source says where a value of a person's profile comes from.
 func (v *visit) source(u manageapi.User, value manageapi.ProfileValue) string {
-	switch store.Source(value.Source) {
-	case store.SourceIdP:
-		for _, c := range u.Connections {
-			if c.IdPUID == value.IdPUID {
-				return "from " + v.label(c.IdP)
-			}
-		}
-		return "from an identity provider"
-	case store.SourceSelf:
-		return "set by the person"
+	if store.Source(value.Source) == store.SourceAdmin {
+		return "set by an administrator"
 	}
-	return "set by an administrator"
+	for _, c := range u.Connections {
+		if c.IdPUID == value.IdPUID {
+			return "from " + v.label(c.IdP)
+		}
+	}
+	return "from an identity provider"
 }
 
 func (v *visit) sessionOf(s manageapi.Session) pages.AdminSession {

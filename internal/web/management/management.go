@@ -93,6 +93,7 @@ func (m *Server) routes() http.Handler {
 	api("GET /users/{user}", m.user)
 	api("POST /users/{user}/suspend", m.suspend)
 	api("POST /users/{user}/resume", m.resume)
+	api("POST /users/{user}/profile", m.setProfile)
 	api("POST /users/{user}/reset-second-factor", m.resetSecondFactor)
 	api("DELETE /users/{user}", m.deleteUser)
 	api("GET /sessions", m.sessions)

@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/session/secondfactor"
+	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 )
 
@@ -138,6 +141,45 @@ func (m *Server) suspend(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return done(w, m.people.Suspend(r.Context(), u.ID, in.Reason, caller(r)))
+}
+
+// setProfile changes values of a person's profile; an empty one clears.
+func (m *Server) setProfile(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Values map[string]string `json:"values"`
+	}
+	if err := body(r, &in); err != nil {
+		return err
+	}
+	if err := m.checkProfile(in.Values); err != nil {
+		return err
+	}
+	u, err := m.find(r)
+	if err != nil {
+		return err
+	}
+	return done(w, m.people.SetProfile(r.Context(), u.ID, in.Values, caller(r)))
+}
+
+// checkProfile takes the attributes that a profile may have, as long as their values fit; any may be cleared.
+func (m *Server) checkProfile(values map[string]string) error {
+	if len(values) == 0 {
+		return status(http.StatusBadRequest, "values: name at least one attribute")
+	}
+	s := m.Sites.Current()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if values[name] == "" {
+			continue
+		}
+		named := s != nil && slices.ContainsFunc(s.Snapshot.ServiceProvider.ProfileAttributes, func(a snapshot.ProfileAttribute) bool { return a.Name == name })
+		if !named && !identity.IsStandardAttribute(name) {
+			return status(http.StatusBadRequest, "%q is neither a standard attribute of a profile nor one that spec.profileAttributes of the ServiceProvider names", name)
+		}
+		if _, err := identity.NormaliseProfileValue(name, values[name]); err != nil {
+			return status(http.StatusBadRequest, "%v", err)
+		}
+	}
+	return nil
 }
 
 func (m *Server) resume(w http.ResponseWriter, r *http.Request) error {
