@@ -59,7 +59,7 @@ type Actor struct {
 	Manager string `json:"manager,omitempty"`
 }
 
-// Target is what it was done to: a custom resource, or a user, session, group or debug entry of the service provider.
+// Target is what it was done to: a custom resource, or a user, a debug entry or the audit log of the service provider.
 type Target struct {
 	Kind       string `json:"kind,omitempty"`
 	Namespace  string `json:"namespace,omitempty"`
@@ -71,8 +71,6 @@ type Target struct {
 // Kinds of targets that are not custom resources.
 const (
 	KindUser       = "User"
-	KindSession    = "Session"
-	KindGroup      = "Group"
 	KindDebugEntry = "DebugEntry"
 	KindAudit      = "AuditLog"
 )
