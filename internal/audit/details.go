@@ -4,14 +4,9 @@ import "encoding/json"
 
 // The details of records, one struct per kind of event. They carry names, counts and identifiers, and never the values of personal attributes.
 
-// Changes names the fields that changed: connection and mapping updates, user_attributes_synced.
+// Changes is the details of user_attributes_synced: the names of the fields that changed.
 type Changes struct {
-	Added   []string `json:"added,omitempty"`
 	Updated []string `json:"updated,omitempty"`
-	Removed []string `json:"removed,omitempty"`
-	// Before and After hold non-secret fields of custom resources by path; they stay empty for people.
-	Before map[string]string `json:"before,omitempty"`
-	After  map[string]string `json:"after,omitempty"`
 }
 
 // ProfileUpdate is the details of user_profile_updated.
@@ -22,8 +17,6 @@ type ProfileUpdate struct {
 	Added   []string `json:"added,omitempty"`
 	Updated []string `json:"updated,omitempty"`
 	Cleared []string `json:"cleared,omitempty"`
-	// Dropped names the attributes whose values were not valid and were left out.
-	Dropped []string `json:"dropped,omitempty"`
 }
 
 // Causes of a profile update.
@@ -96,13 +89,13 @@ type GroupChange struct {
 	IdP    string   `json:"idp"`
 	IdPUID string   `json:"idpUID,omitempty"`
 	Groups []string `json:"groups"`
-	// Cause is sign_in, idp_deleted or admin.
+	// Cause is sign_in or idp_deleted.
 	Cause string `json:"cause,omitempty"`
 }
 
 // Revocation is the details of session_revoked, user_signed_out and user_suspended.
 type Revocation struct {
-	// Cause is user, admin, suspended, idp_disabled, idp_deleted, rebind (the domain is bound to another IdP now), unbind (it is bound to none that is served), slo, rotated or expired.
+	// Cause is user, admin, suspended, idp_disabled, idp_deleted, rebind (the domain is bound to another IdP now), unbind (it is bound to none that is served), or slo.
 	Cause    string `json:"cause"`
 	IdP      string `json:"idp,omitempty"`
 	Sessions int    `json:"sessions"`

@@ -8,15 +8,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
-// NameID formats (saml-core 8.3).
 var nameIDFormats = map[v1alpha1.NameIDFormat]string{
-	v1alpha1.NameIDEmailAddress: "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
-	v1alpha1.NameIDPersistent:   "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
-	v1alpha1.NameIDTransient:    "urn:oasis:names:tc:SAML:2.0:nameid-format:transient",
-	v1alpha1.NameIDUnspecified:  "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
+	v1alpha1.NameIDEmailAddress: identity.FormatEmailAddress,
+	v1alpha1.NameIDPersistent:   identity.FormatPersistent,
+	v1alpha1.NameIDTransient:    identity.FormatTransient,
+	v1alpha1.NameIDUnspecified:  identity.FormatUnspecified,
 }
 
 var samlBindings = map[v1alpha1.SAMLBinding]string{

@@ -26,8 +26,6 @@ type StandardAttribute struct {
 	// Name is the API name and the default Name on the wire; OID is the other one that IdPs send, as urn:oid:OID.
 	Name string
 	OID  string
-	// Label is for people.
-	Label string
 	// Max is the longest value, in characters.
 	Max  int
 	kind attributeKind
@@ -35,20 +33,20 @@ type StandardAttribute struct {
 
 // StandardAttributes are the 14 that need no declaration.
 var StandardAttributes = []StandardAttribute{
-	{"phoneWork", "2.5.4.20", "Work phone", 50, kindPhone},
-	{"phoneMobile", "0.9.2342.19200300.100.1.41", "Mobile phone", 50, kindPhone},
-	{"displayName", "2.16.840.1.113730.3.1.241", "Display name", 255, kindText},
-	{"jobTitle", "2.5.4.12", "Job title", 255, kindText},
-	{"department", "2.5.4.11", "Department", 255, kindText},
-	{"organization", "2.5.4.10", "Organization", 255, kindText},
-	{"employeeId", "2.16.840.1.113730.3.1.3", "Employee ID", 255, kindText},
-	{"streetAddress", "2.5.4.9", "Street address", 255, kindText},
-	{"city", "2.5.4.7", "City", 255, kindText},
-	{"state", "2.5.4.8", "State", 255, kindText},
-	{"postalCode", "2.5.4.17", "Postal code", 20, kindPostalCode},
-	{"country", "2.5.4.6", "Country", 2, kindCountry},
-	{"preferredLanguage", "2.16.840.1.113730.3.1.39", "Preferred language", 35, kindLanguage},
-	{"description", "2.5.4.13", "Description", 2000, kindText},
+	{"phoneWork", "2.5.4.20", 50, kindPhone},
+	{"phoneMobile", "0.9.2342.19200300.100.1.41", 50, kindPhone},
+	{"displayName", "2.16.840.1.113730.3.1.241", 255, kindText},
+	{"jobTitle", "2.5.4.12", 255, kindText},
+	{"department", "2.5.4.11", 255, kindText},
+	{"organization", "2.5.4.10", 255, kindText},
+	{"employeeId", "2.16.840.1.113730.3.1.3", 255, kindText},
+	{"streetAddress", "2.5.4.9", 255, kindText},
+	{"city", "2.5.4.7", 255, kindText},
+	{"state", "2.5.4.8", 255, kindText},
+	{"postalCode", "2.5.4.17", 20, kindPostalCode},
+	{"country", "2.5.4.6", 2, kindCountry},
+	{"preferredLanguage", "2.16.840.1.113730.3.1.39", 35, kindLanguage},
+	{"description", "2.5.4.13", 2000, kindText},
 }
 
 // maxCustom is the longest value of an attribute that a ServiceProvider names itself, in characters.

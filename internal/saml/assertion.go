@@ -10,14 +10,6 @@ type NameID struct {
 	SPNameQualifier string
 }
 
-// NameID formats (saml-core 8.3).
-const (
-	NameIDUnspecified = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
-	NameIDEmail       = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
-	NameIDPersistent  = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
-	NameIDTransient   = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
-)
-
 // Attribute is one saml:Attribute (saml-core 2.7.3.1). Values keep their order; a nil value (xsi:nil) and a value that is itself
 // XML other than a NameID have no text and are left out.
 type Attribute struct {

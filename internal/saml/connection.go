@@ -33,12 +33,7 @@ const MaxClockSkew = 10 * time.Minute
 
 // NewConnection parses the keys and endpoints of a connection. A connection without trust has metadata and nothing else:
 // every message of it is refused. The error names the field of the snapshot.
-func NewConnection(c snapshot.Connection) (*Connection, error) {
-	return NewConnectionWithLimits(c, DefaultLimits())
-}
-
-// NewConnectionWithLimits is NewConnection with other limits than the default ones.
-func NewConnectionWithLimits(c snapshot.Connection, limits Limits) (*Connection, error) {
+func NewConnection(c snapshot.Connection, limits Limits) (*Connection, error) {
 	limits.XML.MaxBytes = limits.MaxMessage
 	conn := &Connection{conf: c, limits: limits}
 	if c.Name == "" || c.EntityID == "" {
@@ -139,9 +134,6 @@ func containsKey(keys []crypto.PublicKey, key crypto.PublicKey) bool {
 
 // Name is the IdentityProvider's name.
 func (c *Connection) Name() string { return c.conf.Name }
-
-// Snapshot is what the connection was made from.
-func (c *Connection) Snapshot() snapshot.Connection { return c.conf }
 
 func (c *Connection) policy() xmldsig.Policy {
 	return xmldsig.Policy{Keys: c.trusted, AllowSHA1: c.conf.Response.AllowSHA1, Limits: c.limits.XML}

@@ -21,7 +21,7 @@ func TestConnectionErrorsNameTheField(t *testing.T) {
 	} {
 		f := newFixture(t)
 		edit(f)
-		if _, err := NewConnection(f.conf); err == nil || !strings.Contains(err.Error(), field) {
+		if _, err := NewConnection(f.conf, DefaultLimits()); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
@@ -36,12 +36,12 @@ func TestWeakKeysAreNotTrusted(t *testing.T) {
 	}
 	f := newFixture(t)
 	f.conf.Trust.SigningCertificates = append([][]byte{der}, f.conf.Trust.SigningCertificates...)
-	c, err := NewConnection(f.conf)
+	c, err := NewConnection(f.conf, DefaultLimits())
 	if err != nil || len(c.trusted) != 1 {
 		t.Errorf("a weak key beside a strong one: %v", err)
 	}
 	f.conf.Trust.SigningCertificates = [][]byte{der}
-	if _, err := NewConnection(f.conf); err == nil || !strings.Contains(err.Error(), "1024 bits") {
+	if _, err := NewConnection(f.conf, DefaultLimits()); err == nil || !strings.Contains(err.Error(), "1024 bits") {
 		t.Errorf("a weak key alone: %v", err)
 	}
 }

@@ -238,7 +238,7 @@ func (p provider) verdict(t *testing.T, dir, name string, raw []byte) string {
 		}
 		conf.Keys = []snapshot.SPKey{{Phase: snapshot.KeyCurrent, Certificate: pair.Certificate[0], PrivateKey: private}}
 	}
-	c, err := NewConnection(conf)
+	c, err := NewConnection(conf, DefaultLimits())
 	if err != nil {
 		return "connection: " + err.Error()
 	}

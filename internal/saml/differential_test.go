@@ -220,11 +220,11 @@ func TestCrewjamCorpus(t *testing.T) {
 			sp := c.serviceProvider(t, dir, now)
 			theirs, err := crewjamVerdict(sp, raw, []string{c.request})
 			conf := c.connection(t, sp)
-			conn, err2 := NewConnection(conf)
+			conn, err2 := NewConnection(conf, DefaultLimits())
 			if err2 != nil {
 				// The IdP's key is too weak to be trusted. Everything before the signature can still be looked at.
 				conf.Trust.SigningCertificates = [][]byte{shared().idp.Certificate}
-				if conn, err2 = NewConnection(conf); err2 != nil {
+				if conn, err2 = NewConnection(conf, DefaultLimits()); err2 != nil {
 					t.Fatal(err2)
 				}
 			}

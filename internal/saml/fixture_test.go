@@ -50,6 +50,13 @@ func public(k snapshot.SPKey) *rsa.PublicKey {
 	return cert.PublicKey.(*rsa.PublicKey)
 }
 
+// Status codes of an IdP that refuses (saml-core 3.2.2.2).
+const (
+	statusRequester     = "urn:oasis:names:tc:SAML:2.0:status:Requester"
+	statusResponder     = "urn:oasis:names:tc:SAML:2.0:status:Responder"
+	statusRequestDenied = "urn:oasis:names:tc:SAML:2.0:status:RequestDenied"
+)
+
 // fixture is a connection that accepts what its IdP sends, and the request that is pending.
 type fixture struct {
 	t       testing.TB
@@ -79,7 +86,7 @@ func newFixture(t testing.TB) *fixture {
 
 func (f *fixture) connection() *Connection {
 	f.t.Helper()
-	c, err := NewConnectionWithLimits(f.conf, f.limits)
+	c, err := NewConnection(f.conf, f.limits)
 	if err != nil {
 		f.t.Fatal(err)
 	}

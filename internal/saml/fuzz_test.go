@@ -50,7 +50,7 @@ func FuzzResponse(f *testing.F) {
 			signResponse(r)
 			r.EncryptTo, r.Encryption = []*rsa.PublicKey{&sp.PublicKey}, xmlenc.Options{Block: xmlenc.AES128CBC, Beside: true}
 		},
-		"failure": func(r *samltest.Response) { r.Status, r.StatusMessage = StatusResponder, "no" },
+		"failure": func(r *samltest.Response) { r.Status, r.StatusMessage = statusResponder, "no" },
 	}
 	for _, edit := range sign {
 		r := fixed(fx.response())

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/saml/xmldsig"
 	"sallyport.dev/sallyport/internal/saml/xmlenc"
@@ -182,7 +183,7 @@ func (v logoutVector) decide(t *testing.T, binding, idpType string) (l samltest.
 			f.conf.Trust = f.idp.Trust()
 		}
 	}
-	l = samltest.Logout{Now: t0, Destination: f.conf.SLOURL, RelayState: "a&b", SessionIndexes: []string{"s-1", "s-2"}, InResponseTo: "_logout1", NameIDFormat: NameIDEmail}
+	l = samltest.Logout{Now: t0, Destination: f.conf.SLOURL, RelayState: "a&b", SessionIndexes: []string{"s-1", "s-2"}, InResponseTo: "_logout1", NameIDFormat: identity.FormatEmailAddress}
 	if v.edit != nil {
 		v.edit(&l)
 	}
@@ -265,7 +266,7 @@ func TestLogoutRequestWithEncryptedID(t *testing.T) {
 }
 
 func TestPartialLogoutIsNoSuccess(t *testing.T) {
-	for _, tc := range []struct{ status, sub string }{{StatusSuccess, StatusPartialLogout}, {StatusResponder, StatusPartialLogout}, {StatusRequester, StatusRequestDenied}} {
+	for _, tc := range []struct{ status, sub string }{{StatusSuccess, StatusPartialLogout}, {statusResponder, StatusPartialLogout}, {statusRequester, statusRequestDenied}} {
 		f := newFixture(t)
 		l := samltest.Logout{Now: t0, Destination: f.conf.SLOURL, InResponseTo: "_1", Status: tc.status, SubStatus: tc.sub}
 		resp, r := f.connection().AcceptLogoutResponse(incoming(t, f, snapshot.BindingRedirect, f.idp.LogoutResponse(l), l, logoutVector{response: true}), "_1", t0)
@@ -299,7 +300,7 @@ func TestNewLogoutMessages(t *testing.T) {
 		f := newFixture(t)
 		f.conf.Trust.SLO = f.conf.Trust.SLO[i : i+1]
 		c := f.connection()
-		id := NameID{Value: "alice & bob", Format: NameIDPersistent, NameQualifier: "q", SPNameQualifier: "sp"}
+		id := NameID{Value: "alice & bob", Format: identity.FormatPersistent, NameQualifier: "q", SPNameQualifier: "sp"}
 		m, err := c.NewLogoutRequest(t0, id, []string{"s-1", "", "s-2"}, "state&x")
 		if err != nil {
 			t.Fatal(err)

@@ -86,7 +86,7 @@ func TestMetadataKeys(t *testing.T) {
 
 func TestMetadataFollowsThePolicy(t *testing.T) {
 	f := newFixture(t)
-	f.conf.Logout.Enabled, f.conf.Request.Sign, f.conf.Request.NameIDFormat = false, false, NameIDEmail
+	f.conf.Logout.Enabled, f.conf.Request.Sign, f.conf.Request.NameIDFormat = false, false, identity.FormatEmailAddress
 	f.conf.Trust = nil
 	_, sp, _ := readMetadata(t, f)
 	if len(sp.SingleLogoutServices) != 0 || *sp.AuthnRequestsSigned || len(sp.NameIDFormats) != 1 || sp.NameIDFormats[0] != crewjam.EmailAddressNameIDFormat {

@@ -10,10 +10,7 @@ const (
 
 	// Status codes (saml-core 3.2.2.2).
 	StatusSuccess       = "urn:oasis:names:tc:SAML:2.0:status:Success"
-	StatusRequester     = "urn:oasis:names:tc:SAML:2.0:status:Requester"
-	StatusResponder     = "urn:oasis:names:tc:SAML:2.0:status:Responder"
 	StatusPartialLogout = "urn:oasis:names:tc:SAML:2.0:status:PartialLogout"
-	StatusRequestDenied = "urn:oasis:names:tc:SAML:2.0:status:RequestDenied"
 )
 
 // Check names one rule. The list is closed, and the documentation's table is in its order.

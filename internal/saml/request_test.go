@@ -7,6 +7,7 @@ import (
 
 	crewjam "github.com/crewjam/saml"
 
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/saml/xmldoc"
 	"sallyport.dev/sallyport/internal/saml/xmldsig"
@@ -61,7 +62,7 @@ func TestAuthnRequestCarriesThePolicy(t *testing.T) {
 	for _, binding := range []string{snapshot.BindingRedirect, snapshot.BindingPOST} {
 		f := newFixture(t)
 		f.conf.Request = snapshot.RequestPolicy{
-			Sign: true, Binding: binding, NameIDFormat: NameIDPersistent, ForceAuthn: true,
+			Sign: true, Binding: binding, NameIDFormat: identity.FormatPersistent, ForceAuthn: true,
 			AuthnContextComparison: "Minimum", AuthnContextClasses: []string{classPPT, classMFA},
 		}
 		r, err := f.connection().NewAuthnRequest(t0, "", RequestOptions{})
@@ -69,7 +70,7 @@ func TestAuthnRequestCarriesThePolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := receive(t, r)
-		if !got.HasNameIDPolicy || got.NameIDFormat != NameIDPersistent || !got.ForceAuthn || got.Comparison != "minimum" || strings.Join(got.Classes, " ") != classPPT+" "+classMFA {
+		if !got.HasNameIDPolicy || got.NameIDFormat != identity.FormatPersistent || !got.ForceAuthn || got.Comparison != "minimum" || strings.Join(got.Classes, " ") != classPPT+" "+classMFA {
 			t.Errorf("the IdP reads %+v", got)
 		}
 		p := r.Pending()

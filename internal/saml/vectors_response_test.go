@@ -30,11 +30,11 @@ var responseVectors = []vector{
 		})},
 	{rule: 3, name: "failure with the IdP's message", want: ReasonStatusNotSuccess, check: CheckStatus, says: `Responder / AuthnFailed instead of Success and says: "User is not assigned"`,
 		edit: func(r *samltest.Response) {
-			r.Status, r.SubStatus, r.StatusMessage = StatusResponder, "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed", "User is not assigned"
+			r.Status, r.SubStatus, r.StatusMessage = statusResponder, "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed", "User is not assigned"
 		}},
 	{rule: 3, class: 37, name: "NoAuthnContext", want: ReasonStatusNotSuccess, check: CheckStatus, says: "NoAuthnContext",
 		edit: func(r *samltest.Response) {
-			r.Status, r.SubStatus = StatusRequester, "urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext"
+			r.Status, r.SubStatus = statusRequester, "urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext"
 		}},
 	{rule: 3, name: "failure status with a valid assertion", want: ReasonStatusNotSuccess, check: CheckStatus,
 		edit: inResponse(replace("status:Success", "status:Responder"))},

@@ -107,15 +107,6 @@ func ShardOf(connection string) int {
 	return int(sum[0]) % ShardCount
 }
 
-// Revision returns the revision that Encode would give. It fails only as Encode does.
-func Revision(s Snapshot) (string, error) {
-	encoded, err := Encode(s)
-	if err != nil {
-		return "", err
-	}
-	return encoded.Revision, nil
-}
-
 // Decode reads a snapshot from its files and returns it with its revision. read returns the content of one file by name;
 // it is called for the index first and then for each shard that the index lists. An error that satisfies errors.Is(err, fs.ErrNotExist)
 // for a shard, or a shard of another revision, gives an *IncompleteError: try again when more has arrived.

@@ -82,9 +82,6 @@ type Store interface {
 type AuditLog interface {
 	// Audit returns a page of lines in the order of time and the cursor of the next page, "" at the end.
 	Audit(ctx context.Context, q AuditQuery) ([]AuditLine, string, error)
-	// AuditHeads are the ends of all chains; AuditChains say where they begin too.
-	AuditHeads(ctx context.Context) ([]audit.Head, error)
-	AuditChains(ctx context.Context) ([]AuditChainEnds, error)
 	// AuditPart are the chains as far as they are between two times.
 	AuditPart(ctx context.Context, since, until time.Time) ([]AuditChainEnds, error)
 	// ExportAudit gives what is committed now and is beyond a position, page by page, in the order of time.

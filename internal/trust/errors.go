@@ -51,15 +51,6 @@ const (
 	KindEntityIDChanged Kind = "EntityIDChanged"
 )
 
-// Kinds is the closed list.
-func Kinds() []Kind {
-	return []Kind{
-		KindInvalidURL, KindDNS, KindConnection, KindTLS, KindTimeout, KindAddressRefused, KindRedirect, KindHTTPStatus, KindTooLarge,
-		KindNotXML, KindDTD, KindWrongRoot, KindEntityNotFound, KindNoIDPSSODescriptor, KindNoSigningKey, KindBadCertificate,
-		KindBadEndpoint, KindSignature, KindExpired, KindEntityIDChanged,
-	}
-}
-
 // Error is why metadata could not be had or used.
 type Error struct {
 	Kind Kind
@@ -72,15 +63,6 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Sentence }
-
-// Is lets errors.Is compare kinds: errors.Is(err, ErrEntityIDChanged).
-func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error)
-	return ok && t.Sentence == "" && t.Kind == e.Kind
-}
-
-// ErrEntityIDChanged matches, with errors.Is, every error of that kind; the *Error has both entity IDs.
-var ErrEntityIDChanged error = &Error{Kind: KindEntityIDChanged}
 
 func fail(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Sentence: fmt.Sprintf(format, args...)}

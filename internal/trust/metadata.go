@@ -33,8 +33,9 @@ const (
 // Certificate is one certificate of the IdP, for people: what is trusted is in Metadata.Trust.
 type Certificate struct {
 	// SHA256 is the fingerprint of the DER form: lower-case hexadecimal.
-	SHA256    string    `json:"sha256"`
-	Subject   string    `json:"subject,omitempty"`
+	SHA256  string `json:"sha256"`
+	Subject string `json:"subject,omitempty"`
+	// NotBefore and NotAfter do not decide whether it is used: metadata vouches for the key, not its dates.
 	NotBefore time.Time `json:"notBefore"`
 	NotAfter  time.Time `json:"notAfter"`
 	Use       Use       `json:"use"`
@@ -43,9 +44,6 @@ type Certificate struct {
 	// Weak says why the key is not trusted, such as RSA below 2048 bits; empty: it is.
 	Weak string `json:"weak,omitempty"`
 }
-
-// Expired tells whether the certificate's time is over. It is used all the same: metadata vouches for the key, not its dates.
-func (c Certificate) Expired(now time.Time) bool { return now.After(c.NotAfter) }
 
 // Metadata is what one entity's metadata says.
 type Metadata struct {

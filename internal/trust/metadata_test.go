@@ -108,7 +108,7 @@ func TestExpiredReissuedAndEllipticCertificatesAreUsedAndReported(t *testing.T) 
 	if len(m.Trust.SigningCertificates) != 3 || len(m.Certificates) != 3 {
 		t.Fatalf("%d trusted, %d listed, want 3 of each: equal ones count once", len(m.Trust.SigningCertificates), len(m.Certificates))
 	}
-	if !m.Certificates[0].Expired(testNow) || m.Certificates[1].Expired(testNow) {
+	if !testNow.After(m.Certificates[0].NotAfter) || testNow.After(m.Certificates[1].NotAfter) {
 		t.Error("which one has expired is not told")
 	}
 	if m.Certificates[2].Key != "ECDSA P-256" || m.Certificates[0].Key != "RSA 2048" {

@@ -23,11 +23,11 @@ func TestOnlyTheLatestSnapshotSaysThatAnIdPIsGone(t *testing.T) {
 	}
 	apply := func(how func(*web.Server, snapshot.Snapshot, string) error, s snapshot.Snapshot) {
 		t.Helper()
-		revision, err := snapshot.Revision(s)
+		encoded, err := snapshot.Encode(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := how(w.web, s, revision); err != nil {
+		if err := how(w.web, s, encoded.Revision); err != nil {
 			t.Fatal(err)
 		}
 	}

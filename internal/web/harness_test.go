@@ -182,11 +182,11 @@ func (w *world) start() *process {
 
 func (w *world) apply(p *process) {
 	w.t.Helper()
-	revision, err := snapshot.Revision(w.snapshot)
+	encoded, err := snapshot.Encode(w.snapshot)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := p.web.Apply(w.snapshot, revision); err != nil {
+	if err := p.web.Apply(w.snapshot, encoded.Revision); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -50,10 +50,11 @@ func TestRevisionIsSaidWhenItIsServed(t *testing.T) {
 	before := now.Revision
 	w.connection("okta").DisplayName = "Okta again"
 	done := make(chan string)
-	want, err := snapshot.Revision(w.snapshot)
+	encoded, err := snapshot.Encode(w.snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}
+	want := encoded.Revision
 	go func() {
 		var then struct{ Revision string }
 		w.api("GET", "/v1/revision?timeout=10s&wait="+want, "", &then)

@@ -134,7 +134,7 @@ func (s *Server) ApplyLatest(in snapshot.Snapshot, revision string) error {
 }
 
 func (s *Server) apply(in snapshot.Snapshot, revision string, inherited []store.IdPRef) error {
-	next, broken, err := site.CompileAfter(s.env.Sites.Current(), in, revision)
+	next, broken, err := site.Compile(s.env.Sites.Current(), in, revision)
 	m := s.env.Metrics
 	if err != nil {
 		m.SnapshotErrors.Inc()

@@ -108,9 +108,9 @@ func (r *rig) serve() {
 // apply serves the snapshot as it is now.
 func (r *rig) apply() {
 	r.t.Helper()
-	revision, err := snapshot.Revision(r.snapshot)
+	encoded, err := snapshot.Encode(r.snapshot)
 	if err == nil {
-		err = r.server.Apply(r.snapshot, revision)
+		err = r.server.Apply(r.snapshot, encoded.Revision)
 	}
 	if err != nil {
 		r.t.Fatal(err)

@@ -117,11 +117,11 @@ func (w *world) serve() error {
 		Connections: []snapshot.Connection{w.connection},
 		Domains:     []snapshot.Domain{{Domain: "acme.example", Connection: "acme", Binding: "acme"}},
 	}
-	revision, err := snapshot.Revision(s)
+	encoded, err := snapshot.Encode(s)
 	if err != nil {
 		return err
 	}
-	if err := server.Apply(s, revision); err != nil {
+	if err := server.Apply(s, encoded.Revision); err != nil {
 		return err
 	}
 	go server.Run(ctx) //nolint:errcheck // ends with the tests

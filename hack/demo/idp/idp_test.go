@@ -109,7 +109,7 @@ func connect(t *testing.T, idp *IdP, base string) *saml.Connection {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connection, err := saml.NewConnection(settings)
+	connection, err := saml.NewConnection(settings, saml.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func gateAt(tb testing.TB, groups int, at clock.WithTicker, signed *snapshot.Sig
 	if err != nil {
 		tb.Fatal(err)
 	}
-	served, _, err := site.Compile(snapshot.Snapshot{
+	served, _, err := site.Compile(nil, snapshot.Snapshot{
 		ServiceProvider: snapshot.ServiceProvider{Name: "main", URL: "https://sso.example.com", Session: snapshot.Session{CookieDomain: "example.com"},
 			TrustedProxies: []string{"10.0.0.0/8"}, SignedHeader: signed},
 		Connections: []snapshot.Connection{{Name: "okta", UID: idp.UID, Enabled: true}},

@@ -145,6 +145,3 @@ func (c *sessionCache) Collect(metrics chan<- prometheus.Metric) {
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
-
-// Gatherer is for tests.
-func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }

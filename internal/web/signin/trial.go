@@ -43,7 +43,7 @@ func enabled(s *site.Site, c *site.Connection) (*saml.Connection, error) {
 	}
 	as := c.Connection
 	as.Enabled = true
-	return saml.NewConnectionWithLimits(as, s.Limits)
+	return saml.NewConnection(as, s.Limits)
 }
 
 // finishTrial tells what came of a test run. Nothing is kept of the person but the debug entry and the result, for minutes.

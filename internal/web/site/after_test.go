@@ -31,7 +31,7 @@ func TestWhatIsTheSameIsTakenOverAndWhatIsNotIsMadeAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := testSnapshot(t)
-			before, broken, err := Compile(s, "r1")
+			before, broken, err := Compile(nil, s, "r1")
 			if err != nil || len(broken) > 0 {
 				t.Fatal(err, broken)
 			}
@@ -40,7 +40,7 @@ func TestWhatIsTheSameIsTakenOverAndWhatIsNotIsMadeAnew(t *testing.T) {
 			if change != nil {
 				change(&next.Connections[0])
 			}
-			after, broken, err := CompileAfter(before, next, "r2")
+			after, broken, err := Compile(before, next, "r2")
 			if err != nil || len(broken) > 0 {
 				t.Fatal(err, broken)
 			}
@@ -64,13 +64,13 @@ func TestWhatIsTheSameIsTakenOverAndWhatIsNotIsMadeAnew(t *testing.T) {
 // TestOtherLimitsMakeEveryConnectionAnew: a connection carries its own.
 func TestOtherLimitsMakeEveryConnectionAnew(t *testing.T) {
 	s := testSnapshot(t)
-	before, _, err := Compile(s, "r1")
+	before, _, err := Compile(nil, s, "r1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for maxBytes, anew := range map[int]bool{0: false, 256 << 10: false, 2 << 20: true} {
 		s.ServiceProvider.MaxResponseBytes = maxBytes
-		after, _, err := CompileAfter(before, s, "r2")
+		after, _, err := Compile(before, s, "r2")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,18 +84,18 @@ func TestOtherLimitsMakeEveryConnectionAnew(t *testing.T) {
 func TestABrokenConnectionIsTriedAgain(t *testing.T) {
 	good, bad := testSnapshot(t), testSnapshot(t)
 	bad.Connections[0].Keys = []snapshot.SPKey{{Phase: snapshot.KeyCurrent, PrivateKey: []byte("none")}}
-	site, broken, err := Compile(bad, "r1")
+	site, broken, err := Compile(nil, bad, "r1")
 	if err != nil || len(broken) != 1 {
 		t.Fatal(err, broken)
 	}
-	if _, broken, err = CompileAfter(site, bad, "r2"); err != nil || len(broken) != 1 {
+	if _, broken, err = Compile(site, bad, "r2"); err != nil || len(broken) != 1 {
 		t.Errorf("the second time %d are broken (%v)", len(broken), err)
 	}
-	site, broken, err = CompileAfter(site, good, "r3")
+	site, broken, err = Compile(site, good, "r3")
 	if err != nil || len(broken) > 0 || site.Connection("zeta") == nil {
 		t.Errorf("it is not served once it is in order: %v %v", broken, err)
 	}
-	if site, _, _ = CompileAfter(site, bad, "r4"); site.Connection("zeta") != nil {
+	if site, _, _ = Compile(site, bad, "r4"); site.Connection("zeta") != nil {
 		t.Error("a connection that has broken is served as it was")
 	}
 }

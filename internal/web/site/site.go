@@ -80,14 +80,9 @@ type Broken struct {
 	Err        error
 }
 
-// Compile makes a Site. A connection that cannot be made ready is left out and reported; a fault in the service provider's own settings is an error.
-func Compile(s snapshot.Snapshot, revision string) (*Site, []Broken, error) {
-	return CompileAfter(nil, s, revision)
-}
-
-// CompileAfter is Compile, and takes over from the Site before (nil: there was none) the connections that are the same: to parse the keys of a thousand of them takes
-// half a second.
-func CompileAfter(before *Site, s snapshot.Snapshot, revision string) (*Site, []Broken, error) {
+// Compile makes a Site. A connection that cannot be made ready is left out and reported; a fault in the service provider's own settings is an error. It takes over from the
+// Site before (nil: there was none) the connections that are the same: to parse the keys of a thousand of them takes half a second.
+func Compile(before *Site, s snapshot.Snapshot, revision string) (*Site, []Broken, error) {
 	base, err := url.Parse(s.ServiceProvider.URL)
 	if err != nil || base.Host == "" || base.Scheme != "https" {
 		return nil, nil, fmt.Errorf("serviceProvider.url %q is not an https URL", s.ServiceProvider.URL)
@@ -156,7 +151,7 @@ func (s *Site) same(c *snapshot.Connection, limits saml.Limits) *Connection {
 }
 
 func prepare(c snapshot.Connection, limits saml.Limits) (*Connection, error) {
-	protocol, err := saml.NewConnectionWithLimits(c, limits)
+	protocol, err := saml.NewConnection(c, limits)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func TestOneBrokenConnectionStopsNoOther(t *testing.T) {
 	// Trust is shared between the test's connections: give the others their own.
 	good := testSnapshot(t)
 	s.Connections[1], s.Connections[2] = good.Connections[1], good.Connections[2]
-	site, broken, err := Compile(s, "r1")
+	site, broken, err := Compile(nil, s, "r1")
 	if err != nil || len(broken) != 1 || broken[0].Connection != "zeta" {
 		t.Fatalf("%v %v", broken, err)
 	}
@@ -52,14 +52,14 @@ func TestCompileRefusesWhatItCannotServe(t *testing.T) {
 	} {
 		s := testSnapshot(t)
 		edit(&s.ServiceProvider)
-		if _, _, err := Compile(s, "r"); err == nil || !strings.Contains(err.Error(), field) {
+		if _, _, err := Compile(nil, s, "r"); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
 }
 
 func TestAdmits(t *testing.T) {
-	site, _, err := Compile(testSnapshot(t), "r")
+	site, _, err := Compile(nil, testSnapshot(t), "r")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/internal/snapshot"
@@ -50,7 +51,7 @@ func start(t *testing.T, edit func(*snapshot.Connection)) *idp {
 	if edit != nil {
 		edit(&conf)
 	}
-	conn, err := saml.NewConnection(conf)
+	conn, err := saml.NewConnection(conf, saml.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +238,7 @@ func TestLogoutRequestsFromPysaml2(t *testing.T) {
 	for _, binding := range []string{"redirect", "post"} {
 		var answer struct{ URL, Value, ID string }
 		p.call("logout_request", map[string]any{
-			"binding": binding, "destination": p.conf.SLOURL, "sp": p.conf.EntityID, "name_id": "alice@example.com", "format": saml.NameIDEmail,
+			"binding": binding, "destination": p.conf.SLOURL, "sp": p.conf.EntityID, "name_id": "alice@example.com", "format": identity.FormatEmailAddress,
 			"indexes": []string{"s-1", "s-2"}, "relay_state": "a&b=c",
 		}, &answer)
 		in := saml.Incoming{Binding: snapshot.BindingPOST, Value: answer.Value}
@@ -259,7 +260,7 @@ func TestLogoutRequestsFromPysaml2(t *testing.T) {
 func TestLogoutRequestsToPysaml2(t *testing.T) {
 	for i, binding := range []string{"redirect", "post"} {
 		p := start(t, func(c *snapshot.Connection) { c.Trust.SLO = c.Trust.SLO[i : i+1] })
-		m, err := p.conn.NewLogoutRequest(time.Now(), saml.NameID{Value: "alice@example.com", Format: saml.NameIDEmail}, []string{"s-1", "s-2"}, "rs&1")
+		m, err := p.conn.NewLogoutRequest(time.Now(), saml.NameID{Value: "alice@example.com", Format: identity.FormatEmailAddress}, []string{"s-1", "s-2"}, "rs&1")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,7 +45,7 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	return &scene{clock: testingclock.NewFakePassiveClock(now), form: form, uid: conf.UID, conn: func() *saml.Connection {
-		c, err := saml.NewConnection(conf)
+		c, err := saml.NewConnection(conf, saml.DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
 		}
