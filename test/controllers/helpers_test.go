@@ -29,6 +29,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/test/internal/apiserver"
+	awaiting "sallyport.dev/sallyport/test/internal/await"
 )
 
 // patience is how long is waited for what should take a second: a machine may have other things to do.
@@ -76,15 +77,8 @@ func exists(t testing.TB, object client.Object) bool {
 	return err == nil
 }
 
-// eventually waits until what holds.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", patience, what)
-		}
-	}
-}
+// eventually waits until what holds; await, below, until a condition does.
+var eventually = awaiting.Until
 
 // update writes the object as somebody does who has it in an editor: when the operator has written its status or finalizer meanwhile, once more.
 func update(t testing.TB, object client.Object) {

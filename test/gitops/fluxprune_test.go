@@ -9,7 +9,7 @@ import (
 	"github.com/fluxcd/pkg/ssa/utils"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"sallyport.dev/sallyport/test/internal/nodeless"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // inUse is what the admission policy says of the sample's identity provider under its domains.
@@ -70,7 +70,7 @@ func (f *flux) prunes(setting string, left []*unstructured.Unstructured, want []
 			f.t.Errorf("under Deny: %v", err)
 		}
 		var again *ssa.ChangeSet
-		nodeless.Eventually(f.t, "what was refused is pruned", func() bool { again, err = f.prune(left); return err == nil })
+		await.Until(f.t, "what was refused is pruned", func() bool { again, err = f.prune(left); return err == nil })
 		changes.Append(again.Entries)
 	} else if err != nil {
 		f.t.Errorf("under Warn: %v", err)

@@ -3,7 +3,6 @@
 package gitops
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -13,17 +12,6 @@ import (
 const root = "../.."
 
 // machine is where the programs run.
-var machine *nodeless.Machine
+var machine nodeless.Machine
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	started, end, err := nodeless.New()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer end()
-	machine = started
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(machine.Run(m)) }

@@ -13,7 +13,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/test/internal/apiserver"
-	"sallyport.dev/sallyport/test/internal/nodeless"
+	"sallyport.dev/sallyport/test/internal/await"
 )
 
 // warnings are what the API server has added to its answers.
@@ -65,7 +65,7 @@ func setPolicy(t *testing.T, setting string) {
 	}
 	idp := &v1alpha1.IdentityProvider{}
 	idp.Namespace, idp.Name = "sso", "acme"
-	nodeless.Eventually(t, "the policy is in force", func() bool {
+	await.Until(t, "the policy is in force", func() bool {
 		err := trying.Delete(t.Context(), idp, client.DryRunAll)
 		if setting == "Warn" {
 			return err == nil && warned.have(inUse)

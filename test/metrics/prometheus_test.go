@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/sallyport/test/internal/await"
 	"sallyport.dev/sallyport/test/internal/loopback"
-	"sallyport.dev/sallyport/test/internal/nodeless"
 )
 
 // quiet are the panels that show nothing while all is well.
@@ -25,7 +25,7 @@ var chosen = strings.NewReplacer("$namespace", "sso", "$serviceprovider", "main"
 // panels asks a Prometheus that scrapes both programs what every variable and panel of the dashboards asks.
 func panels(t *testing.T, w *world) {
 	server := prometheus(t, w)
-	nodeless.Eventually(t, "both programs are scraped", func() bool {
+	await.Until(t, "both programs are scraped", func() bool {
 		return len(ask(t, server, "up == 1")) == 2 && len(ask(t, server, "sso_sign_ins_total")) > 0
 	})
 	// What happens a second has to happen between two scrapes.
@@ -56,7 +56,7 @@ func panels(t *testing.T, w *world) {
 // shows waits until the expression has a value that is none of 0/0, which an operation has that nobody asked for meanwhile.
 func shows(t *testing.T, server, where, expr string) {
 	t.Helper()
-	nodeless.Eventually(t, where+" shows something: "+expr, func() bool {
+	await.Until(t, where+" shows something: "+expr, func() bool {
 		return slices.ContainsFunc(ask(t, server, chosen.Replace(expr)), func(value string) bool { return value != "NaN" })
 	})
 }

@@ -22,8 +22,8 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/saml/samltest"
 	"sallyport.dev/sallyport/test/internal/apiserver"
+	"sallyport.dev/sallyport/test/internal/await"
 	"sallyport.dev/sallyport/test/internal/loopback"
-	"sallyport.dev/sallyport/test/internal/nodeless"
 )
 
 // manifests are a ServiceProvider with an audit sink that does not answer, an identity provider whose metadata is here, one whose metadata is fetched, and one
@@ -155,18 +155,18 @@ func newWorld(t *testing.T) *world {
 	dir := machine.Mount(t, "sso", "main")
 	machine.Start(t, "serviceprovider", nil, "--snapshot-dir", dir, "--store", "sqlite://"+t.TempDir()+"/store.db", "--listen", w.public, "--management-listen", machine.PodIP+":8081",
 		"--management-token-file", dir+"/token", "--metrics-listen", w.providerAddr)
-	nodeless.Eventually(t, "the service provider serves", func() bool { return len(scrape(t, w.providerAddr)["sso_snapshot_info"].GetMetric()) == 1 })
+	await.Until(t, "the service provider serves", func() bool { return len(scrape(t, w.providerAddr)["sso_snapshot_info"].GetMetric()) == 1 })
 	machine.Pod(t, "sso", "main")
 	w.ready("okta")
 	w.ready("entra")
 	data["DisplayName"] = "Okta of Acme"
 	apply(t, data)
-	nodeless.Eventually(t, "a change has reached every pod", func() bool {
+	await.Until(t, "a change has reached every pod", func() bool {
 		return scrape(t, w.operatorAddr).has("sso_propagation_seconds", map[string]string{"namespace": "sso", "serviceprovider": "main"})
 	})
 	w.use()
-	nodeless.Eventually(t, "the sink has failed", func() bool { return scrape(t, w.providerAddr).value("sso_audit_pending_records") > 0 })
-	nodeless.Eventually(t, "a probe has asked for the store", func() bool {
+	await.Until(t, "the sink has failed", func() bool { return scrape(t, w.providerAddr).value("sso_audit_pending_records") > 0 })
+	await.Until(t, "a probe has asked for the store", func() bool {
 		response, err := http.Get("http://" + machine.PodIP + ":8081/readyz") //nolint:noctx // a test
 		if err == nil {
 			response.Body.Close()
@@ -188,7 +188,7 @@ func (s scraped) value(name string) float64 {
 func (w *world) ready(name string) {
 	w.t.Helper()
 	var idp v1alpha1.IdentityProvider
-	nodeless.Eventually(w.t, name+" is ready", func() bool {
+	await.Until(w.t, name+" is ready", func() bool {
 		err := machine.Client.Get(w.t.Context(), types.NamespacedName{Namespace: "sso", Name: name}, &idp)
 		return err == nil && meta.IsStatusConditionTrue(idp.Status.Conditions, v1alpha1.ConditionReady)
 	})

@@ -28,11 +28,9 @@ import (
 	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/test/internal/apiserver"
+	"sallyport.dev/sallyport/test/internal/await"
 	"sallyport.dev/sallyport/test/internal/daemon"
 )
-
-// patience is how long is waited for what should take a second: a machine may have other things to do.
-const patience = 90 * time.Second
 
 // Machine is where the programs run.
 type Machine struct {
@@ -44,20 +42,22 @@ type Machine struct {
 	PodIP string
 }
 
-// New starts an API server with our kinds and builds both programs.
-func New() (m *Machine, end func(), err error) {
+// Run starts an API server with our kinds, builds both programs, runs the tests of a package with them and returns its exit code.
+func (m *Machine) Run(tests *testing.M) int {
 	dir, err := os.MkdirTemp("", "sallyport-nodeless-")
 	if err != nil {
-		return nil, nil, err
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	m = &Machine{Programs: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), PodIP: fmt.Sprintf("127.0.%d.%d", 1+rand.IntN(250), 1+rand.IntN(250))}
+	defer os.RemoveAll(dir)
+	m.Programs, m.Kubeconfig, m.PodIP = dir, filepath.Join(dir, "kubeconfig"), fmt.Sprintf("127.0.%d.%d", 1+rand.IntN(250), 1+rand.IntN(250))
 	environment := apiserver.Environment()
-	end = func() { _ = environment.Stop(); _ = os.RemoveAll(dir) }
+	defer func() { _ = environment.Stop() }()
 	if err := m.set(environment); err != nil {
-		end()
-		return nil, nil, err
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	return m, end, nil
+	return tests.Run()
 }
 
 func (m *Machine) set(environment *envtest.Environment) error {
@@ -91,16 +91,6 @@ func (m *Machine) Start(t *testing.T, name string, environment []string, argumen
 	return daemon.Run(t, command, "")
 }
 
-// Eventually waits until what holds.
-func Eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", patience, what)
-		}
-	}
-}
-
 // Mount copies the snapshot's Secrets and the token of the management API into a directory again and again, as a kubelet does for a pod.
 func (m *Machine) Mount(t *testing.T, namespace, serviceProvider string) (dir string) {
 	t.Helper()
@@ -124,7 +114,7 @@ func (m *Machine) Mount(t *testing.T, namespace, serviceProvider string) (dir st
 			}
 		}
 	})
-	Eventually(t, "there is a snapshot and a token", func() bool {
+	await.Until(t, "there is a snapshot and a token", func() bool {
 		_, err := os.Stat(filepath.Join(dir, snapshot.IndexFile))
 		_, err2 := os.Stat(filepath.Join(dir, "token"))
 		return err == nil && err2 == nil
