@@ -61,15 +61,8 @@ func heldStreams(t *testing.T, address string, n uint32) uint32 {
 		t.Fatal(err)
 	}
 	go func() {
-		var block bytes.Buffer
-		encoder := hpack.NewEncoder(&block)
 		for i := range n {
-			block.Reset()
-			for _, field := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", address}, {":path", "/envoy.service.auth.v3.Authorization/Check"},
-				{"content-type", "application/grpc"}, {"te", "trailers"}} {
-				_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
-			}
-			if framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: block.Bytes(), EndHeaders: true}) != nil {
+			if beginCheck(framer, 2*i+1, address) != nil {
 				return
 			}
 		}
@@ -94,4 +87,18 @@ func heldStreams(t *testing.T, address string, n uint32) uint32 {
 			}
 		}
 	}
+}
+
+// beginCheck sends the headers of a check, and never what it is about.
+func beginCheck(framer *http2.Framer, stream uint32, authority string) error {
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	encoder.SetMaxDynamicTableSize(0) // each check has an encoder of its own
+	for _, field := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", authority}, {":path", "/envoy.service.auth.v3.Authorization/Check"},
+		{"content-type", "application/grpc"}, {"te", "trailers"}} {
+		if err := encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
+			return err
+		}
+	}
+	return framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true})
 }
