@@ -128,8 +128,7 @@ func describe(s *scope, idp *v1alpha1.IdentityProvider, problem *fieldError, sta
 	case state.Failure != nil && state.Failure.Kind == trust.KindEntityIDChanged:
 		t.setFresh(metav1.ConditionFalse, v1alpha1.ReasonEntityIDChanged, "GET %s: %s", url, state.Failure.Sentence)
 	case state.Failure != nil:
-		t.setFresh(metav1.ConditionFalse, reasonOf(state.Failure), "GET %s: %s%s Next try at %s. Check spec.saml.metadata.url.", url, state.Failure.Sentence, kept,
-			state.NextRefresh.UTC().Format("15:04 MST"))
+		t.setFresh(metav1.ConditionFalse, reasonOf(state.Failure), "GET %s: %s%s The next try is due at status.metadata.nextRefresh. Check spec.saml.metadata.url.", url, state.Failure.Sentence, kept)
 	case validity == trust.ValidityExpired:
 		t.setFresh(metav1.ConditionFalse, v1alpha1.ReasonMetadataExpired, "The metadata was valid until %s, and there is no newer one yet.", state.Metadata.ValidUntil.UTC().Format(time.DateOnly))
 	case state.Metadata == nil:

@@ -247,7 +247,7 @@ func TestMetadataByURLIsFetchedAndKept(t *testing.T) {
 
 	set(http.NotFound)
 	refresh(t, idp, "1")
-	mustContain(t, await(t, idp, "MetadataFresh", isFalse, "FetchFailed"), server.URL, "404", "Serving the copy of", "Next try", "spec.saml.metadata.url")
+	mustContain(t, await(t, idp, "MetadataFresh", isFalse, "FetchFailed"), server.URL, "404", "Serving the copy of", "status.metadata.nextRefresh", "spec.saml.metadata.url")
 	await(t, idp, "Ready", isTrue, "Serving")
 
 	// Another entity is refused until it is pinned.
