@@ -23,11 +23,11 @@ func (a *app) testCommand() *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use: "test idp/NAME", Short: "Try a connection: a full round trip to the real IdP, without a session and without a user",
-		Long: `Print a link. Whoever opens it in a browser signs in at the IdP as always; what comes back goes through every check, and nothing is kept of it but the result.
+		Long: `Print a link. Whoever opens it in a browser signs in at the IdP as always; what comes back goes through every check, and no user and no session comes of it.
 It works while the connection is Disabled too. The result shows every check with its verdict, what was sent and what of it is mapped, and what sign-in would have done;
 it is on the page that the browser ends at, and is printed here.
 
-The link can be opened for 15 minutes. The run is recorded. Exit code 1: a sign-in like this would be refused.`,
+The link can be opened for 15 minutes, 50 times at most; the result is kept as long. Each run is recorded, and is in the debug log. Exit code 1: a sign-in like this would be refused.`,
 		Example: "  kubectl sso test idp/okta\n  kubectl sso test idp/okta --timeout 0   # only the link",
 		Args:    exactly("an IdentityProvider (idp/NAME)"),
 		RunE: func(command *cobra.Command, args []string) error {

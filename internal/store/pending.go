@@ -86,26 +86,53 @@ func (d *DB) trimPending(ctx context.Context) (total int, err error) {
 
 // Pending finds a sign-in in flight.
 func (d *DB) Pending(ctx context.Context, handleHash []byte) (Pending, error) {
-	return pending(ctx, d.read, d.now(), `SELECT document FROM pending_requests WHERE handle_hash = $1 AND expires_at > $2`, handleHash)
+	p, _, err := pending(ctx, d.read, d.now(), selectPending, handleHash)
+	return p, err
+}
+
+// UsePending swaps the document for one that counts one more. Whoever is overtaken in between reads it again, as often as the link can be followed at most.
+func (d *DB) UsePending(ctx context.Context, handleHash []byte, most int) (Pending, error) {
+	for {
+		p, before, err := pending(ctx, d.write, d.now(), selectPending, handleHash)
+		if err != nil {
+			return p, err
+		}
+		if p.Uses++; p.Uses > most {
+			return Pending{}, ErrNotFound
+		}
+		after, err := document(p)
+		if err != nil {
+			return p, err
+		}
+		result, err := d.write.ExecContext(ctx, `UPDATE pending_requests SET document = $1 WHERE handle_hash = $2 AND document = $3`, after, handleHash, before)
+		if err != nil {
+			return p, fmt.Errorf("store: %w", err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 1 {
+			return p, err
+		}
+	}
 }
 
 func (t *txn) ConsumePending(handleHash []byte) (Pending, error) {
-	return pending(t.ctx, t.sql, t.at, `DELETE FROM pending_requests WHERE handle_hash = $1 AND expires_at > $2 RETURNING document`, handleHash)
+	p, _, err := pending(t.ctx, t.sql, t.at, `DELETE FROM pending_requests WHERE handle_hash = $1 AND expires_at > $2 RETURNING document`, handleHash)
+	return p, err
 }
 
-// pending reads one that has not expired, and that was not issued by a clock which was set back since: that one would not expire for as long.
-func pending(ctx context.Context, q querier, now time.Time, query string, handleHash []byte) (p Pending, err error) {
-	var text string
+const selectPending = `SELECT document FROM pending_requests WHERE handle_hash = $1 AND expires_at > $2`
+
+// pending reads one that has not expired, and that was not issued by a clock which was set back since: that one would not expire for as long. text is how it is kept.
+func pending(ctx context.Context, q querier, now time.Time, query string, handleHash []byte) (p Pending, text string, err error) {
 	if err := q.QueryRowContext(ctx, query, handleHash, micros(now)).Scan(&text); err != nil {
-		return p, notFound(err)
+		return p, text, notFound(err)
 	}
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
-		return Pending{}, err
+		return Pending{}, text, err
 	}
 	if p.IssuedAt.After(now.Add(ClockSlack)) {
-		return Pending{}, ErrNotFound
+		return Pending{}, text, ErrNotFound
 	}
-	return p, nil
+	return p, text, nil
 }
 
 func (t *txn) RememberAssertion(idpUID, assertionID string, until time.Time) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,6 +101,42 @@ func TestSignInsInFlightAreBounded(t *testing.T) {
 		clock.Step(time.Hour)
 		sweep()
 		same(t, "kept when all have expired", kept(t, d), map[string]int{})
+	})
+}
+
+// TestALinkIsFollowedSoOftenAndNoMore, also by many at the same time.
+func TestALinkIsFollowedSoOftenAndNoMore(t *testing.T) {
+	const most, times = 10, 40
+	storetest.Each(t, func(t *testing.T, storeURL string) {
+		clock := testclock.NewFakeClock(start)
+		d := storetest.Open(t, storeURL, store.Options{Clock: clock})
+		for _, n := range []int{0, 1} {
+			p := store.Pending{HandleHash: handleOf("link", n), RequestedBy: "admin", IssuedAt: start, ExpiresAt: start.Add(15 * time.Minute)}
+			if err := d.SavePending(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var followed atomic.Int32
+		var running sync.WaitGroup
+		for range times {
+			running.Go(func() {
+				switch p, err := d.UsePending(t.Context(), handleOf("link", 0), most); {
+				case err == nil && p.RequestedBy == "admin":
+					followed.Add(1)
+				case !errors.Is(err, store.ErrNotFound):
+					t.Errorf("%+v %v", p, err)
+				}
+			})
+		}
+		running.Wait()
+		same(t, "followed", followed.Load(), most)
+		if _, err := d.UsePending(t.Context(), handleOf("link", 1), most); err != nil {
+			t.Error("another link:", err)
+		}
+		clock.Step(time.Hour)
+		if _, err := d.UsePending(t.Context(), handleOf("link", 1), most); !errors.Is(err, store.ErrNotFound) {
+			t.Error("an expired link:", err)
+		}
 	})
 }
 

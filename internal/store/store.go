@@ -36,6 +36,8 @@ type Store interface {
 	// SavePending keeps a sign-in in flight, and Pending finds it until it expires (ErrNotFound after).
 	SavePending(ctx context.Context, p Pending) error
 	Pending(ctx context.Context, handleHash []byte) (Pending, error)
+	// UsePending is Pending of a link that may be followed several times, and counts: ErrNotFound from then on.
+	UsePending(ctx context.Context, handleHash []byte, most int) (Pending, error)
 
 	// SessionByHash is one indexed read: the session, its user and the user's groups from the session's IdP. Ended and expired ones are ErrNotFound.
 	SessionByHash(ctx context.Context, hash []byte) (Session, error)

@@ -30,6 +30,8 @@ type Pending struct {
 	RequestedBy string
 	Run         string
 	Result      []byte
+	// Uses is how often a link was followed that leads somewhere several times.
+	Uses int
 	// UserID and Reason are of a break-glass link: whom it signs in, and why it was made.
 	UserID string
 	Reason string

@@ -59,6 +59,12 @@ func (t *timedStore) Pending(ctx context.Context, handleHash []byte) (store.Pend
 	return t.Store.Pending(ctx, handleHash)
 }
 
+func (t *timedStore) UsePending(ctx context.Context, handleHash []byte, most int) (store.Pending, error) {
+	ctx, end := t.begin(ctx, t.pending)
+	defer end()
+	return t.Store.UsePending(ctx, handleHash, most)
+}
+
 func (t *timedStore) SessionByHash(ctx context.Context, hash []byte) (store.Session, error) {
 	ctx, end := t.begin(ctx, t.session)
 	defer end()

@@ -21,14 +21,14 @@ import (
 // tryConnection starts a test run: the whole way to the IdP and back, also while the connection is disabled, without a user and without a session.
 func (h *Handler) tryConnection(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	secret := r.PathValue("secret")
-	link, err := trial.Find(r.Context(), h.Store, secret)
+	link, err := trial.Follow(r.Context(), h.Store, secret)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		h.StoreFailed(w, s, "test", err)
 		return
 	}
 	c := s.ConnectionByUID(link.IdPUID)
 	if err != nil || c == nil {
-		h.Page(w, s, http.StatusNotFound, pages.Message{Heading: "This test is over", Sentence: "The link has expired, or the connection is gone.", Advice: "Make a new one with kubectl sso test."})
+		h.Page(w, s, http.StatusNotFound, pages.Message{Heading: "This test is over", Sentence: "The link has expired or was opened too often, or the connection is gone.", Advice: "Make a new one with kubectl sso test."})
 		return
 	}
 	h.beginWith(w, r, s, c, ask{}, func(p *store.Pending) {

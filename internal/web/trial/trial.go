@@ -18,6 +18,9 @@ import (
 // Lifetime is how long a link can be used, and a result can be fetched.
 const Lifetime = 15 * time.Minute
 
+// Runs is how often a link can be followed. Each run leaves a record, and whoever has the link can make it fail.
+const Runs = 50
+
 // Path is what the link's path begins with.
 const Path = "/signin/test/"
 
@@ -47,9 +50,9 @@ func Open(ctx context.Context, s store.Store, connection, uid, by string, now ti
 	})
 }
 
-// Find is the link of a secret; store.ErrNotFound when there is none any more.
-func Find(ctx context.Context, s store.Store, secret string) (store.Pending, error) {
-	return s.Pending(ctx, Key(kindLink, secret))
+// Follow is the link of a secret; store.ErrNotFound when there is none any more, or it was followed so often.
+func Follow(ctx context.Context, s store.Store, secret string) (store.Pending, error) {
+	return s.UsePending(ctx, Key(kindLink, secret), Runs)
 }
 
 // Save keeps a result for whoever made the link. A later run replaces an earlier one.
