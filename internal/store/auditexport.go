@@ -20,12 +20,7 @@ func (d *DB) ExportAudit(ctx context.Context, q AuditQuery, after AuditPosition,
 	limit, comparison := limitOf(q.Limit, 1000), "id >= %s"
 	for {
 		var w where
-		if !q.Since.IsZero() {
-			w.add("id >= %s", idFloor(q.Since))
-		}
-		if !q.Until.IsZero() {
-			w.add("id < %s", idFloor(q.Until))
-		}
+		q.span(&w)
 		q.filter(&w)
 		w.add(comparison, first)
 		w.add("id <= %s", last)

@@ -94,15 +94,20 @@ func idFloor(at time.Time) string {
 	return fmt.Sprintf("%08x-%04x-7000-8000-000000000000", ms>>16, ms&0xffff)
 }
 
-// Audit returns a page of lines in the order of time.
-func (d *DB) Audit(ctx context.Context, q AuditQuery) ([]AuditLine, string, error) {
-	var w where
+// span adds what selects records by their time.
+func (q AuditQuery) span(w *where) {
 	if !q.Since.IsZero() {
 		w.add("id >= %s", idFloor(q.Since))
 	}
 	if !q.Until.IsZero() {
 		w.add("id < %s", idFloor(q.Until))
 	}
+}
+
+// Audit returns a page of lines in the order of time.
+func (d *DB) Audit(ctx context.Context, q AuditQuery) ([]AuditLine, string, error) {
+	var w where
+	q.span(&w)
 	q.filter(&w)
 	order, beyond := "id", "id > %s"
 	if q.NewestFirst {

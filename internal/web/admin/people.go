@@ -136,17 +136,23 @@ func deedOf(action, email string) (deed, bool) {
 	return deed{}, false
 }
 
-var errNoSuchDeed = &refusal{http.StatusNotFound, "There is no such action."}
-
-func (v *visit) askPerson() error {
-	u, err := v.user()
-	if err != nil {
-		return err
+// deed is what the path asks for, and whom it is about.
+func (v *visit) deed() (u manageapi.User, action string, d deed, err error) {
+	if u, err = v.user(); err != nil {
+		return u, action, d, err
 	}
-	action := v.r.PathValue("action")
+	action = v.r.PathValue("action")
 	d, ok := deedOf(action, u.Email)
 	if !ok {
-		return errNoSuchDeed
+		return u, action, d, &refusal{http.StatusNotFound, "There is no such action."}
+	}
+	return u, action, d, nil
+}
+
+func (v *visit) askPerson() error {
+	u, action, d, err := v.deed()
+	if err != nil {
+		return err
 	}
 	person := "/admin/people/" + url.PathEscape(u.ID)
 	return v.page("people", pages.AdminConfirm{Question: d.question, Consequence: d.consequence, Button: d.button, Action: person + "/" + action, Back: person, WithReason: d.reason})
@@ -157,14 +163,9 @@ func (v *visit) changePerson() error {
 	if err := v.r.ParseForm(); err != nil {
 		return &refusal{http.StatusBadRequest, "The form did not arrive whole."}
 	}
-	u, err := v.user()
+	u, action, d, err := v.deed()
 	if err != nil {
 		return err
-	}
-	action := v.r.PathValue("action")
-	d, ok := deedOf(action, u.Email)
-	if !ok {
-		return errNoSuchDeed
 	}
 	path, body := "/users/"+url.PathEscape(u.ID)+d.path, any(nil)
 	switch {

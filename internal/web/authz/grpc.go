@@ -101,14 +101,7 @@ func headersOf(request *authv3.AttributeContext_HttpRequest) http.Header {
 func extensions(settings map[string]string) (requirement, error) {
 	var r requirement
 	for name, value := range settings {
-		switch {
-		case name == "groups":
-			r.groups, r.hasGroups = value, true
-		case name == "idp":
-			r.idps, r.hasIdPs = value, true
-		case name == "preflight" && value == "allow":
-			r.preflight = true
-		default:
+		if !r.add(name, value) {
 			return requirement{}, errRequirement
 		}
 	}

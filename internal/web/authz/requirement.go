@@ -41,18 +41,26 @@ func parseRequirement(query string) (requirement, error) {
 			}
 			value = decoded
 		}
-		switch {
-		case name == "groups" && !r.hasGroups:
-			r.groups, r.hasGroups = value, true
-		case name == "idp" && !r.hasIdPs:
-			r.idps, r.hasIdPs = value, true
-		case name == "preflight" && value == "allow":
-			r.preflight = true
-		default:
+		if !r.add(name, value) {
 			return requirement{}, errRequirement
 		}
 	}
 	return r, nil
+}
+
+// add takes one parameter in, and says whether it is understood.
+func (r *requirement) add(name, value string) bool {
+	switch {
+	case name == "groups" && !r.hasGroups:
+		r.groups, r.hasGroups = value, true
+	case name == "idp" && !r.hasIdPs:
+		r.idps, r.hasIdPs = value, true
+	case name == "preflight" && value == "allow":
+		r.preflight = true
+	default:
+		return false
+	}
+	return true
 }
 
 func (r *requirement) met(current *session.Session, idp string) bool {
