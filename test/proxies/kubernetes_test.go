@@ -327,7 +327,7 @@ func cannotBeTakenOver(t *testing.T, p *running) {
 func awaitAnswer(t *testing.T, p *running, path string, status int) {
 	t.Helper()
 	b := newBrowser(t, p.address)
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		got := b.get(appURL + path)
 		if got.status == status {
 			return

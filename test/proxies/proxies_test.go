@@ -99,7 +99,7 @@ func startTraefik(t *testing.T, edit func(map[string]string)) string {
 	execute(t, address, program, "--configFile="+dir+"/traefik.yaml", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false")
 	// It listens before it has read its routes, and knows no host until then.
 	client := &http.Client{Transport: newBrowser(t, address).Transport, Timeout: 5 * time.Second}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		response, err := client.Get(ssoURL + "/signin")
 		if err == nil {
 			response.Body.Close()
@@ -156,7 +156,7 @@ func execute(t *testing.T, address, program string, arguments ...string) {
 			t.Logf("%s said:\n%s", program, output.String())
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if connection, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 			connection.Close()
 			return
