@@ -34,7 +34,7 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 	contains(t, w.must(0, "users", "show", "Alice@acme.example"), "E-mail         alice@acme.example", "Group          dev (okta)", "Group          ml-team (okta)", "Profile        department = ML (idp)", "shoeSize = 42", "Session")
 	contains(t, w.must(0, "users", "show", "alice@acme.example", "-o", "json"), `"email": "alice@acme.example"`)
 
-	contains(t, w.must(0, "users", "set", "alice@acme.example", "jobTitle=Chief Engineer", "department="), "kubectl sso users show alice@acme.example")
+	contains(t, w.must(0, "users", "set", "alice@acme.example", "jobTitle=Chief Engineer", "department= "), "kubectl sso users show alice@acme.example")
 	if shown := w.must(0, "users", "show", "alice@acme.example"); !strings.Contains(shown, "jobTitle = Chief Engineer (admin)") || strings.Contains(shown, "department = ML (idp)") {
 		t.Error(shown)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity"
@@ -147,7 +148,7 @@ func (s *Service) SetProfile(ctx context.Context, userID string, values map[stri
 		update := audit.ProfileUpdate{Cause: audit.CauseAdmin}
 		for name, value := range values {
 			old, had := profile[name]
-			if value == "" {
+			if strings.TrimSpace(value) == "" {
 				if had {
 					delete(profile, name)
 					update.Cleared = append(update.Cleared, name)

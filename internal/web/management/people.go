@@ -168,7 +168,7 @@ func (m *Server) checkProfile(values map[string]string) error {
 	}
 	s := m.Sites.Current()
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if values[name] == "" {
+		if strings.TrimSpace(values[name]) == "" {
 			continue
 		}
 		named := s != nil && slices.ContainsFunc(s.Snapshot.ServiceProvider.ProfileAttributes, func(a snapshot.ProfileAttribute) bool { return a.Name == name })
