@@ -109,8 +109,8 @@ func (r *Reconciler) compile(_ context.Context, s *scope) error {
 	if s.output.Snapshot == nil {
 		return nil
 	}
+	encoded, err := s.output.Encode(before.encoded)
 	s.wanted = index(s.output.Snapshot)
-	encoded, err := snapshot.EncodeAfter(before.encoded, *s.output.Snapshot)
 	if tooLarge, ok := errors.AsType[*snapshot.TooLargeError](err); ok {
 		return blocked(v1alpha1.ReasonSnapshotTooLarge, 10*time.Minute, "Everything together does not fit: %v. Until then the last good snapshot is served.", tooLarge)
 	}

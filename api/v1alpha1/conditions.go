@@ -67,7 +67,7 @@ const (
 	ReasonInvalidRule = "InvalidRule"
 	// ReasonUnknownProfileAttribute: the mapping fills an attribute that is neither standard nor named by the ServiceProvider.
 	ReasonUnknownProfileAttribute = "UnknownProfileAttribute"
-	// ReasonSnapshotTooLarge: everything together does not fit; the message says what to split.
+	// ReasonSnapshotTooLarge: there is no room for the object, or for what was added to it; the message says what to move or to make smaller.
 	ReasonSnapshotTooLarge = "SnapshotTooLarge"
 )
 

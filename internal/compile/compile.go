@@ -71,6 +71,7 @@ type Output struct {
 	// Snapshot is nil when there is nothing that could be served: no ServiceProvider, or one that is not valid and never was.
 	Snapshot *snapshot.Snapshot
 	findings map[objectKey]*Finding
+	previous *snapshot.Snapshot
 }
 
 type objectKey struct{ kind, name string }
@@ -107,7 +108,7 @@ type pass struct {
 func Compile(in Input) *Output {
 	p := &pass{
 		in:          in,
-		out:         &Output{findings: make(map[objectKey]*Finding, len(in.IdentityProviders)+len(in.DomainBindings)+len(in.AttributeMappings)+1)},
+		out:         &Output{previous: in.Previous, findings: make(map[objectKey]*Finding, len(in.IdentityProviders)+len(in.DomainBindings)+len(in.AttributeMappings)+1)},
 		own:         map[string]*v1alpha1.IdentityProvider{},
 		others:      map[string]bool{},
 		connections: map[string]*snapshot.Connection{},
@@ -157,7 +158,8 @@ func (p *pass) sortedConnections() []snapshot.Connection {
 
 // finding starts the finding of one object.
 func (p *pass) finding(kind string, object metav1.Object) *Finding {
-	f := &Finding{Kind: kind, Name: object.GetName(), UID: object.GetUID(), Generation: object.GetGeneration(), Conditions: make([]Condition, 0, len(v1alpha1.ConditionTypes(kind)))}
+	f := &Finding{Kind: kind, Name: object.GetName(), UID: object.GetUID(), Generation: object.GetGeneration(), Created: object.GetCreationTimestamp().Time,
+		Conditions: make([]Condition, 0, len(v1alpha1.ConditionTypes(kind)))}
 	p.out.findings[objectKey{kind, object.GetName()}] = f
 	return f
 }

@@ -72,7 +72,7 @@ func (p *pass) connectionFor(f *Finding, b *v1alpha1.DomainBinding) string {
 		f.refuse(v1alpha1.ReasonTerminating, "spec.identityProviderRef: IdentityProvider %s is being deleted: name another.", name)
 		return ""
 	case p.connections[name] == nil:
-		f.wait(v1alpha1.ReasonIdentityProviderNotAccepted, "IdentityProvider %s is not accepted: its own conditions say what to do.", name)
+		f.waitForIdentityProvider(name)
 		return ""
 	}
 	f.accept()

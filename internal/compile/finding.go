@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -49,6 +50,8 @@ type Finding struct {
 	Bindings []string `json:"bindings,omitempty"`
 	// Examples of an AttributeMapping that failed.
 	Examples []ExampleFailure `json:"examples,omitempty"`
+
+	Created time.Time `json:"-"`
 }
 
 // ExampleFailure says what came out of an example instead.
@@ -105,6 +108,10 @@ func (f *Finding) refuse(reason, format string, args ...any) {
 func (f *Finding) wait(reason, format string, args ...any) {
 	f.set(v1alpha1.ConditionAccepted, metav1.ConditionUnknown, reason, format, args...)
 	f.Serving = ServingNothing
+}
+
+func (f *Finding) waitForIdentityProvider(name string) {
+	f.wait(v1alpha1.ReasonIdentityProviderNotAccepted, "IdentityProvider %s is not accepted: its own conditions say what to do.", name)
 }
 
 // few lists at most three of them, then how many more there are.

@@ -37,7 +37,7 @@ func (p *pass) attributeMappings(sp *snapshot.ServiceProvider) {
 		case p.own[idp] == nil:
 			f.refuse(v1alpha1.ReasonIdentityProviderNotFound, "spec.identityProviderRef: there is no IdentityProvider %q in this namespace: create it, or name another.", idp)
 		case p.connections[idp] == nil:
-			f.wait(v1alpha1.ReasonIdentityProviderNotAccepted, "IdentityProvider %s is not accepted: its own conditions say what to do.", idp)
+			f.waitForIdentityProvider(idp)
 			winners[idp] = m.Name
 		default:
 			winners[idp] = m.Name
