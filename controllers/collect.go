@@ -270,7 +270,7 @@ func (r *Reconciler) mend(ctx context.Context, s *scope) error {
 		}
 		if file, ok := snapshotFile(s.key.Name, name); ok {
 			if content := secret.Data[file]; string(content) != string(m.published.files[file]) {
-				delete(m.published.files, file)
+				m.published.files[file] = nil
 			}
 			continue
 		}

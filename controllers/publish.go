@@ -132,12 +132,14 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) error {
 		if !used || file == snapshot.IndexFile || bytes.Equal(content, m.published.files[file]) {
 			continue
 		}
+		m.published.files[file] = nil // until every file is written nobody knows what is in it
 		shards.Go(func() error { return r.publishFile(writers, s, file, content) })
 	}
 	if err := shards.Wait(); err != nil {
 		return err
 	}
 	if content := s.encoded.Files[snapshot.IndexFile]; !bytes.Equal(content, m.published.files[snapshot.IndexFile]) {
+		m.published.files[snapshot.IndexFile] = nil
 		if err := r.publishFile(ctx, s, snapshot.IndexFile, content); err != nil {
 			return err
 		}

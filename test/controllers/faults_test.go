@@ -3,6 +3,7 @@ package controllers
 import (
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -17,16 +18,24 @@ import (
 // errAway is what an operator gets while the API server cannot be reached.
 var errAway = errors.New("the API server is away")
 
-func (w *wire) faults() (away bool, watched func(io.ReadCloser) io.ReadCloser) {
+// faults tells whether the API server cannot be reached with the request, and what changes what comes over a watch.
+func (w *wire) faults(request *http.Request) (away bool, watched func(io.ReadCloser) io.ReadCloser) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	return w.away, w.watched
+	return w.away || w.lost != "" && isWrite(request) && strings.HasSuffix(request.URL.Path, w.lost), w.watched
 }
 
 func (w *wire) setAway(away bool) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.away = away
+}
+
+// lose loses every write of the object at the end of this path; empty: of none.
+func (w *wire) lose(path string) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.lost = path
 }
 
 // late is a watch whose events come so much later: the operator reads from a cache that is behind.

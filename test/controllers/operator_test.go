@@ -148,6 +148,8 @@ type wire struct {
 	// away is true while the API server cannot be reached; watched changes what comes over a watch. Nil: nothing does.
 	away    bool
 	watched func(io.ReadCloser) io.ReadCloser
+	// lost is the end of the path of an object that no write reaches.
+	lost string
 	// begun is true when there was a write since the operator was started.
 	begun bool
 }
@@ -157,7 +159,7 @@ func (w *wire) wrap(base http.RoundTripper) http.RoundTripper {
 		if w.isDead() {
 			return nil, errCrashed
 		}
-		away, watched := w.faults()
+		away, watched := w.faults(request)
 		if away {
 			return nil, errAway
 		}
