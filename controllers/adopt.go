@@ -30,6 +30,8 @@ func (r *Reconciler) adoptable(ctx context.Context, s *scope, kind schema.GroupV
 	switch {
 	case owner == nil && kind.Kind == "PersistentVolumeClaim" && object.Labels[render.LabelInstance] == s.key.Name && object.Labels[render.LabelManagedBy] == render.ManagedBy:
 		return nil // a volume outlives its ServiceProvider when it is to be retained
+	case kind.Kind == "Secret" && s.restored(object):
+		return nil
 	case owner == nil || owner.Kind != v1alpha1.KindServiceProvider || owner.Name != s.key.Name:
 		return blocked(v1alpha1.ReasonConflicted, time.Minute,
 			"%s %s exists and is not of this ServiceProvider: delete or rename it, or give the ServiceProvider another name.", kind.Kind, name)

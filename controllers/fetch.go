@@ -2,15 +2,13 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
-	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/trust"
 )
@@ -76,10 +74,12 @@ func (r *Reconciler) fetched(ctx context.Context, s *scope, idp *v1alpha1.Identi
 		known.saved, known.unsaved = state.Kept, true
 	}
 	if known.unsaved && state.Metadata != nil && s.another(&s.firstCopy) {
-		if err := r.saveCopy(ctx, s, idp, known); err != nil {
+		err := r.saveCopy(ctx, s, idp, known)
+		// A Secret of that name that is somebody else's keeps us from nothing but keeping the copy.
+		if _, taken := errors.AsType[*blockedError](err); err != nil && !taken {
 			return nil, fmt.Errorf("keeping the metadata: %w", err)
 		}
-		known.unsaved = false
+		known.unsaved = err != nil
 	}
 	t := describe(s, idp, known.examined.problem, state)
 	if known.failed != nil && t.fresh.Status == metav1.ConditionTrue && !state.LastFetched.After(known.recalledAt) {
@@ -99,14 +99,11 @@ func (r *Reconciler) saveCopy(ctx context.Context, s *scope, idp *v1alpha1.Ident
 	if len(data[copyKey]) > maxCopyBytes {
 		return nil
 	}
+	secret := ownedByIdP(s, idp, copySecretName(idp.Name), data)
 	if known.restored {
-		return r.applySecret(ctx, s, ownedByIdP(s, idp, copySecretName(idp.Name), data), ownerKeys)
+		return r.applySecret(ctx, s, secret, ownerKeys)
 	}
-	err := r.createSecret(ctx, s, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: idp.Namespace, Name: copySecretName(idp.Name), Labels: render.Labels(s.key.Name), OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindIdentityProvider, Name: idp.Name, UID: idp.UID,
-			Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}}},
-		Type: corev1.SecretTypeOpaque, Data: data})
+	err := r.createOrTakeBack(ctx, s, secret)
 	known.restored = err == nil
 	return err
 }

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
@@ -32,22 +30,21 @@ func (r *Reconciler) resolveHeaderKeys(ctx context.Context, s *scope) error {
 		trust.KeyWish{Rotation: sp.Annotations[v1alpha1.AnnotationRotateKeys]},
 		func() (snapshot.SPKey, error) { return trust.NewHeaderKey(s.now, sp.Spec.URL, lifetime) },
 		func(set trust.KeySet, first bool) error { return r.writeHeaderKeys(ctx, s, set, first) })
-	s.headerKeys = s.memory.header.keys.SPKeys()
-	return err
+	if s.headerKeys = s.memory.header.keys.SPKeys(); len(s.headerKeys) == 0 {
+		s.headerKeys = s.memory.published.headerKeys()
+	}
+	return s.block(err)
 }
 
 // writeHeaderKeys writes the Secret. The first one is created, so that two runs of the operator do not both believe that theirs are the keys; one that is there
 // and cannot be read is written over.
 func (r *Reconciler) writeHeaderKeys(ctx context.Context, s *scope, set trust.KeySet, first bool) error {
-	name, sp := render.HeaderSecretName(s.key.Name), s.serviceProvider
+	name := render.HeaderSecretName(s.key.Name)
+	secret := ownedByServiceProvider(s, name, set.Data())
 	if !first || s.memory.known(name) {
-		return r.applySecret(ctx, s, ownedByServiceProvider(s, name, set.Data()), ownerKeys)
+		return r.applySecret(ctx, s, secret, ownerKeys)
 	}
-	return r.createSecret(ctx, s, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.key.Namespace, Name: name, Labels: render.Labels(s.key.Name), OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindServiceProvider, Name: sp.Name, UID: sp.UID,
-			Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}}},
-		Type: corev1.SecretTypeOpaque, Data: set.Data()})
+	return r.createOrTakeBack(ctx, s, secret)
 }
 
 // headerKeyStatus shows the keys that the pods publish, under the names that tokens have for them.

@@ -3,20 +3,12 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
-	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/trust"
 )
@@ -25,9 +17,6 @@ func keysSecretName(idp string) string { return "sallyport-keys-" + idp }
 
 // errNoKeyYet says that the pool of keys is empty for the moment.
 var errNoKeyYet = errors.New("the key is being made")
-
-// errRestored says that the keys have come back from a backup: the next pass reads them, and goes on with them.
-var errRestored = errors.New("the keys have come back from a backup")
 
 // keys takes the keys of a connection one step further in their life, and returns those to serve; none while the first is being made.
 // Each step is written before anything uses it, so that a crash at any point leaves keys that the next pass goes on from. The Secret
@@ -105,41 +94,9 @@ func policyOf(idp *v1alpha1.IdentityProvider) trust.KeyPolicy {
 
 // writeKeys writes the Secret. The first one is created and never applied: keys that are there already, whoever made them, are not lost.
 func (r *Reconciler) writeKeys(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider, set trust.KeySet, first bool) error {
+	secret := ownedByIdP(s, idp, keysSecretName(idp.Name), set.Data())
 	if !first {
-		return r.applySecret(ctx, s, ownedByIdP(s, idp, keysSecretName(idp.Name), set.Data()), ownerKeys)
+		return r.applySecret(ctx, s, secret, ownerKeys)
 	}
-	return r.createSecret(ctx, s, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: idp.Namespace, Name: keysSecretName(idp.Name), Labels: render.Labels(s.key.Name), OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindIdentityProvider, Name: idp.Name, UID: idp.UID,
-			Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}}},
-		Type: corev1.SecretTypeOpaque, Data: set.Data()})
-}
-
-// createSecret makes a Secret that must not exist yet. One that a former object of the same name has left is cleared away; any other one
-// is read in the next pass.
-func (r *Reconciler) createSecret(ctx context.Context, s *scope, secret *corev1.Secret) error {
-	err := r.Client.Create(ctx, secret, client.FieldOwner(ownerKeys))
-	if !apierrors.IsAlreadyExists(err) {
-		s.memory.wrote(secret.Name, &secret.ResourceVersion)
-		return err
-	}
-	var there corev1.Secret
-	if err := r.Live.Get(ctx, types.NamespacedName{Namespace: secret.Namespace, Name: secret.Name}, &there); err != nil {
-		return err
-	}
-	owner, wanted := metav1.GetControllerOf(&there), metav1.GetControllerOf(secret)
-	switch {
-	case owner == nil && wanted.Kind == v1alpha1.KindIdentityProvider && maps.Equal(there.Labels, secret.Labels):
-		return errRestored
-	case owner == nil || owner.Kind != wanted.Kind || owner.Name != wanted.Name:
-		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and belongs to something else: delete or rename it, the operator needs that name.", secret.Name)
-	case owner.UID == wanted.UID:
-		s.memory.recalled = false
-		return fmt.Errorf("secret %s has been made by another run of the operator", secret.Name)
-	}
-	uid, version := there.UID, there.ResourceVersion
-	if err := r.Client.Delete(ctx, &there, client.Preconditions{UID: &uid, ResourceVersion: &version}); client.IgnoreNotFound(err) != nil {
-		return err
-	}
-	return fmt.Errorf("secret %s was of a former %s of the same name and has been cleared away", secret.Name, owner.Kind)
+	return r.createSecret(ctx, s, secret)
 }

@@ -90,21 +90,27 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		{"holding IdentityProviders", r.hold},
 		{"establishing trust", r.resolve},
 		{"verifying domains", r.verify},
-		{"compiling the snapshot", r.compile},
-		{"recording what people have changed", r.recordChanges},
-		{"publishing the snapshot", r.publish},
-		{"applying the workload", r.workload},
-		{"asking the pods", r.acknowledge},
-		{"undoing what deleted IdentityProviders have left", r.undo},
 	})
-	// A person has to do something about these: status says so, and nothing else is held up.
-	if blocked, ok := errors.AsType[*blockedError](err); ok {
-		s.blocked, err = blocked, nil
-		span.Outcome(blocked.reason, "")
-		s.later(blocked.retry)
+	if err == nil {
+		// What only a person can mend ends these steps, and the ones below go on: the pods serve what they have, and status says both.
+		err = s.block(s.run(ctx, []step{
+			{"compiling the snapshot", r.compile},
+			{"recording what people have changed", r.recordChanges},
+			{"publishing the snapshot", r.publish},
+			{"applying the workload", r.workload},
+		}))
 	}
 	if err == nil {
-		err = s.run(ctx, []step{{"writing status", r.statuses}, {"delivering audit records", r.deliverRecords}, {"writing the ledger", r.settleLedger}})
+		err = s.run(ctx, []step{
+			{"asking the pods", r.acknowledge},
+			{"undoing what deleted IdentityProviders have left", r.undo},
+			{"writing status", r.statuses},
+			{"delivering audit records", r.deliverRecords},
+			{"writing the ledger", r.settleLedger},
+		})
+	}
+	if s.blocked != nil {
+		span.Outcome(s.blocked.reason, "")
 	}
 	// Whatever failed, what is being deleted and held by nothing must be able to go.
 	err = errors.Join(err, r.release(ctx, s))
@@ -131,6 +137,19 @@ type blockedError struct {
 }
 
 func (e *blockedError) Error() string { return e.message }
+
+// block keeps the first thing that only a person can mend, and returns every other error.
+func (s *scope) block(err error) error {
+	problem, ok := errors.AsType[*blockedError](err)
+	if !ok {
+		return err
+	}
+	if s.blocked == nil {
+		s.blocked = problem
+	}
+	s.later(problem.retry)
+	return nil
+}
 
 func blocked(reason string, retry time.Duration, format string, args ...any) error {
 	return &blockedError{reason: reason, message: fmt.Sprintf(format, args...), retry: retry}

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -70,7 +71,8 @@ func (r *Reconciler) workload(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// applyWorkload looks at every name before it writes anything: a ServiceProvider whose names are taken must not be half there.
+// applyWorkload looks at every name before it writes anything: a ServiceProvider whose names are taken must not be half there. An object that the API server
+// refuses keeps the others from nothing.
 func (r *Reconciler) applyWorkload(ctx context.Context, s *scope, objects []runtime.ApplyConfiguration) error {
 	for _, object := range objects {
 		kind, name, err := identify(object)
@@ -88,21 +90,23 @@ func (r *Reconciler) applyWorkload(ctx context.Context, s *scope, objects []runt
 			return err
 		}
 	}
+	var refused error
 	for _, object := range objects {
 		kind, name, err := identify(object)
 		if err != nil {
 			return err
 		}
 		err = r.Client.Apply(ctx, object, client.FieldOwner(ownerWorkload), client.ForceOwnership)
-		if apierrors.IsInvalid(err) {
-			return blocked(v1alpha1.ReasonInvalid, 5*time.Minute, "%s %s cannot be changed to what spec says: %v", kind.Kind, name, err)
+		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
+			refused = cmp.Or(refused, blocked(v1alpha1.ReasonInvalid, 5*time.Minute, "%s %s cannot be changed to what spec says: %v", kind.Kind, name, err))
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", kind.Kind, name, err)
 		}
 		s.memory.wrote(workloadKey(kind.Kind, name), versionOf(object))
 	}
-	return nil
+	return refused
 }
 
 // workloadKey names an object of the workload in memory; Secrets are named by their name alone.
@@ -180,11 +184,7 @@ func (r *Reconciler) managementToken(ctx context.Context, s *scope) error {
 		return err
 	}
 	token := base64.RawURLEncoding.EncodeToString(random)
-	owner := metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindServiceProvider, Name: s.key.Name, UID: s.serviceProvider.UID,
-		Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}
-	if err := r.createSecret(ctx, s, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: render.Labels(s.key.Name), OwnerReferences: []metav1.OwnerReference{owner}},
-		Type:       corev1.SecretTypeOpaque, Data: map[string][]byte{tokenKey: []byte(token)}}); err != nil {
+	if err := r.createOrTakeBack(ctx, s, ownedByServiceProvider(s, name.Name, map[string][]byte{tokenKey: []byte(token)})); err != nil {
 		return err
 	}
 	s.memory.token = token

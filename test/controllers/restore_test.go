@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/render"
 )
 
 // TestKeysComeBackFromABackup restores as docs/backup.md says: the Secrets of the keys without their owners, and then the objects. Partners know the certificate of
@@ -41,6 +42,71 @@ func TestKeysOfSomebodyElseAreNotTaken(t *testing.T) {
 	if data := keysSecret(t, ns).Data; string(data["a"]) != "b" || len(data) != 1 {
 		t.Errorf("somebody else's Secret was changed: %d keys", len(data))
 	}
+}
+
+// TestWhatABackupBringsBackBesidesKeysIsWrittenAnew: a backup of every Secret has also those that are made again, without owners and with labels of its own.
+func TestWhatABackupBringsBackBesidesKeysIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	names := []string{"main-signed-header", "main-management", "main-snapshot-index", "sallyport-metadata-okta"}
+	for _, name := range names {
+		labels := render.Labels("main")
+		labels["velero.io/restore-name"] = "monday"
+		create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: labels}, Data: map[string][]byte{"old": []byte("old")}})
+	}
+	newOperator(t, ns)
+	server, set := metadataServer(t)
+	set(answer(idpMetadata(t, "https://idp.example.com/")))
+	okta, ca := fromServer(ns, "okta", server)
+	main := withSignedHeader(ns)
+	create(t, ca, main, okta)
+	newPod(t, ns, "main")
+	await(t, main, "Ready", isTrue, "Serving")
+	await(t, okta, "Ready", isTrue, "Serving")
+	for _, name := range names {
+		eventually(t, name+" has an owner", func() bool {
+			var secret corev1.Secret
+			err := k8s.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: name}, &secret)
+			return err == nil && metav1.GetControllerOf(&secret) != nil
+		})
+	}
+}
+
+// TestSecretsOfSomebodyElseBlockWhatTheyAreFor: no name is taken over, and only what needs it waits.
+func TestSecretsOfSomebodyElseBlockWhatTheyAreFor(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	for _, name := range []string{"main-signed-header", "sallyport-metadata-okta"} {
+		create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Data: map[string][]byte{"a": []byte("b")}})
+	}
+	newOperator(t, ns)
+	server, set := metadataServer(t)
+	set(answer(idpMetadata(t, "https://idp.example.com/")))
+	okta, ca := fromServer(ns, "okta", server)
+	main := withSignedHeader(ns)
+	create(t, ca, main, okta)
+	newPod(t, ns, "main")
+	mustContain(t, await(t, main, "Ready", isFalse, "Conflicted"), "main-signed-header", "delete or rename it")
+	await(t, okta, "Ready", isTrue, "Serving")
+	for _, name := range []string{"main-signed-header", "sallyport-metadata-okta"} {
+		var secret corev1.Secret
+		if err := k8s.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: name}, &secret); err != nil || len(secret.Data) != 1 || string(secret.Data["a"]) != "b" {
+			t.Errorf("somebody else's Secret %s was changed: %v", name, err)
+		}
+	}
+	if err := k8s.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "main-signed-header"}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the keys are made when the name is free", func() bool {
+		s, err := tryServed(t, ns)
+		return err == nil && s.ServiceProvider.SignedHeader != nil
+	})
+}
+
+func withSignedHeader(ns string) *v1alpha1.ServiceProvider {
+	main := serviceProvider(ns)
+	main.Spec.SignedHeader = &v1alpha1.SignedHeaderSettings{State: v1alpha1.StateEnabled}
+	return main
 }
 
 // keysOfANewIdP has an operator make an IdentityProvider Ready, and returns the fingerprint of the certificate that it signs with.
