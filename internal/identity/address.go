@@ -39,7 +39,12 @@ func NormaliseAddress(s string) (Address, error) {
 	if at < 0 || strings.LastIndexByte(s, '@') != at {
 		return Address{}, errors.New("an e-mail address has exactly one @")
 	}
-	local, domain := strings.ToLower(s[:at]), s[at+1:]
+	local, domain := s[:at], s[at+1:]
+	// Two letters outside ASCII have lower cases inside of it, so this comes first.
+	if !isASCII(local) {
+		return Address{}, errors.New("the part before the @ has a character outside of ASCII")
+	}
+	local = strings.ToLower(local)
 	if err := checkLocal(local); err != nil {
 		return Address{}, err
 	}

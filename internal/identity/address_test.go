@@ -53,6 +53,9 @@ func TestNormaliseAddress(t *testing.T) {
 		{"alice@xn--example-.com", ""},
 		{"alice@xn--a.com", ""},
 		{"аlice@example.com", ""},
+		// Two letters whose lower cases are in ASCII: they would be somebody else's address.
+		{"al\u0130ce@example.com", ""},
+		{"\u212aate@example.com", ""},
 		{"alice\u200b@example.com", ""},
 		{"alice\xff@example.com", ""},
 		{strings.Repeat("a", 65) + "@example.com", ""},

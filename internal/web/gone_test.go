@@ -16,7 +16,7 @@ func TestOnlyTheLatestSnapshotSaysThatAnIdPIsGone(t *testing.T) {
 	older := latest
 	older.Connections = []snapshot.Connection{*w.connection("entra")}
 	older.Domains = nil
-	w.snapshot = older
+	w.snapshot, w.older = older, true
 	w.restart()
 	if alice.check("").status != 200 {
 		t.Fatal("a snapshot that may be an older one ended a session")

@@ -44,6 +44,10 @@ type world struct {
 	keys [][]byte
 	// maxPending bounds the sign-ins in flight of processes that start from now on.
 	maxPending int
+	// older says that what is applied may be older than what others serve.
+	older bool
+	// slow changes the store of processes that start from now on. Nil: nothing does.
+	slow func(store.Store) store.Store
 	// tracer is that of processes that start from now on.
 	tracer *tracing.Tracer
 
@@ -158,7 +162,11 @@ func (w *world) start() *process {
 		w.t.Fatal(err)
 	}
 	p := &process{store: db, audit: &lines{}}
-	p.web, err = web.New(ctx, web.Options{Store: db, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), TokenFile: tokenFile, Audit: p.audit.take, SecondFactorKeys: w.keys, Tracer: w.tracer})
+	var seen store.Store = db
+	if w.slow != nil {
+		seen = w.slow(db)
+	}
+	p.web, err = web.New(ctx, web.Options{Store: seen, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), TokenFile: tokenFile, Audit: p.audit.take, SecondFactorKeys: w.keys, Tracer: w.tracer})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -186,7 +194,11 @@ func (w *world) apply(p *process) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := p.web.Apply(w.snapshot, encoded.Revision); err != nil {
+	apply := p.web.ApplyLatest
+	if w.older {
+		apply = p.web.Apply
+	}
+	if err := apply(w.snapshot, encoded.Revision); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -122,18 +122,19 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Apply puts a snapshot into service that may be older than what other replicas serve, such as a mounted copy. On an error the one before stays.
+// Apply puts a snapshot into service that may be older than what other replicas serve, such as a mounted copy: it decides what this one does, and changes
+// nothing in the store. On an error the one before stays.
 func (s *Server) Apply(in snapshot.Snapshot, revision string) error {
-	return s.apply(in, revision, nil)
+	return s.apply(in, revision, nil, false)
 }
 
 // ApplyLatest does the same with one that was read after New where snapshots are made. What the store has kept of IdPs that are not in it is undone: they were
 // deleted while nobody was here to be told, such as together with the ServiceProvider whose volume or database this is.
 func (s *Server) ApplyLatest(in snapshot.Snapshot, revision string) error {
-	return s.apply(in, revision, s.inherited)
+	return s.apply(in, revision, s.inherited, true)
 }
 
-func (s *Server) apply(in snapshot.Snapshot, revision string, inherited []store.IdPRef) error {
+func (s *Server) apply(in snapshot.Snapshot, revision string, inherited []store.IdPRef, latest bool) error {
 	next, broken, err := site.Compile(s.env.Sites.Current(), in, revision)
 	m := s.env.Metrics
 	if err != nil {
@@ -152,7 +153,7 @@ func (s *Server) apply(in snapshot.Snapshot, revision string, inherited []store.
 	if bounds := in.ServiceProvider.DebugLog; bounds.MaxEntries > 0 && bounds.Retention > 0 {
 		s.env.Store.SetDebugBounds(bounds.MaxEntries, bounds.Retention)
 	}
-	s.outbox.Apply(in.ServiceProvider.AuditSinks)
+	s.outbox.Apply(in.ServiceProvider.AuditSinks, latest)
 	next.Dismiss(inherited)
 	s.env.Sites.Swap(next)
 	m.Snapshot.Reset()
@@ -160,6 +161,9 @@ func (s *Server) apply(in snapshot.Snapshot, revision string, inherited []store.
 	m.SnapshotLoaded.Set(float64(s.env.Clock.Now().Unix()))
 	countConnections(m, in, len(broken))
 	s.env.Log.Info("serving a snapshot", "revision", revision, "connections", len(in.Connections)-len(broken), "domains", len(in.Domains))
+	if !latest {
+		return nil
+	}
 	select {
 	case s.enforce <- struct{}{}:
 	default:
@@ -342,13 +346,17 @@ func (s *Server) measured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started, a := time.Now(), &answered{ResponseWriter: w}
 		defer func() {
-			if fault := recover(); fault != nil {
+			fault := recover()
+			if fault != nil && fault != http.ErrAbortHandler {
 				s.env.Log.Error("a request panicked", "route", r.Pattern, "stack", string(debug.Stack()))
 				if a.status == 0 {
 					http.Error(a, "Something went wrong.", http.StatusInternalServerError)
 				}
 			}
 			s.env.Metrics.Requests.WithLabelValues(route(r), strconv.Itoa(a.status/100)+"xx").Observe(time.Since(started).Seconds())
+			if fault == http.ErrAbortHandler {
+				panic(fault) // half an answer must not look like all of it: the server cuts the connection
+			}
 		}()
 		next.ServeHTTP(a, r)
 	})

@@ -47,12 +47,12 @@ func (s *Service) BreakGlass(ctx context.Context, u store.User, reason string, b
 	})
 }
 
-// BreakGlassUse is the browser that uses a link. Admits says whether a session of an IdP and an e-mail domain counts, RequireSecondFactor whether an IdP's
-// sessions need a second step.
+// BreakGlassUse is the browser that uses a link. Admits says whether a session of an IdP and an e-mail domain counts, RequireSecondFactor whether a session of
+// an IdP needs a second factor, for somebody who has enrolled one and for somebody who has not.
 type BreakGlassUse struct {
 	Client              Client
 	Admits              func(idpUID, emailDomain string) bool
-	RequireSecondFactor func(idp store.IdPRef) bool
+	RequireSecondFactor func(idp store.IdPRef, enrolled bool) bool
 	ReturnURL           string
 }
 
@@ -72,10 +72,14 @@ func (s *Service) UseBreakGlass(ctx context.Context, secret string, in BreakGlas
 		if u.Suspended() || !in.Admits(u.IdP.UID, domain) {
 			return ErrNotAdmitted
 		}
+		factors, err := tx.SecondFactors(u.ID)
+		if err != nil {
+			return err
+		}
 		token, key := session.NewToken()
 		opened := store.Session{
 			TokenHash: key[:], UserID: u.ID, IdP: u.IdP, AuthnContext: "break-glass", CreatedAt: tx.Now(), LastSeenAt: tx.Now(), ExpiresAt: tx.Now().Add(breakGlassSession),
-			SecondFactorPending: in.RequireSecondFactor(u.IdP), ReturnURL: in.ReturnURL, IP: in.Client.IP, UserAgent: in.Client.UserAgent, EmailDomain: domain, User: u,
+			SecondFactorPending: in.RequireSecondFactor(u.IdP, len(factors) > 0), ReturnURL: in.ReturnURL, IP: in.Client.IP, UserAgent: in.Client.UserAgent, EmailDomain: domain, User: u,
 		}
 		if err := tx.CreateSession(opened); err != nil {
 			return err

@@ -23,7 +23,7 @@ func TestABreakGlassLinkEndsAfterTenMinutes(t *testing.T) {
 		}
 		use := func(secret string) error {
 			_, err := w.service.UseBreakGlass(t.Context(), secret, provision.BreakGlassUse{
-				Admits: func(string, string) bool { return true }, RequireSecondFactor: func(store.IdPRef) bool { return false }})
+				Admits: func(string, string) bool { return true }, RequireSecondFactor: func(store.IdPRef, bool) bool { return false }})
 			return err
 		}
 		inTime, late := link(), link()

@@ -50,7 +50,7 @@ func (e *extAuthz) Check(_ context.Context, in *authv3.CheckRequest) (out *authv
 	}
 	headers := headersOf(request)
 	q := question{cookies: headers["Cookie"], known: true, kind: proxy.KindOf(request.GetMethod(), headers)}
-	q.original = proxy.Original{Method: request.GetMethod(), Scheme: "https", Host: strings.ToLower(request.GetHost()), URI: request.GetPath()}
+	q.original = proxy.Original{Method: request.GetMethod(), Scheme: "https", Host: proxy.Host(request.GetHost()), URI: request.GetPath()}
 	if request.GetScheme() == "http" && headers.Get("X-Forwarded-Proto") != "https" {
 		q.original.Scheme = "http"
 	}

@@ -42,6 +42,7 @@ type Outbox struct {
 	mu     sync.Mutex
 	wanted map[string]snapshot.AuditSink
 	known  bool
+	latest bool
 }
 
 // New makes an outbox without sinks. Call Apply with those of each snapshot, and Run beside.
@@ -52,10 +53,11 @@ func New(o Options) *Outbox {
 	return &Outbox{o: o, changed: make(chan struct{}, 1)}
 }
 
-// Apply says which sinks there are from now on. One that is not named any more is forgotten, with what still waited for it.
-func (b *Outbox) Apply(sinks []snapshot.AuditSink) {
+// Apply says which sinks there are from now on. One that is not named any more is forgotten, with what still waited for it, where these are the latest settings:
+// older ones do not name what came since.
+func (b *Outbox) Apply(sinks []snapshot.AuditSink, latest bool) {
 	b.mu.Lock()
-	b.wanted, b.known = map[string]snapshot.AuditSink{}, true
+	b.wanted, b.known, b.latest = map[string]snapshot.AuditSink{}, true, latest
 	for _, s := range sinks {
 		b.wanted[prefix+s.Name] = s
 	}
@@ -66,10 +68,10 @@ func (b *Outbox) Apply(sinks []snapshot.AuditSink) {
 	}
 }
 
-func (b *Outbox) sinks() (map[string]snapshot.AuditSink, bool) {
+func (b *Outbox) sinks() (wanted map[string]snapshot.AuditSink, known, latest bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.wanted, b.known
+	return b.wanted, b.known, b.latest
 }
 
 type running struct {
@@ -94,11 +96,14 @@ func (b *Outbox) Run(ctx context.Context) {
 		case <-again:
 		}
 		again = nil
-		wanted, known := b.sinks()
+		wanted, known, latest := b.sinks()
 		if !known {
 			continue
 		}
 		b.settle(ctx, workers, wanted)
+		if !latest {
+			continue
+		}
 		if err := b.forget(ctx, wanted); err != nil && ctx.Err() == nil {
 			b.o.Log.Error("an audit sink that is not wanted any more could not be removed; it is tried again", "error", err)
 			again = b.o.Clock.After(forgetRetry)

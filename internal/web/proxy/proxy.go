@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 )
 
 // Trust is the list of proxies whose forwarding headers count. The zero value trusts nobody.
@@ -139,9 +140,20 @@ func (t *Trust) XOriginal(r *http.Request) (o Original, ok bool) {
 	return o.normal()
 }
 
+// Host is the host of a request in lower case, and "" where it has a letter outside of ASCII: two of those have lower cases that are in it, so that a proxy which
+// folds ASCII alone would serve another host than the one that is asked about.
+func Host(host string) string {
+	for i := range len(host) {
+		if host[i] >= utf8.RuneSelf {
+			return ""
+		}
+	}
+	return strings.ToLower(host)
+}
+
 // normal puts the host in lower case and takes WebSocket schemes for what they run on.
 func (o Original) normal() (Original, bool) {
-	o.Host = strings.ToLower(o.Host)
+	o.Host = Host(o.Host)
 	switch o.Scheme {
 	case "wss":
 		o.Scheme = "https"

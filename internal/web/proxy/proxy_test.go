@@ -71,8 +71,10 @@ func TestOriginal(t *testing.T) {
 		"two URIs":         {request(peer, append(forwarded("GET", "https", "a.example.com", "/"), "X-Forwarded-Uri", "/public")...), ""},
 		"a list of hosts":  {request(peer, forwarded("GET", "https", "a.example.com, b.example.com", "/")...), ""},
 		"user in the host": {request(peer, forwarded("GET", "https", "a.example.com@evil.example", "/")...), ""},
-		"relative URI":     {request(peer, forwarded("GET", "https", "a.example.com", "a")...), ""},
-		"scheme":           {request(peer, forwarded("GET", "javascript", "a.example.com", "/")...), ""},
+		// A proxy that folds ASCII alone serves another host than the one that this would become.
+		"a letter whose lower case is in ASCII": {request(peer, forwarded("GET", "https", "w\u0130ki.example.com", "/")...), ""},
+		"relative URI":                          {request(peer, forwarded("GET", "https", "a.example.com", "a")...), ""},
+		"scheme":                                {request(peer, forwarded("GET", "javascript", "a.example.com", "/")...), ""},
 		"nginx's headers do not count here": {request(peer, append(forwarded("GET", "https", "a.example.com", "/secret"), "X-Original-Url", "https://a.example.com/public")...),
 			"GET https://a.example.com/secret"},
 	} {
@@ -83,10 +85,11 @@ func TestOriginal(t *testing.T) {
 		r    *http.Request
 		want string
 	}{
-		"ingress-nginx": {request(peer, "X-Original-Url", "https://app.example.com:8443/a?b", "X-Original-Method", "PUT"), "PUT https://app.example.com:8443/a?b"},
-		"untrusted":     {request("203.0.113.1:9", "X-Original-Url", "https://app.example.com/", "X-Original-Method", "GET"), ""},
-		"no slash":      {request(peer, "X-Original-Url", "https://app.example.com", "X-Original-Method", "GET"), ""},
-		"no method":     {request(peer, "X-Original-Url", "https://app.example.com/"), ""},
+		"ingress-nginx":                         {request(peer, "X-Original-Url", "https://app.example.com:8443/a?b", "X-Original-Method", "PUT"), "PUT https://app.example.com:8443/a?b"},
+		"untrusted":                             {request("203.0.113.1:9", "X-Original-Url", "https://app.example.com/", "X-Original-Method", "GET"), ""},
+		"a letter whose lower case is in ASCII": {request(peer, "X-Original-Url", "https://\u212a.example.com/", "X-Original-Method", "GET"), ""},
+		"no slash":                              {request(peer, "X-Original-Url", "https://app.example.com", "X-Original-Method", "GET"), ""},
+		"no method":                             {request(peer, "X-Original-Url", "https://app.example.com/"), ""},
 		"the client's X-Forwarded headers do not count": {request(peer, forwarded("GET", "https", "app.example.com", "/public")...), ""},
 	} {
 		o, ok := list.XOriginal(c.r)

@@ -51,17 +51,16 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	a := &arrival{s: s, c: c, who: serve.ClientOf(s, r), reference: serve.NewReference(), entry: audit.NewID(h.Clock.Now())}
 	r, a.span = h.Tracer.Request(r, "saml.acs", c.Name, s.Proxies.Trusted(r))
 	defer a.span.End()
-	read, ok := h.takeIn(w, r, a)
+	read, err := h.takeIn(w, r, a)
 	switch {
-	case !ok:
+	case errors.Is(err, saml.ErrBusy):
 		h.overloaded(w, a)
+		return
+	case err != nil:
+		h.StoreFailed(w, s, "pending", err)
 		return
 	case read != nil:
 		h.refuse(w, r, a, read)
-		return
-	}
-	if err := h.findPending(r, a); err != nil {
-		h.StoreFailed(w, s, "pending", err)
 		return
 	}
 	if a.pending != nil && a.pending.Test {
@@ -83,14 +82,20 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	}
 }
 
-// takeIn reads the form when there is room for it.
-func (h *Handler) takeIn(w http.ResponseWriter, r *http.Request, a *arrival) (refusal *saml.Refusal, ok bool) {
+// takeIn reads the form when there is room for it, and finds what it answers. The room is taken until then: where the store does not answer, bodies
+// that wait for it are as bounded as those that are being read. The error is saml.ErrBusy where there is no room, and the store's otherwise.
+func (h *Handler) takeIn(w http.ResponseWriter, r *http.Request, a *arrival) (*saml.Refusal, error) {
 	leave, ok := h.intake.enter(neighbourhood(a.who.IP), bodyShares(r, a.s.MaxBody()))
 	if !ok {
-		return nil, false
+		return nil, saml.ErrBusy
 	}
 	defer leave()
-	return h.read(w, r, a), true
+	if refusal := h.read(w, r, a); refusal != nil {
+		return refusal, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), verifyPatience)
+	defer cancel()
+	return nil, h.findPending(ctx, r, a)
 }
 
 // read takes the form (rule 1): a POST of one SAMLResponse and at most one RelayState, in a body of bounded size.
@@ -117,7 +122,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, a *arrival) *saml
 
 // findPending finds the request that is answered (rule 2), by the handle in RelayState and the browser's own part of it. The connection of the path must
 // be the one that was asked. Only an error means that the store could not say.
-func (h *Handler) findPending(r *http.Request, a *arrival) error {
+func (h *Handler) findPending(ctx context.Context, r *http.Request, a *arrival) error {
 	a.back = a.s.Snapshot.ServiceProvider.URL + accountPath
 	if !isSecret(a.handle) {
 		// An unsolicited response may name a page to go to, within the allow-list (rule 11).
@@ -126,7 +131,7 @@ func (h *Handler) findPending(r *http.Request, a *arrival) error {
 		}
 		return nil
 	}
-	p, err := h.Store.Pending(r.Context(), hash(a.handle))
+	p, err := h.Store.Pending(ctx, hash(a.handle))
 	if errors.Is(err, store.ErrNotFound) || err == nil && (p.Connection != a.c.Name || p.IdPUID != a.c.UID) {
 		return nil
 	}

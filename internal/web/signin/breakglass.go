@@ -36,9 +36,11 @@ func (h *Handler) breakGlass(w http.ResponseWriter, r *http.Request, s *site.Sit
 	who, reference := serve.ClientOf(s, r), serve.NewReference()
 	result, err := h.people.UseBreakGlass(r.Context(), r.PathValue("secret"), provision.BreakGlassUse{
 		Client: provision.Client{IP: who.IP, UserAgent: who.UserAgent, Request: reference}, Admits: s.Admits, ReturnURL: s.Snapshot.ServiceProvider.URL + accountPath,
-		RequireSecondFactor: func(idp store.IdPRef) bool {
-			c := s.ConnectionByUID(idp.UID)
-			return c != nil && c.Provisioning.RequireSecondFactor
+		RequireSecondFactor: func(idp store.IdPRef, enrolled bool) bool {
+			if c := s.ConnectionByUID(idp.UID); c != nil {
+				return c.Provisioning.RequireSecondFactor
+			}
+			return enrolled // their IdP is gone or broken, and can say nothing: that is what links are for
 		},
 	})
 	switch {

@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/pages"
+	"sallyport.dev/sallyport/internal/web/proxy"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
 )
@@ -42,7 +43,7 @@ func elsewhere(s *site.Site, r *http.Request) string {
 	if forwarded := r.Header["X-Forwarded-Host"]; len(forwarded) == 1 && s.Proxies.Trusted(r) {
 		host = forwarded[0]
 	}
-	host = strings.ToLower(host)
+	host = proxy.Host(host)
 	if s.CookieReaches(host) || !s.Returns.AllowsHost(host) {
 		return ""
 	}

@@ -64,7 +64,7 @@ func FuzzRelayHandle(f *testing.F) {
 		r.Header["Cookie"] = []string{cookies}
 		for name, owner := range map[string]bool{"okta": true, "entra": false} {
 			a := &arrival{s: s, c: &site.Connection{Connection: snapshot.Connection{Name: name}, UID: "uid-" + name}, handle: relayState}
-			if err := h.findPending(r, a); err != nil {
+			if err := h.findPending(r.Context(), r, a); err != nil {
 				t.Fatalf("the store failed: %v", err)
 			}
 			has := strings.Contains(cookies, pendingName(knownHandle)+"=") && strings.Contains(cookies, knownSecret)
