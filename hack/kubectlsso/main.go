@@ -25,7 +25,8 @@ the audit record of everything that you look at or change.
 | what | permissions that it needs, in the namespace |
 |---|---|
 | ` + "`status`" + ` | list on serviceproviders, identityproviders, domainbindings, attributemappings and pods |
-| ` + "`refresh`, `rotate`" + ` | get and patch on identityproviders |
+| ` + "`refresh`, `rotate idp/NAME`" + ` | get and patch on identityproviders |
+| ` + "`rotate audit-key`, `rotate header-key`" + ` | get and patch on serviceproviders (list, without ` + "`--service-provider`" + `) |
 | ` + "`lint`, `render`, `completion`" + ` | none: no cluster is asked |
 | ` + "`break-glass`" + ` | as everything else, and create on events (events.k8s.io) |
 | everything else | get on serviceproviders and identityproviders (list, without ` + "`--service-provider`" + `), get on the Secret, list on pods, create on pods/portforward |
