@@ -25,6 +25,7 @@ samples: ## Have Envoy Gateway's translator, built once in minutes, read its obj
 test: test-deps assets proxies build ## Everything that needs no cluster node: unit, golden, real API server, stores, IdPs, browser, proxies.
 	go test -vet=off -timeout 20m ./... # lint vets
 	cd hack/tools && go test ./sbom
+	cd hack/cluster && GOWORK=off go test .
 	cd hack/tools/grafana && go test -count=1 . # the dashboards lie outside of its module: go test would not see them change
 	cd test/gitops && go test -vet=off -count=1 . # the programs, too, are none of its own
 
