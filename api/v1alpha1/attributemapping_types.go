@@ -7,7 +7,6 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:metadata:annotations="sso.sallyport.dev/schema=1"
 // +kubebuilder:resource:path=attributemappings,scope=Namespaced,shortName=amap,categories=sso
 // +kubebuilder:selectablefield:JSONPath=`.spec.identityProviderRef.name`
 // +kubebuilder:printcolumn:name="IdP",type=string,JSONPath=`.spec.identityProviderRef.name`

@@ -7,7 +7,6 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:metadata:annotations="sso.sallyport.dev/schema=1"
 // +kubebuilder:resource:path=domainbindings,scope=Namespaced,shortName=dbind,categories=sso
 // +kubebuilder:selectablefield:JSONPath=`.spec.domain`
 // +kubebuilder:selectablefield:JSONPath=`.spec.identityProviderRef.name`

@@ -8,7 +8,6 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:metadata:annotations="sso.sallyport.dev/schema=1"
 // +kubebuilder:resource:path=identityproviders,scope=Namespaced,shortName=idp,categories=sso
 // +kubebuilder:selectablefield:JSONPath=`.spec.serviceProviderRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.spec.type`

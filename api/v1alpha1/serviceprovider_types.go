@@ -10,7 +10,6 @@ import (
 // +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:metadata:annotations="sso.sallyport.dev/schema=1"
 // +kubebuilder:resource:path=serviceproviders,scope=Namespaced,shortName=sp,categories=sso
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
