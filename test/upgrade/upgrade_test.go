@@ -126,9 +126,9 @@ func TestObjectsOfEarlierReleasesStayAsTheyAre(t *testing.T) {
 
 // TestNoFieldOfAnEarlierReleaseIsGone: every field is still there, of the same type and with the same default. An object in git means the same with every release.
 func TestNoFieldOfAnEarlierReleaseIsGone(t *testing.T) {
-	current := fields(t, kinds(t, filepath.Join(root, "config", "crd", "bases", "*.yaml")))
+	current := fields(kinds(t, filepath.Join(root, "config", "crd", "bases", "*.yaml")))
 	for _, release := range releases {
-		old := fields(t, kinds(t, filepath.Join("testdata", release, "crds.yaml")))
+		old := fields(kinds(t, filepath.Join("testdata", release, "crds.yaml")))
 		if len(old) < 100 {
 			t.Fatalf("%s has %d fields", release, len(old))
 		}
@@ -168,33 +168,38 @@ func kinds(t *testing.T, pattern string) (all []apiextensionsv1.CustomResourceDe
 }
 
 // fields are type and default of every field, and every value of an enumeration, by version, kind and path.
-func fields(t *testing.T, kinds []apiextensionsv1.CustomResourceDefinition) map[string]string {
-	t.Helper()
+func fields(kinds []apiextensionsv1.CustomResourceDefinition) map[string]string {
 	all := map[string]string{}
-	for _, kind := range kinds {
-		for _, version := range kind.Spec.Versions {
-			walk(all, version.Name+" "+kind.Spec.Names.Kind, version.Schema.OpenAPIV3Schema)
+	everyField(kinds, func(path string, schema *apiextensionsv1.JSONSchemaProps) {
+		all[path] = schema.Type
+		if schema.Default != nil {
+			all[path] += " with default " + string(schema.Default.Raw)
 		}
-	}
+		for _, value := range schema.Enum {
+			all[path+"="+string(value.Raw)] = "allowed"
+		}
+	})
 	return all
 }
 
-func walk(all map[string]string, path string, schema *apiextensionsv1.JSONSchemaProps) {
-	meaning := schema.Type
-	if schema.Default != nil {
-		meaning += " with default " + string(schema.Default.Raw)
+// everyField visits the fields of the kinds, by version, kind and path.
+func everyField(kinds []apiextensionsv1.CustomResourceDefinition, visit func(path string, schema *apiextensionsv1.JSONSchemaProps)) {
+	for _, kind := range kinds {
+		for _, version := range kind.Spec.Versions {
+			walk(version.Name+" "+kind.Spec.Names.Kind, version.Schema.OpenAPIV3Schema, visit)
+		}
 	}
-	all[path] = meaning
+}
+
+func walk(path string, schema *apiextensionsv1.JSONSchemaProps, visit func(path string, schema *apiextensionsv1.JSONSchemaProps)) {
+	visit(path, schema)
 	for name, property := range schema.Properties {
-		walk(all, path+"."+name, &property)
+		walk(path+"."+name, &property, visit)
 	}
 	if schema.Items != nil {
-		walk(all, path+"[]", schema.Items.Schema)
+		walk(path+"[]", schema.Items.Schema, visit)
 	}
 	if schema.AdditionalProperties != nil && schema.AdditionalProperties.Schema != nil {
-		walk(all, path+"{}", schema.AdditionalProperties.Schema)
-	}
-	for _, value := range schema.Enum {
-		all[path+"="+string(value.Raw)] = "allowed"
+		walk(path+"{}", schema.AdditionalProperties.Schema, visit)
 	}
 }
