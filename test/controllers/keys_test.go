@@ -82,10 +82,10 @@ func (d *door) publishes(t testing.TB, connection string, signing, encryption []
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := shas(m.signing); !slices.Equal(got, signing) {
+	if got := shas(m.Signing); !slices.Equal(got, signing) {
 		t.Errorf("the metadata shows the signing keys %v, want %v", got, signing)
 	}
-	if got := shas(m.encryption); !slices.Equal(got, encryption) {
+	if got := shas(m.Encryption); !slices.Equal(got, encryption) {
 		t.Errorf("the metadata shows the encryption keys %v, want %v", got, encryption)
 	}
 }

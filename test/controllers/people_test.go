@@ -2,11 +2,7 @@ package controllers
 
 import (
 	"context"
-	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +16,6 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/saml/samltest"
-	"sallyport.dev/sallyport/internal/saml/xmldsig"
 )
 
 const (
@@ -39,7 +34,7 @@ func signInProvider(ns string) *v1alpha1.ServiceProvider {
 type door struct {
 	*serving
 	// cached is what the IdP has kept of our metadata. Nil: it reads it at every sign-in.
-	cached *spMetadata
+	cached *samltest.SP
 }
 
 func newDoor(t testing.TB, o *operator) *door {
@@ -68,12 +63,12 @@ func (d *door) signIn(connection, email string, idp *samltest.IdP) error {
 	if err != nil || at == nil || !strings.HasPrefix(at.String(), idp.SSOURL) {
 		return errors.Join(fmt.Errorf("not sent to the IdP but to %v: %s", at, page), err)
 	}
-	request, err := samltest.ReadQuery(at.RawQuery, known.verifies())
+	request, err := samltest.ReadQuery(at.RawQuery, known.Verifies())
 	if err != nil {
 		return fmt.Errorf("the request is not signed with a key that was published before: %w", err)
 	}
 	base := ssoURL + "/saml/" + connection
-	form, err := idp.Form(samltest.Response{Now: time.Now(), ACS: base + "/acs", Audience: base, InResponseTo: request.ID, NameID: email, EncryptTo: known.encryptsTo(),
+	form, err := idp.Form(samltest.Response{Now: time.Now(), ACS: base + "/acs", Audience: base, InResponseTo: request.ID, NameID: email, EncryptTo: known.EncryptsTo(),
 		Attributes: []samltest.Attribute{{Name: "email", Values: []string{email}}}})
 	if err != nil {
 		return err
@@ -119,29 +114,8 @@ func submit(browser *http.Client, path, site string, form url.Values) (*url.URL,
 	return at, string(page), err
 }
 
-// spMetadata is what an IdP reads of our metadata.
-type spMetadata struct{ signing, encryption []*x509.Certificate }
-
-// verifies is how the IdP verifies requests.
-func (m spMetadata) verifies() *xmldsig.Policy {
-	policy := &xmldsig.Policy{}
-	for _, certificate := range m.signing {
-		policy.Keys = append(policy.Keys, certificate.PublicKey)
-	}
-	return policy
-}
-
-// encryptsTo is the first key for encryption, as most IdPs take it.
-func (m spMetadata) encryptsTo() []*rsa.PublicKey {
-	if len(m.encryption) == 0 {
-		return nil
-	}
-	key, _ := m.encryption[0].PublicKey.(*rsa.PublicKey)
-	return []*rsa.PublicKey{key}
-}
-
 // known is what the IdP knows of us.
-func (d *door) known(connection string) (*spMetadata, error) {
+func (d *door) known(connection string) (*samltest.SP, error) {
 	if d.cached != nil {
 		return d.cached, nil
 	}
@@ -149,7 +123,7 @@ func (d *door) known(connection string) (*spMetadata, error) {
 }
 
 // metadata is what the service provider publishes for a connection.
-func (d *door) metadata(connection string) (*spMetadata, error) {
+func (d *door) metadata(connection string) (*samltest.SP, error) {
 	transport := d.transport()
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get(ssoURL + "/saml/" + connection + "/metadata")
@@ -157,32 +131,7 @@ func (d *door) metadata(connection string) (*spMetadata, error) {
 		return nil, err
 	}
 	defer response.Body.Close()
-	var read struct {
-		Keys []struct {
-			Use         string `xml:"use,attr"`
-			Certificate string `xml:"KeyInfo>X509Data>X509Certificate"`
-		} `xml:"SPSSODescriptor>KeyDescriptor"`
-	}
-	if err := xml.NewDecoder(response.Body).Decode(&read); err != nil {
-		return nil, err
-	}
-	m := &spMetadata{}
-	for _, key := range read.Keys {
-		der, err := base64.StdEncoding.DecodeString(strings.TrimSpace(key.Certificate))
-		if err != nil {
-			return nil, err
-		}
-		certificate, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, err
-		}
-		if key.Use == "encryption" {
-			m.encryption = append(m.encryption, certificate)
-		} else {
-			m.signing = append(m.signing, certificate)
-		}
-	}
-	return m, nil
+	return samltest.ReadSP(response.Body)
 }
 
 // signsIn fails the test when somebody cannot.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -24,6 +25,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/saml/samltest"
+	"sallyport.dev/sallyport/internal/saml/xmldsig"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/store/storetest"
@@ -64,14 +66,44 @@ type rig struct {
 	idp        *samltest.IdP
 	connection snapshot.Connection
 	started    int
-	// mutex guards idp, which may get another key while people sign in.
+	// drain is how long a process serves on after SIGTERM.
+	drain time.Duration
+	// mutex guards idp and sp, which may change while people sign in.
 	mutex *sync.Mutex
+	// sp is what the IdP has read of our metadata. Nil: it has read none, so it verifies no request and encrypts nothing.
+	sp *samltest.SP
 }
 
 func (r *rig) signer() *samltest.IdP {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	return r.idp
+}
+
+// registered is what the IdP knows of us.
+func (r *rig) registered() (verifies *xmldsig.Policy, encryptsTo []*rsa.PublicKey) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.sp == nil {
+		return nil, nil
+	}
+	return r.sp.Verifies(), r.sp.EncryptsTo()
+}
+
+// register has the IdP read our metadata, at a replica: from now on it verifies requests with the certificates that are there, and encrypts to the first one for it.
+func (r *rig) register(t *testing.T, p *replica) {
+	t.Helper()
+	got := r.browser(p).send(http.MethodGet, r.connection.MetadataURL, "none", nil)
+	sp, err := samltest.ReadSP(strings.NewReader(got.body))
+	if err != nil {
+		t.Fatalf("our metadata: %d %v", got.status, err)
+	}
+	if len(sp.Signing) == 0 || sp.EncryptsTo() == nil {
+		t.Fatalf("our metadata has no key to sign or to encrypt with: %s", got.body)
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.sp = sp
 }
 
 func newRig(t *testing.T, storeURL string) *rig {
@@ -160,7 +192,7 @@ func (r *rig) launch() *replica {
 	p := &replica{t: r.t, public: loopback.Free(r.t), management: loopback.Free(r.t)}
 	command := exec.Command(program, "--snapshot-dir", filepath.Join(r.dir, "snapshot"), "--store-url-file", filepath.Join(r.dir, "store"), "--listen", p.public,
 		"--management-listen", p.management, "--management-token-file", filepath.Join(r.dir, "token"), "--second-factor-key-file", filepath.Join(r.dir, "factors"),
-		"--audit-key-file", filepath.Join(r.dir, "audit"), "--audit-successions-file", filepath.Join(r.dir, "successions"), "--audit-writer", fmt.Sprintf("replica-%d", r.started), "--drain", "0s")
+		"--audit-key-file", filepath.Join(r.dir, "audit"), "--audit-successions-file", filepath.Join(r.dir, "successions"), "--audit-writer", fmt.Sprintf("replica-%d", r.started), "--drain", r.drain.String())
 	command.Stdout = io.Discard // audit records
 	p.Process = daemon.Run(r.t, command, "")
 	r.t.Cleanup(p.Kill)
@@ -254,16 +286,17 @@ func (b *browser) send(method, address, site string, form url.Values) answer {
 	return answer{response.StatusCode, response.Header.Get("Location"), string(body)}
 }
 
-// begin types an address and returns the request that arrives at the IdP; nil with what was answered instead.
+// begin types an address and returns the request that arrives at the IdP; nil with what was answered instead, by us or by an IdP that does not take the request.
 func (b *browser) begin(email string) (*samltest.Request, answer) {
 	got := b.send(http.MethodPost, ssoURL+"/signin", "same-origin", url.Values{"email": {email}, "rd": {appURL}})
 	u, err := url.Parse(got.location)
 	if err != nil || u.Host != "idp.acme.example" {
 		return nil, got
 	}
-	request, err := samltest.ReadQuery(u.RawQuery, nil)
+	verifies, _ := b.rig.registered()
+	request, err := samltest.ReadQuery(u.RawQuery, verifies)
 	if err != nil {
-		return nil, got
+		return nil, answer{http.StatusForbidden, "", "the IdP does not take the request: " + err.Error()}
 	}
 	return request, got
 }
@@ -275,8 +308,9 @@ func (b *browser) finish(request *samltest.Request, email string) answer {
 
 // finishAs does the same with a persistent identifier of one's choice.
 func (b *browser) finishAs(request *samltest.Request, subject, email string) answer {
+	_, encryptsTo := b.rig.registered()
 	form, err := b.rig.signer().Form(samltest.Response{
-		Now: time.Now(), ACS: b.rig.connection.ACSURL, Audience: b.rig.connection.EntityID, InResponseTo: request.ID, NameID: subject, NameIDFormat: identity.FormatPersistent,
+		Now: time.Now(), EncryptTo: encryptsTo, ACS: b.rig.connection.ACSURL, Audience: b.rig.connection.EntityID, InResponseTo: request.ID, NameID: subject, NameIDFormat: identity.FormatPersistent,
 		Attributes: []samltest.Attribute{{Name: "email", Values: []string{email}}, {Name: "groups", Values: []string{"dev", "ops"}}, {Name: "department", Values: []string{"ML"}}},
 	})
 	if err != nil {
@@ -286,9 +320,15 @@ func (b *browser) finishAs(request *samltest.Request, subject, email string) ans
 }
 
 // signIn does all of it and tells whether it ended where it began.
-func (b *browser) signIn(email string) bool {
-	request, _ := b.begin(email)
-	return request != nil && b.finish(request, email).location == appURL
+func (b *browser) signIn(email string) bool { return b.tryToSignIn(email).location == appURL }
+
+// tryToSignIn does all of it as far as it goes, and returns the last answer.
+func (b *browser) tryToSignIn(email string) answer {
+	request, got := b.begin(email)
+	if request == nil {
+		return got
+	}
+	return b.finish(request, email)
 }
 
 // check asks as nginx does, at a replica.
