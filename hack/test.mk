@@ -37,7 +37,7 @@ RELIABILITY := Crash|NoFault|EveryTransition|EveryField|EveryMistake|Expir|Whate
 RELIABILITY_PACKAGES := ./test/controllers ./test/replicas ./test/upgrade ./internal/store ./internal/session/... ./internal/trust ./internal/web/outbox
 .PHONY: reliability
 reliability: assets ## What was broken on purpose and what it came to, as a table; docs/reliability.md explains it.
-	@go test -count=1 -p 1 -v -timeout 20m -run '$(RELIABILITY)' $(RELIABILITY_PACKAGES) | awk -f hack/reliability.awk
+	@go test -count=1 -p 1 -v -timeout 20m -run '$(RELIABILITY)' $(RELIABILITY_PACKAGES) | awk -v packages='$(RELIABILITY_PACKAGES)' -f hack/reliability.awk
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (10m each); TARGETS=REGEXP picks some.

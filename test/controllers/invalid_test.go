@@ -204,6 +204,9 @@ func awaitProblem(t testing.TB, name string, m badEdit) {
 	}
 }
 
+// refusedAtLeast is how many edits docs/reliability.md says are refused.
+const refusedAtLeast = 190
+
 // refuseAll makes every edit that the API server refuses to objects that are served.
 func refuseAll(t testing.TB, ns string, binding client.Object, sp *v1alpha1.ServiceProvider) {
 	t.Helper()
@@ -234,6 +237,9 @@ func refuseAll(t testing.TB, ns string, binding client.Object, sp *v1alpha1.Serv
 		if read(t, object); object.GetGeneration() != generation || !isReady(t, object) {
 			t.Errorf("what was refused has changed %s %s", kind, object.GetName())
 		}
+	}
+	if refused < refusedAtLeast {
+		t.Errorf("only %d edits were refused: this part of the test looks at too little", refused)
 	}
 	t.Logf("%d edits were refused", refused)
 }
