@@ -134,28 +134,29 @@ func (d *DB) SealAudit(ctx context.Context, closing bool) error {
 	}
 	// Every lane comes by once; one that is in use will seal itself or be met the next time.
 	for range cap(d.lanes) {
-		var l *lane
-		select {
-		case l = <-d.lanes:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		err := d.sealLane(ctx, l, closing)
-		d.lanes <- l
-		if err != nil {
+		if err := d.sealLane(ctx, closing); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *DB) sealLane(ctx context.Context, l *lane, closing bool) error {
-	next := *l
+// sealLane begins its transaction before it takes a lane, as all others do: whoever took a lane first would wait for the one connection that writes to SQLite, which may be
+// with somebody who waits for that lane.
+func (d *DB) sealLane(ctx context.Context, closing bool) error {
+	ctx, cancel := context.WithTimeout(ctx, d.o.TransactionTimeout)
+	defer cancel()
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
+	l, err := d.takeLane(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { d.lanes <- l }()
+	next := *l
 	t := &txn{ctx: ctx, db: d, sql: tx, at: d.now()}
 	if err := t.readLane(&next); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -41,16 +42,24 @@ func (d *DB) makeLanes() {
 	}
 }
 
+// takeLane waits for a lane. Only a transaction that has begun may, and for one alone.
+func (d *DB) takeLane(ctx context.Context) (*lane, error) {
+	select {
+	case l := <-d.lanes:
+		return l, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // writeAudit chains the transaction's records. The caller calls done after the commit or rollback, which frees the lane.
 func (t *txn) writeAudit() (done func(committed bool), err error) {
 	if len(t.records) == 0 {
 		return func(bool) {}, nil
 	}
-	var l *lane
-	select {
-	case l = <-t.db.lanes:
-	case <-t.ctx.Done():
-		return nil, t.ctx.Err()
+	l, err := t.db.takeLane(t.ctx)
+	if err != nil {
+		return nil, err
 	}
 	next := *l
 	if err := t.append(&next, t.records); err != nil {

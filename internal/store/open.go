@@ -43,6 +43,8 @@ type Options struct {
 	Reload func() (string, error)
 	// LockTimeout is how long to wait for another process that still holds the SQLite file; default 30 s.
 	LockTimeout time.Duration
+	// TransactionTimeout bounds each try of a transaction, with its wait for a connection, so that none stops all others for good, whatever it waits for; default 2 min.
+	TransactionTimeout time.Duration
 }
 
 func (o *Options) defaults() {
@@ -69,6 +71,9 @@ func (o *Options) defaults() {
 	}
 	if o.LockTimeout == 0 {
 		o.LockTimeout = 30 * time.Second
+	}
+	if o.TransactionTimeout == 0 {
+		o.TransactionTimeout = 2 * time.Minute
 	}
 }
 

@@ -43,6 +43,8 @@ func (d *DB) Do(ctx context.Context, fn func(tx Tx) error) error {
 }
 
 func (d *DB) once(ctx context.Context, fn func(tx Tx) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, d.o.TransactionTimeout)
+	defer cancel()
 	begun, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)

@@ -1,0 +1,70 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/store/storetest"
+)
+
+// TestSealingMeetsATransaction: the time for a checkpoint comes when a transaction has begun and has its records still to write.
+func TestSealingMeetsATransaction(t *testing.T) {
+	d := storetest.Open(t, storetest.SQLiteURL(t), store.Options{Signer: signer(t)})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	sealed := make(chan error, 1)
+	err := d.Do(ctx, func(tx store.Tx) error {
+		go func() { sealed <- d.SealAudit(ctx, true) }()
+		for store.Write(d).Stats().WaitCount == 0 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		return tx.AppendAudit(audit.Record{Type: audit.TypeUserSignedInSAML})
+	})
+	if err := errors.Join(err, <-sealed); err != nil {
+		t.Errorf("they wait for each other: %v", err)
+	}
+}
+
+// TestNoTransactionWaitsForGood: somebody has what every transaction needs and does not give it back.
+func TestNoTransactionWaitsForGood(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, storeURL string) {
+		d := storetest.Open(t, storeURL, store.Options{Signer: signer(t), TransactionTimeout: 300 * time.Millisecond})
+		held, err := store.Write(d).BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = held.Rollback() }()
+		if strings.HasPrefix(storeURL, "postgres") {
+			if _, err := held.ExecContext(t.Context(), `LOCK TABLE audit_writers`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write := func() error {
+			return d.WriteAudit(context.Background(), audit.Record{Type: audit.TypeUserSignedInSAML})
+		}
+		ended := make(chan error, 2)
+		go func() { ended <- write() }()
+		go func() { ended <- d.SealAudit(context.Background(), true) }()
+		for range 2 {
+			select {
+			case err := <-ended:
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("it waits for good")
+			}
+		}
+		_ = held.Rollback()
+		for deadline := time.Now().Add(time.Minute); write() != nil; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("nothing can be written after: %v", write())
+			}
+		}
+	})
+}
