@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	testclock "k8s.io/utils/clock/testing"
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/store"
@@ -67,4 +70,39 @@ func TestNoTransactionWaitsForGood(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRetentionMeetsAWriter: while retention is at work, somebody who has the chain's lane writes to it.
+func TestRetentionMeetsAWriter(t *testing.T) {
+	storeURL, clock := storetest.PostgresURL(t), testclock.NewFakeClock(start)
+	d := storetest.Open(t, storeURL, store.Options{Clock: clock, Signer: signer(t), Lanes: 1})
+	e := &auditEnv{t, d, clock, storeURL}
+	e.write(20, audit.TypeUserSignedInSAML)
+	if err := d.SealAudit(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	clock.Step(48 * time.Hour)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	written := make(chan error, 1)
+	var once sync.Once
+	store.OnStatement(d, func(query string) {
+		// It has removed all that it will, and has no lane yet.
+		if strings.HasPrefix(query, "DELETE FROM audit_keys") {
+			once.Do(func() {
+				go func() { written <- d.WriteAudit(ctx, audit.Record{Type: audit.TypeUserSignedOut}) }()
+				untilWaiting(t, d, written)
+			})
+		}
+	})
+	n, err := d.ApplyAuditRetention(ctx, clock.Now().Add(-time.Hour), 0)
+	if err := errors.Join(err, <-written); err != nil || n != 20 {
+		t.Fatalf("removed %d, and they wait for each other: %v", n, err)
+	}
+	if err := d.SealAudit(ctx, true); err != nil {
+		t.Fatal(err)
+	}
+	if r := e.verify(); !r.OK() {
+		t.Errorf("%+v", r.Findings)
+	}
 }

@@ -87,15 +87,30 @@ func (t *txn) retain(writer string, before time.Time, limit int) (int, audit.Hea
 	if err != nil || n == 0 {
 		return 0, audit.Head{}, err
 	}
-	if _, err := t.exec(`UPDATE audit_writers SET first_sequence = $2 WHERE writer = $1`, writer, checkpoint); err != nil {
-		return 0, audit.Head{}, err
-	}
+	t.starts = append(t.starts, chainStart{writer, checkpoint})
 	left, err := lines(t.ctx, t.sql, ` WHERE writer = $1 AND sequence = $2`, writer, checkpoint)
 	if err != nil || len(left) != 1 {
 		return 0, audit.Head{}, errors.Join(err, fmt.Errorf("store: checkpoint %d of %s is not there", checkpoint, writer))
 	}
 	r, err := audit.ParseLine(left[0].Line)
 	return int(n), audit.Head{Writer: writer, Sequence: uint64(checkpoint) - 1, Hash: r.PreviousHash}, err
+}
+
+// chainStart is the first record that retention has left of a chain.
+type chainStart struct {
+	writer string
+	first  int64
+}
+
+// moveStarts comes when the transaction has its lane. While it waited for one, it would keep those who have the lanes from moving the ends of their chains, which are in the
+// same rows.
+func (t *txn) moveStarts() error {
+	for _, s := range t.starts {
+		if _, err := t.exec(`UPDATE audit_writers SET first_sequence = $2 WHERE writer = $1`, s.writer, s.first); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // beginningsPerRecord is how many chains one retention record names: a record has a bounded length.

@@ -62,7 +62,10 @@ func (t *txn) writeAudit() (done func(committed bool), err error) {
 		return nil, err
 	}
 	next := *l
-	if err := t.append(&next, t.records); err != nil {
+	if err = t.append(&next, t.records); err == nil {
+		err = t.moveStarts()
+	}
+	if err != nil {
 		l.known = false
 		t.db.lanes <- l
 		return nil, err

@@ -503,16 +503,24 @@ func testHandoverMeetsEnd(e *env) {
 // untilWaiting returns when another transaction waits for this one, or is done. With SQLite it cannot even begin.
 func (e *env) untilWaiting(done chan int) {
 	e.Helper()
-	for deadline := time.Now().Add(10 * time.Second); strings.HasPrefix(e.url, "postgres") && len(done) == 0; time.Sleep(time.Millisecond) {
+	if strings.HasPrefix(e.url, "postgres") {
+		untilWaiting(e.T, e.db, done)
+	}
+}
+
+// untilWaiting returns when a transaction waits for another one in PostgreSQL, or something is done.
+func untilWaiting[T any](t *testing.T, d *store.DB, done chan T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); len(done) == 0; time.Sleep(time.Millisecond) {
 		waits := false
-		if err := store.Write(e.db).QueryRow(`SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE NOT l.granted AND a.datname = current_database())`).Scan(&waits); err != nil {
-			e.Fatal(err)
+		if err := store.Write(d).QueryRow(`SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE NOT l.granted AND a.datname = current_database())`).Scan(&waits); err != nil {
+			t.Fatal(err)
 		}
 		if waits {
 			return
 		}
 		if time.Now().After(deadline) {
-			e.Fatal("nobody waits")
+			t.Fatal("nobody waits")
 		}
 	}
 }

@@ -50,7 +50,7 @@ func TestCrashHelper(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	store.OnStatement(d, func() {
+	store.OnStatement(d, func(string) {
 		if n++; n == at {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}

@@ -106,27 +106,27 @@ func HotQueries(d *DB) map[string]HotQuery {
 	return out
 }
 
-// OnStatement calls fn before every statement of every transaction.
-func OnStatement(d *DB, fn func()) {
+// OnStatement calls fn before every statement of every transaction, with its text.
+func OnStatement(d *DB, fn func(query string)) {
 	d.wrap = func(q querier) querier { return hook{q, fn} }
 }
 
 type hook struct {
 	querier
-	fn func()
+	fn func(query string)
 }
 
 func (h hook) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	h.fn()
+	h.fn(query)
 	return h.querier.ExecContext(ctx, query, args...)
 }
 
 func (h hook) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	h.fn()
+	h.fn(query)
 	return h.querier.QueryContext(ctx, query, args...)
 }
 
 func (h hook) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	h.fn()
+	h.fn(query)
 	return h.querier.QueryRowContext(ctx, query, args...)
 }

@@ -20,6 +20,7 @@ type txn struct {
 	at        time.Time
 	records   []audit.Record
 	evictions []Eviction
+	starts    []chainStart
 }
 
 var _ Tx = (*txn)(nil)
