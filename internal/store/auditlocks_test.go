@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -104,5 +105,52 @@ func TestRetentionMeetsAWriter(t *testing.T) {
 	}
 	if r := e.verify(); !r.OK() {
 		t.Errorf("%+v", r.Findings)
+	}
+}
+
+// TestTwoPodsApplyRetention: both come at the same time, there is more than one of them removes, and their clocks do not agree.
+func TestTwoPodsApplyRetention(t *testing.T) {
+	storeURL, clock, behind := storetest.PostgresURL(t), testclock.NewFakeClock(start), testclock.NewFakeClock(start)
+	a := storetest.Open(t, storeURL, store.Options{Clock: clock, Signer: signer(t), Lanes: 1, AuditWriter: "a"})
+	b := storetest.Open(t, storeURL, store.Options{Clock: behind, Signer: signer(t), Lanes: 1, AuditWriter: "b"})
+	e := &auditEnv{t, a, clock, storeURL}
+	many := slices.Repeat([]audit.Record{{Type: audit.TypeUserSignedInSAML}}, 8*audit.CheckpointEvery)
+	if err := a.WriteAudit(t.Context(), many...); err != nil {
+		t.Fatal(err)
+	}
+	clock.Step(48 * time.Hour)
+	behind.Step(48*time.Hour - time.Minute)
+	before, done := clock.Now().Add(-time.Hour), make(chan error, 1)
+	var once sync.Once
+	store.OnStatement(b, func(query string) {
+		// It has read what others have stated.
+		if strings.Contains(query, "first_sequence < sequence") {
+			once.Do(func() {
+				go func() {
+					_, err := a.ApplyAuditRetention(t.Context(), before, 1)
+					done <- err
+				}()
+				untilWaiting(t, a, done)
+			})
+		}
+	})
+	total := 0
+	for i, d := range []*store.DB{b, a, b, a} {
+		n, err := d.ApplyAuditRetention(t.Context(), before, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		total += n
+	}
+	if err := errors.Join(a.SealAudit(t.Context(), true), b.SealAudit(t.Context(), true)); err != nil {
+		t.Fatal(err)
+	}
+	if r := e.verify(); !r.OK() || total < 3*audit.CheckpointEvery {
+		t.Errorf("%d removed: %+v", total, r.Findings)
 	}
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // ApplyAuditRetention removes whole ranges that end before a checkpoint which is itself older than before. What stays of each chain starts with that
-// checkpoint, so that its beginning is signed. Records that a sink still waits for stay, and so do those that are old by a clock only which is ahead of the database's.
+// checkpoint, so that its beginning is signed. Records that a sink still waits for stay, and so do those that are old by a clock only which is ahead of the database's. One
+// replica at a time does it; the others remove 0.
 func (d *DB) ApplyAuditRetention(ctx context.Context, before time.Time, limit int) (int, error) {
 	// A range between two checkpoints goes as a whole, so there must be room for one.
 	limit = max(limitOf(limit, 10_000), 2*audit.CheckpointEvery)
@@ -22,7 +23,10 @@ func (d *DB) ApplyAuditRetention(ctx context.Context, before time.Time, limit in
 	err := d.Do(ctx, func(tx Tx) error {
 		t := tx.(*txn)
 		removed = 0
-		earliest, err := d.earliest(ctx, t.sql)
+		if alone, err := t.retainsAlone(); err != nil || !alone {
+			return err
+		}
+		earliest, err := d.earliest(t.ctx, t.sql)
 		if err != nil {
 			return err
 		}
@@ -32,7 +36,7 @@ func (d *DB) ApplyAuditRetention(ctx context.Context, before time.Time, limit in
 		if err != nil {
 			return err
 		}
-		all, err := heads(ctx, t.sql, `first_sequence < sequence ORDER BY writer`)
+		all, err := heads(t.ctx, t.sql, `first_sequence < sequence ORDER BY writer`)
 		if err != nil {
 			return err
 		}
@@ -62,6 +66,18 @@ func (d *DB) ApplyAuditRetention(ctx context.Context, before time.Time, limit in
 		return t.stateBeginnings(audit.Retention{Before: before.UTC().Format(time.RFC3339), Removed: removed, Through: through}, slices.Collect(maps.Values(beginnings)))
 	})
 	return removed, err
+}
+
+// retentionLock is the number of the lock that one replica has while it applies retention.
+const retentionLock = 7_012_026_001
+
+// retainsAlone keeps every other replica from applying retention until the transaction ends: each states anew where the chains begin, and goes by what the last one has stated.
+func (t *txn) retainsAlone() (alone bool, err error) {
+	if !t.db.dialect.notify {
+		return true, nil
+	}
+	err = t.sql.QueryRowContext(t.ctx, `SELECT pg_try_advisory_xact_lock($1)`, retentionLock).Scan(&alone)
+	return alone, err
 }
 
 // retain removes the records of one writer before its newest old checkpoint and returns how many, and the last one removed.
@@ -117,7 +133,7 @@ func (t *txn) moveStarts() error {
 const beginningsPerRecord = 500
 
 // beginnings returns the last removed record of every chain of which any was removed, as the newest retention records have stated it. The table of the chains says
-// it too, but nobody has signed that.
+// it too, but nobody has signed that. What this transaction states comes later, whichever replica's clock is ahead.
 func (t *txn) beginnings() (map[string]audit.Head, error) {
 	all := map[string]audit.Head{}
 	newest := ""
@@ -139,6 +155,9 @@ func (t *txn) beginnings() (map[string]audit.Head, error) {
 			}
 			if newest == "" {
 				newest = r.Details.Time
+				if err := t.after(l.ID); err != nil {
+					return nil, err
+				}
 			}
 			if r.Details.Time != newest {
 				return all, nil
@@ -149,6 +168,15 @@ func (t *txn) beginnings() (map[string]audit.Head, error) {
 		}
 	}
 	return all, nil
+}
+
+// after moves the transaction's time on, so that its records sort after one of another replica.
+func (t *txn) after(id string) error {
+	at, err := timeOfID(id)
+	if next := at.Add(time.Millisecond); err == nil && next.After(t.at) {
+		t.at = next
+	}
+	return err
 }
 
 // stateBeginnings records what retention has done, and where all chains begin now: the records that said so before may be among those that went.
