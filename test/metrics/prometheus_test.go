@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/yaml"
+
 	"sallyport.dev/sallyport/test/internal/await"
 	"sallyport.dev/sallyport/test/internal/loopback"
 )
@@ -28,6 +30,14 @@ func panels(t *testing.T, w *world) {
 	await.Until(t, "both programs are scraped", func() bool {
 		return len(ask(t, server, "up == 1")) == 2 && len(ask(t, server, "sso_sign_ins_total")) > 0
 	})
+	if all := ask(t, server, "up"); len(all) != 2 {
+		t.Errorf("scraped are %d ports, and there are two with metrics", len(all))
+	}
+	for _, labels := range []string{`namespace="sallyport-system", pod="sallyport-operator-0"`, `namespace="sso", pod="main-0", serviceprovider="main"`} {
+		if len(ask(t, server, "up{"+labels+"}")) != 1 {
+			t.Errorf("nothing is scraped under the labels %s", labels)
+		}
+	}
 	// What happens a second has to happen between two scrapes.
 	w.use()
 	w.manifest["DisplayName"] = "Okta of Prometheus"
@@ -85,20 +95,24 @@ func ask(t *testing.T, server, expr string) (all []string) {
 	return all
 }
 
-// prometheus starts one with the jobs of config/prometheus/scrape.yaml; what that finds out about pods is written down here.
+// prometheus starts one with the jobs of config/prometheus/scrape.yaml. What they would find in a cluster, they find in a list; which of it they scrape, and under
+// which labels, is theirs to say.
 func prometheus(t *testing.T, w *world) (server string) {
 	t.Helper()
-	dir, address := t.TempDir(), loopback.Free(t)
-	config := fmt.Sprintf(`
-global: {scrape_interval: 1s, scrape_timeout: 1s}
-scrape_configs:
-- job_name: sallyport-operator
-  honor_labels: true
-  static_configs: [{targets: [%q], labels: {namespace: sallyport-system, pod: sallyport-operator-0}}]
-- job_name: sallyport-service-providers
-  static_configs: [{targets: [%q], labels: {namespace: sso, serviceprovider: main, pod: main-0}}]
-`, w.operatorAddr, w.providerAddr)
-	if err := os.WriteFile(filepath.Join(dir, "prometheus.yaml"), []byte(config), 0o600); err != nil {
+	dir, address, source := t.TempDir(), loopback.Free(t), filepath.Join(root, "config", "prometheus")
+	var config map[string]any
+	read(t, filepath.Join(source, "scrape.yaml"), &config)
+	config["global"] = map[string]any{"scrape_interval": "1s", "scrape_timeout": "1s"}
+	config["rule_files"] = []string{filepath.Join(absolute(t, source), "rules.yaml")}
+	for _, job := range config["scrape_configs"].([]any) {
+		delete(job.(map[string]any), "kubernetes_sd_configs")
+		job.(map[string]any)["static_configs"] = discovered(t, w)
+	}
+	text, err := yaml.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "prometheus.yaml"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
