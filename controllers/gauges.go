@@ -44,16 +44,16 @@ func newGauges() *gauges {
 	g.conditions = c.GaugeDesc("sso_conditions", "Objects by kind, condition and status of the condition (True, False, Unknown).", "namespace", "serviceprovider", "kind", "condition", "status")
 	g.unhealthy = c.GaugeDesc("sso_object_unhealthy", "1 for each condition of an object that is not True, with its reason; at most 200 for a ServiceProvider. Healthy objects have none.",
 		"namespace", "serviceprovider", "kind", "name", "condition", "reason")
-	g.certificateEnd = c.GaugeDesc("sso_certificate_not_after_seconds",
+	g.certificateEnd = c.GaugeDesc("sso_certificate_not_after_timestamp_seconds",
 		"When a certificate expires that nothing has replaced yet, in Unix seconds. side is idp or sp, sha256 the beginning of the fingerprint.",
 		"namespace", "serviceprovider", "idp", "side", "sha256")
-	g.headerKeyEnd = c.GaugeDesc("sso_header_key_not_after_seconds",
+	g.headerKeyEnd = c.GaugeDesc("sso_header_key_not_after_timestamp_seconds",
 		"When the key that signs the identity header has to have been replaced, in Unix seconds. kid is its ID in tokens. It is replaced by itself two hours before.",
 		"namespace", "serviceprovider", "kid")
 	g.pods = c.GaugeDesc("sso_pods", "Pods of a ServiceProvider by state: wanted, ready, and current, which are the ready ones that serve the published revision.", "namespace", "serviceprovider", "state")
 	g.published = c.GaugeDesc("sso_published_revision_info", "1 for the revision of the snapshot that the operator has published.", "namespace", "serviceprovider", "revision")
 	g.acknowledged = c.GaugeDesc("sso_acknowledged_revision_info", "1 for the last revision that every ready pod has acknowledged.", "namespace", "serviceprovider", "revision")
-	g.propagation = c.Histograms("sso_propagation_seconds", "Time from when the operator hears of a change to when every ready pod has acknowledged the snapshot with it.",
+	g.propagation = c.Histograms("sso_propagation_duration_seconds", "Time from when the operator hears of a change to when every ready pod has acknowledged the snapshot with it.",
 		[]float64{.05, .1, .25, .5, 1, 2, 5, 10, 30, 60, 300}, "namespace", "serviceprovider")
 	g.refreshes = c.Counters("sso_metadata_refreshes_total", "Fetches of an IdentityProvider's metadata from its URL by result: changed, unchanged, failed.", "namespace", "serviceprovider", "idp", "result")
 	return g

@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/site"
 )
 
@@ -40,15 +41,15 @@ func (s *Server) keepHouse(ctx context.Context) error {
 	})
 	parts.Go(func() { s.enforceSnapshots(ctx) })
 	parts.Go(func() {
-		s.every(ctx, sweepEvery, "sweep", func() error { _, err := s.env.Store.Sweep(ctx, s.steady.holds()); return err })
+		s.every(ctx, sweepEvery, metrics.Sweep, func() error { _, err := s.env.Store.Sweep(ctx, s.steady.holds()); return err })
 	})
 	parts.Go(func() {
-		s.every(ctx, sealEvery, "seal audit", func() error { return s.env.Store.SealAudit(ctx, false) })
+		s.every(ctx, sealEvery, metrics.SealAudit, func() error { return s.env.Store.SealAudit(ctx, false) })
 	})
 	parts.Go(func() {
-		s.every(ctx, countsEvery, "refusals", func() error { return s.env.Strangers.Flush(ctx, false) })
+		s.every(ctx, countsEvery, metrics.RecordRefusals, func() error { return s.env.Strangers.Flush(ctx, false) })
 	})
-	parts.Go(func() { s.every(ctx, retentionEvery, "audit retention", func() error { return s.retain(ctx) }) })
+	parts.Go(func() { s.every(ctx, retentionEvery, metrics.AuditRetention, func() error { return s.retain(ctx) }) })
 	if s.audit != nil {
 		parts.Go(func() { s.deliverAudit(ctx) })
 	}
@@ -69,7 +70,7 @@ func (s *Server) lastWords() error {
 	return err
 }
 
-func (s *Server) every(ctx context.Context, interval time.Duration, what string, work func() error) {
+func (s *Server) every(ctx context.Context, interval time.Duration, what metrics.Operation, work func() error) {
 	ticker := s.ticker.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -79,8 +80,8 @@ func (s *Server) every(ctx context.Context, interval time.Duration, what string,
 		case <-ticker.C():
 		}
 		if err := work(); err != nil && ctx.Err() == nil {
-			s.env.Metrics.StoreErrors.WithLabelValues(what).Inc()
-			s.env.Log.Error("house-keeping failed; it is tried again", "what", what, "error", err)
+			s.env.Metrics.StoreFailed(what)
+			s.env.Log.Error("house-keeping failed; it is tried again", "what", what.String(), "error", err)
 		}
 	}
 }
@@ -104,7 +105,7 @@ func (s *Server) enforceSnapshots(ctx context.Context) {
 		}
 		switch {
 		case err != nil && ctx.Err() == nil:
-			s.env.Metrics.StoreErrors.WithLabelValues("enforce").Inc()
+			s.env.Metrics.StoreFailed(metrics.Enforce)
 			s.env.Log.Error("sessions that the snapshot does not allow could not be ended; it is tried again", "error", err)
 			select {
 			case <-ctx.Done():
@@ -153,7 +154,7 @@ func (s *Server) retain(ctx context.Context) error {
 
 // deliverAudit takes audit records from the store to standard output, in order and at least once.
 func (s *Server) deliverAudit(ctx context.Context) {
-	s.every(ctx, deliverEvery, "deliver audit", func() error { return s.deliver(ctx) })
+	s.every(ctx, deliverEvery, metrics.DeliverAudit, func() error { return s.deliver(ctx) })
 }
 
 func (s *Server) deliver(ctx context.Context) error {

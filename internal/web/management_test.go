@@ -230,7 +230,7 @@ func TestMetricsAreThere(t *testing.T) {
 	for _, want := range []string{
 		`sso_sign_ins_total{idp="okta",outcome="success",reason=""} 1`, `sso_sign_ins_total{idp="okta",outcome="failure",reason="`,
 		`sso_checks_total{endpoint="nginx",result="allowed"} 1`, `sso_connections{state="usable"} 2`, `sso_snapshot_info{revision="`, "sso_session_cache_sessions 1",
-		"sso_response_verification_seconds_count 2", `sso_http_request_seconds_count{route="POST /saml/{idp}/acs",status="3xx"} 1`, "sso_build_info",
+		"sso_response_verification_duration_seconds_count 2", `sso_http_request_duration_seconds_count{route="POST /saml/{idp}/acs",status="3xx"} 1`, "sso_build_info",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s", want)

@@ -82,7 +82,7 @@ func (o *operator) samples(t testing.TB, name, idp string, see func(labels map[s
 func (o *operator) ends(t testing.TB, idp string) map[string]time.Time {
 	t.Helper()
 	found := map[string]time.Time{}
-	o.samples(t, "sso_certificate_not_after_seconds", idp, func(labels map[string]string, metric *dto.Metric) {
+	o.samples(t, "sso_certificate_not_after_timestamp_seconds", idp, func(labels map[string]string, metric *dto.Metric) {
 		found[labels["side"]] = time.Unix(int64(math.Round(metric.GetGauge().GetValue())), 0)
 	})
 	return found

@@ -95,7 +95,10 @@ func thePageIsTrue(t *testing.T, w *world) {
 	}
 }
 
-// conventions are Prometheus's for names: counters end in _total and nothing else does; what has a unit names the base unit, last.
+var snakeCase = regexp.MustCompile("^[a-z]+(_[a-z]+)*$")
+
+// conventions are Prometheus's for names: counters end in _total and nothing else does; what has a unit names the base unit, last; a time that something took is a
+// duration, and a time at which something happens a timestamp. Values of labels of ours are words in snake_case.
 func conventions(t *testing.T, w *world) {
 	for _, families := range []scraped{w.operator, w.provider} {
 		for name, f := range families {
@@ -105,8 +108,18 @@ func conventions(t *testing.T, w *world) {
 			if counter := f.GetType() == dto.MetricType_COUNTER; counter != strings.HasSuffix(name, "_total") {
 				t.Errorf("%s is a %s", name, f.GetType())
 			}
-			if f.GetType() == dto.MetricType_HISTOGRAM && !strings.HasSuffix(name, "_seconds") {
-				t.Errorf("%s is a histogram of no unit", name)
+			if f.GetType() == dto.MetricType_HISTOGRAM && !strings.HasSuffix(name, "_duration_seconds") {
+				t.Errorf("%s is a histogram of something else than durations", name)
+			}
+			for _, m := range f.GetMetric() {
+				if past := m.GetGauge().GetValue() > 1e9; past != strings.HasSuffix(name, "_timestamp_seconds") {
+					t.Errorf("%s is %v: a moment, or it is called one", name, m.GetGauge().GetValue())
+				}
+				for _, l := range m.GetLabel() {
+					if l.GetName() == "operation" && !snakeCase.MatchString(l.GetValue()) {
+						t.Errorf("%s has the operation %q", name, l.GetValue())
+					}
+				}
 			}
 			for _, unit := range []string{"milli", "_ms", "minutes", "hours", "days", "kilo", "mega"} {
 				if strings.Contains(name, unit) {
@@ -155,9 +168,9 @@ func whatHappened(t *testing.T, w *world) {
 		{"sso_conditions", with("kind", "IdentityProvider", "condition", "Ready", "status", "False")},
 		{"sso_conditions", with("kind", "DomainBinding", "condition", "Ready", "status", "True")},
 		{"sso_metadata_refreshes_total", with("idp", "entra", "result", "changed")},
-		{"sso_certificate_not_after_seconds", with("idp", "okta", "side", "idp")},
-		{"sso_certificate_not_after_seconds", with("idp", "okta", "side", "sp")},
-		{"sso_header_key_not_after_seconds", object},
+		{"sso_certificate_not_after_timestamp_seconds", with("idp", "okta", "side", "idp")},
+		{"sso_certificate_not_after_timestamp_seconds", with("idp", "okta", "side", "sp")},
+		{"sso_header_key_not_after_timestamp_seconds", object},
 	} {
 		if !w.operator.has(want.name, want.labels) {
 			t.Errorf("the operator has no %s%v: %v", want.name, want.labels, w.operator[want.name])
@@ -179,7 +192,7 @@ func whatHappened(t *testing.T, w *world) {
 		{"sso_sign_ins_total", map[string]string{"idp": "okta", "outcome": "success", "reason": ""}},
 		{"sso_sign_ins_total", map[string]string{"idp": "okta", "outcome": "failure"}},
 		{"sso_checks_total", map[string]string{"endpoint": "nginx", "result": "allowed"}},
-		{"sso_store_operation_seconds", map[string]string{"operation": "transaction"}},
+		{"sso_store_operation_duration_seconds", map[string]string{"operation": "transaction"}},
 		{"sso_audit_dead_letters_total", map[string]string{"sink": "siem"}},
 	} {
 		if !w.provider.has(want.name, want.labels) {

@@ -162,7 +162,7 @@ func newWorld(t *testing.T) *world {
 	data["DisplayName"] = "Okta of Acme"
 	apply(t, data)
 	await.Until(t, "a change has reached every pod", func() bool {
-		return scrape(t, w.operatorAddr).has("sso_propagation_seconds", map[string]string{"namespace": "sso", "serviceprovider": "main"})
+		return scrape(t, w.operatorAddr).has("sso_propagation_duration_seconds", map[string]string{"namespace": "sso", "serviceprovider": "main"})
 	})
 	w.use()
 	await.Until(t, "the sink has failed", func() bool { return scrape(t, w.providerAddr).value("sso_audit_pending_records") > 0 })

@@ -17,6 +17,7 @@ import (
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -52,7 +53,7 @@ func (h *Handler) signedIn(w http.ResponseWriter, r *http.Request, s *site.Site)
 	current, err := h.SignedIn(s, r.Header["Cookie"])
 	switch {
 	case errors.Is(err, session.ErrUnavailable):
-		h.StoreFailed(w, s, "session", err)
+		h.StoreFailed(w, s, metrics.Session, err)
 	case err != nil || current.SecondFactorPending:
 		http.Redirect(w, r, "/signin?"+url.Values{"rd": {"/account"}}.Encode(), http.StatusSeeOther)
 	default:
@@ -68,7 +69,7 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	}
 	page, err := h.page(r.Context(), s, current)
 	if err != nil {
-		h.StoreFailed(w, s, "account", err)
+		h.StoreFailed(w, s, metrics.Account, err)
 		return
 	}
 	switch r.URL.Query().Get("done") {
@@ -227,7 +228,7 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request, s *site.Site) {
 		Request: serve.NewReference(),
 	})
 	if err != nil {
-		h.StoreFailed(w, s, "revoke", err)
+		h.StoreFailed(w, s, metrics.Revoke, err)
 		return
 	}
 	for _, e := range ended {

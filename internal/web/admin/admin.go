@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/web/management"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -72,7 +73,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, s *site.Site) *v
 	current, err := h.SignedIn(s, r.Header["Cookie"])
 	switch {
 	case errors.Is(err, session.ErrUnavailable):
-		h.StoreFailed(w, s, "session", err)
+		h.StoreFailed(w, s, metrics.Session, err)
 		return nil
 	case err != nil || current.SecondFactorPending:
 		back := "/admin"
@@ -116,7 +117,7 @@ func (v *visit) page(tab string, p pages.AdminPage) error {
 func (v *visit) failed(err error) {
 	refused, ok := errors.AsType[*refusal](err)
 	if !ok {
-		v.StoreFailed(v.w, v.s, "admin", err)
+		v.StoreFailed(v.w, v.s, metrics.Admin, err)
 		return
 	}
 	v.Page(v.w, v.s, refused.status, pages.Message{Heading: "That did not work", Sentence: refused.message, Action: &pages.Link{URL: "/admin", Label: "Back to the overview"}})

@@ -7,6 +7,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/session"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/serve"
 )
 
@@ -75,7 +76,7 @@ func (d *denials) write(current *session.Session, host, reference string, client
 		Target: audit.Target{Kind: "Host", Name: host},
 	})
 	if err != nil {
-		d.env.Metrics.StoreErrors.WithLabelValues("audit").Inc()
+		d.env.Metrics.StoreFailed(metrics.WriteAudit)
 		d.env.Log.Error("a denied access could not be recorded", "reference", reference, "error", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/refusals"
 	"sallyport.dev/sallyport/internal/web/serve"
 )
@@ -194,7 +195,7 @@ func (m *Server) guard(most int64, f func(w http.ResponseWriter, r *http.Request
 			writeError(w, http.StatusGone, err.Error())
 		case r.Context().Err() != nil:
 		default:
-			m.Metrics.StoreErrors.WithLabelValues("management").Inc()
+			m.Metrics.StoreFailed(metrics.Management)
 			m.Log.Error("a management request failed", "path", r.Pattern, "error", err)
 			writeError(w, http.StatusServiceUnavailable, "the store does not answer")
 		}

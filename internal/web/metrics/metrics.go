@@ -37,10 +37,10 @@ type Metrics struct {
 	SnapshotLoaded prometheus.Gauge
 	// StoreUp is 1 when the last ping of the store was answered.
 	StoreUp prometheus.Gauge
-	// StoreErrors counts operations that failed because the store did not answer, by operation.
-	StoreErrors *prometheus.CounterVec
-	// StoreOperations is the time of an operation of the store, whatever came of it, by operation: see Store.
-	StoreOperations *prometheus.HistogramVec
+	// storeErrors counts operations that failed because the store did not answer: see StoreFailed.
+	storeErrors *prometheus.CounterVec
+	// storeOperations is the time of an operation of the store, whatever came of it: see Store.
+	storeOperations *prometheus.HistogramVec
 	// ManagementDenied counts management requests without a valid token.
 	ManagementDenied prometheus.Counter
 	// AuditPending is how many records wait for a sink.
@@ -62,9 +62,6 @@ var (
 	storeBuckets        = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
 )
 
-// storeOperations are those that StoreErrors counts while somebody waits for a sign-in, a check or its record.
-var storeOperations = []string{"pending", "signin", "session", "second factor", "audit", "debug", "handover"}
-
 // New registers everything in a registry of its own.
 func New() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
@@ -72,17 +69,18 @@ func New() *Metrics {
 	m.SignIns = c.Counters("sso_sign_ins_total", "Finished sign-ins by outcome (success, failure); reason is one of the debug log's closed list, and empty on success.", "idp", "outcome", "reason")
 	m.Logouts = c.Counters("sso_logouts_total", "SAML logout messages that were accepted or refused.", "idp", "direction", "outcome")
 	m.Checks = c.Counters("sso_checks_total", "Forward-auth checks.", "endpoint", "result")
-	m.Verification = c.Histogram("sso_response_verification_seconds", "Time from the body of a SAML response to the verdict, without the store.", verificationBuckets)
-	m.Requests = c.Histograms("sso_http_request_seconds", "Time of answers on the public port, without forward-auth checks.", requestBuckets, "route", "status")
+	m.Verification = c.Histogram("sso_response_verification_duration_seconds", "Time from the body of a SAML response to the verdict, without the store.", verificationBuckets)
+	m.Requests = c.Histograms("sso_http_request_duration_seconds", "Time of answers on the public port, without forward-auth checks.", requestBuckets, "route", "status")
 	m.Snapshot = c.Gauges("sso_snapshot_info", "1 for the revision that is served.", "revision")
 	m.SnapshotLoaded = c.Gauge("sso_snapshot_loaded_timestamp_seconds", "When the snapshot was taken into service.")
 	m.SnapshotErrors = c.Counter("sso_snapshot_errors_total", "Snapshots that could not be served.")
 	m.Connections = c.Gauges("sso_connections", "Connections in the snapshot.", "state")
 	m.StoreUp = c.Gauge("sso_store_up", "1 when the store answered the last ping.")
-	m.StoreOperations = c.Histograms("sso_store_operation_seconds", "Time of an operation of the store, with its failures. transaction is what signs somebody in.", storeBuckets, "operation")
-	m.StoreErrors = c.Counters("sso_store_errors_total", "Operations that failed because the store did not answer.", "operation")
-	for _, operation := range storeOperations {
-		m.StoreErrors.WithLabelValues(operation) // from 0, so that the first failure is an increase
+	m.storeOperations = c.Histograms("sso_store_operation_duration_seconds", "Time of an operation of the store, with its failures: "+listed(measured)+". transaction is what signs somebody in.",
+		storeBuckets, "operation")
+	m.storeErrors = c.Counters("sso_store_errors_total", "Operations that failed because the store did not answer: "+listed(failing)+".", "operation")
+	for _, o := range failing {
+		m.storeErrors.WithLabelValues(o.name) // from 0, so that the first failure is an increase
 	}
 	m.ManagementDenied = c.Counter("sso_management_denied_total", "Management requests without a valid token.")
 	m.AuditPending = c.Gauges("sso_audit_pending_records", "Audit records that wait for a sink.", "sink")
@@ -94,7 +92,7 @@ func New() *Metrics {
 	m.DenialsDropped = c.Counter("sso_access_denials_unrecorded_total", "Denied accesses that were counted but not recorded, because too many came at once.")
 	build := c.Gauges("sso_build_info", "1 for the build that runs.", "version", "commit")
 	build.WithLabelValues(version.Version, version.Commit).Set(1)
-	m.registry.MustRegister(m.SignIns, m.Logouts, m.Checks, m.Verification, m.Requests, m.SnapshotErrors, m.Connections, m.Snapshot, m.SnapshotLoaded, m.StoreUp, m.StoreOperations, m.StoreErrors,
+	m.registry.MustRegister(m.SignIns, m.Logouts, m.Checks, m.Verification, m.Requests, m.SnapshotErrors, m.Connections, m.Snapshot, m.SnapshotLoaded, m.StoreUp, m.storeOperations, m.storeErrors,
 		m.ManagementDenied, m.AuditPending, m.AuditOldest, m.AuditDelivered, m.AuditFailures, m.AuditDeadLetters, m.RefusalsCounted, m.DenialsDropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

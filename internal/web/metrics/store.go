@@ -14,25 +14,25 @@ import (
 // timedStore measures, and traces where a trace is written, what people wait for: the operations of a sign-in, of a check that the cache cannot answer, and of the audit log. The rest passes through.
 type timedStore struct {
 	store.Store
-	transaction, savePending, pending, session, touch, audit, debug operation
+	transaction, savePending, pending, session, touch, audit, debug timed
 }
 
 // Store returns the store with its operations measured.
 func (m *Metrics) Store(s store.Store) store.Store {
-	of := func(name string) operation {
-		return operation{"store." + name, m.StoreOperations.WithLabelValues(name)}
+	of := func(o Operation) timed {
+		return timed{"store." + o.name, m.storeOperations.WithLabelValues(o.name)}
 	}
-	return &timedStore{Store: s, transaction: of("transaction"), savePending: of("save_pending"), pending: of("pending"), session: of("session"), touch: of("touch_sessions"),
-		audit: of("write_audit"), debug: of("add_debug_entry")}
+	return &timedStore{Store: s, transaction: of(Transaction), savePending: of(SavePending), pending: of(Pending), session: of(Session), touch: of(TouchSessions),
+		audit: of(WriteAudit), debug: of(AddDebugEntry)}
 }
 
-// operation is one kind of work of the store.
-type operation struct {
+// timed is how an operation is measured.
+type timed struct {
 	span string
 	time prometheus.Observer
 }
 
-func (t *timedStore) begin(ctx context.Context, o operation) (context.Context, func()) {
+func (t *timedStore) begin(ctx context.Context, o timed) (context.Context, func()) {
 	started := time.Now()
 	ctx, span := tracing.Start(ctx, o.span)
 	return ctx, func() {

@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -78,7 +79,7 @@ func (h *Handler) visit(w http.ResponseWriter, r *http.Request, s *site.Site) *v
 	current, err := h.SignedIn(s, r.Header["Cookie"])
 	switch {
 	case errors.Is(err, session.ErrUnavailable):
-		h.StoreFailed(w, s, "session", err)
+		h.StoreFailed(w, s, metrics.Session, err)
 		return nil
 	case err != nil:
 		http.Redirect(w, r, "/signin?"+url.Values{"rd": {Path}}.Encode(), http.StatusSeeOther)
@@ -104,7 +105,7 @@ func (v *visit) show() { v.page(http.StatusOK, "", "") }
 func (v *visit) page(status int, fault, notice string) {
 	factors, codes, err := v.service.Factors(v.r.Context(), v.current.UserID)
 	if err != nil {
-		v.h.StoreFailed(v.w, v.s, "second factor", err)
+		v.h.StoreFailed(v.w, v.s, metrics.SecondFactor, err)
 		return
 	}
 	page := pages.SecondStep{Email: v.current.Email(), Fault: fault, Notice: notice, RecoveryCodes: codes}
@@ -171,7 +172,7 @@ func (v *visit) failed(err error, wrong string) bool {
 	case errors.Is(err, secondfactor.ErrNoSession):
 		http.Redirect(v.w, v.r, "/signin", http.StatusSeeOther)
 	default:
-		v.h.StoreFailed(v.w, v.s, "second factor", err)
+		v.h.StoreFailed(v.w, v.s, metrics.SecondFactor, err)
 	}
 	return true
 }

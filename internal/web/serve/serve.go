@@ -82,10 +82,10 @@ func (e *Env) PageElsewhere(w http.ResponseWriter, s *site.Site, status int, p p
 }
 
 // StoreFailed answers a request that needs the store while it does not answer: 503 and a page that says so.
-func (e *Env) StoreFailed(w http.ResponseWriter, s *site.Site, operation string, err error) {
+func (e *Env) StoreFailed(w http.ResponseWriter, s *site.Site, operation metrics.Operation, err error) {
 	reference := NewReference()
-	e.Metrics.StoreErrors.WithLabelValues(operation).Inc()
-	e.Log.Error("the store did not answer", "operation", operation, "reference", reference, "error", err)
+	e.Metrics.StoreFailed(operation)
+	e.Log.Error("the store did not answer", "operation", operation.String(), "reference", reference, "error", err)
 	w.Header().Set("Retry-After", "5")
 	e.Page(w, s, http.StatusServiceUnavailable, pages.Message{
 		Heading:   "Please try again in a moment",

@@ -17,6 +17,7 @@ import (
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/tracing"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -57,7 +58,7 @@ func (h *Handler) acs(w http.ResponseWriter, r *http.Request, s *site.Site) {
 		h.overloaded(w, a)
 		return
 	case err != nil:
-		h.StoreFailed(w, s, "pending", err)
+		h.StoreFailed(w, s, metrics.Pending, err)
 		return
 	case read != nil:
 		h.refuse(w, r, a, read)
@@ -217,7 +218,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, a *arrival, asse
 	}
 	if err != nil {
 		a.span.Failed()
-		h.StoreFailed(w, a.s, "signin", err)
+		h.StoreFailed(w, a.s, metrics.SignIn, err)
 		return
 	}
 	if h.Clock.Now().Before(a.c.VerboseUntil) {

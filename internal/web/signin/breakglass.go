@@ -6,6 +6,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -20,7 +21,7 @@ func (h *Handler) confirmBreakGlass(w http.ResponseWriter, r *http.Request, s *s
 		return
 	}
 	if err != nil {
-		h.StoreFailed(w, s, "break-glass", err)
+		h.StoreFailed(w, s, metrics.BreakGlass, err)
 		return
 	}
 	h.Page(w, s, http.StatusOK, pages.BreakGlass{Secret: secret, IssuedBy: p.RequestedBy, Expires: pages.At(p.ExpiresAt)})
@@ -52,7 +53,7 @@ func (h *Handler) breakGlass(w http.ResponseWriter, r *http.Request, s *site.Sit
 			Advice: "Ask your administrator and give them this reference.", Reference: reference})
 		return
 	case err != nil:
-		h.StoreFailed(w, s, "break-glass", err)
+		h.StoreFailed(w, s, metrics.BreakGlass, err)
 		return
 	}
 	h.Log.Warn("somebody signed in by a break-glass link", "reference", reference)

@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/proxy"
 	"sallyport.dev/sallyport/internal/web/serve"
@@ -100,7 +101,7 @@ func (h *Handler) handOver(w http.ResponseWriter, r *http.Request, s *site.Site,
 		HandleHash: hash(code), BrowserHash: state, IdPUID: current.IdP().UID, Session: current.Key.Hex(), ReturnURL: placeAgain(s, to), IssuedAt: now, ExpiresAt: now.Add(codeLifetime),
 	})
 	if err != nil {
-		h.StoreFailed(w, s, "handover", err)
+		h.StoreFailed(w, s, metrics.Handover, err)
 		return
 	}
 	h.redirect(w, r, "https://"+to.Host+elsewhereCallback+"?code="+code)
@@ -136,7 +137,7 @@ func (h *Handler) callbackElsewhere(w http.ResponseWriter, r *http.Request, s *s
 			Action:   &pages.Link{URL: "https://" + host + "/", Label: "Try again"},
 		})
 	case err != nil:
-		h.StoreFailed(w, s, "handover", err)
+		h.StoreFailed(w, s, metrics.Handover, err)
 	default:
 		http.SetCookie(w, elsewhereCookie(secretName(s), "", -1))
 		http.SetCookie(w, elsewhereCookie(s.Cookie.Elsewhere, token, max(1, int(expires.Sub(h.Clock.Now()).Seconds()))))

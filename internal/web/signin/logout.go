@@ -14,6 +14,7 @@ import (
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -51,7 +52,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request, s *site.Site) 
 	current, err := h.SignedIn(s, r.Header["Cookie"])
 	serve.ClearSession(w, s)
 	if errors.Is(err, session.ErrUnavailable) {
-		h.StoreFailed(w, s, "signout", err)
+		h.StoreFailed(w, s, metrics.SignOut, err)
 		return
 	}
 	if err != nil {
@@ -68,7 +69,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request, s *site.Site) 
 	case errors.Is(err, store.ErrNotFound):
 		h.afterSignOut(w, r, s, back)
 	case err != nil:
-		h.StoreFailed(w, s, "signout", err)
+		h.StoreFailed(w, s, metrics.SignOut, err)
 	default:
 		h.signOutAtIdP(w, r, s, ended, back)
 	}
@@ -215,7 +216,7 @@ func (h *Handler) logoutRequest(w http.ResponseWriter, r *http.Request, s *site.
 		h.refuseLogout(w, r, s, c, c.SAML.Refuse(saml.ReasonReplayed, "a new request ID", request.ID))
 		return
 	case err != nil:
-		h.StoreFailed(w, s, "logout", err)
+		h.StoreFailed(w, s, metrics.Logout, err)
 		return
 	}
 	for _, e := range ended {

@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 )
 
@@ -39,7 +40,7 @@ func (h *Handler) auditRefusal(ctx context.Context, a *arrival, refusal *saml.Re
 		Details: audit.AssertionFailure{IdP: a.c.Name, IdPUID: a.c.UID, DebugEntry: a.entry, Check: string(refusal.Check)},
 	}
 	if err := h.Strangers.Record(ctx, record); err != nil {
-		h.Metrics.StoreErrors.WithLabelValues("audit").Inc()
+		h.Metrics.StoreFailed(metrics.WriteAudit)
 		h.Log.Error("a refused response could not be recorded", "idp", a.c.Name, "reference", a.reference, "reason", refusal.Reason, "error", err)
 	}
 }
@@ -56,7 +57,7 @@ func (h *Handler) debug(ctx context.Context, a *arrival, entry store.DebugEntry)
 	defer cancel()
 	entry.At = h.Clock.Now()
 	if err := h.Store.AddDebugEntry(ctx, entry); err != nil {
-		h.Metrics.StoreErrors.WithLabelValues("debug").Inc()
+		h.Metrics.StoreFailed(metrics.AddDebugEntry)
 		h.Log.Error("a debug entry could not be kept", "idp", a.c.Name, "reference", a.reference, "error", err)
 	}
 }

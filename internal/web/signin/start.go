@@ -11,6 +11,7 @@ import (
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/returnurl"
 	"sallyport.dev/sallyport/internal/web/serve"
@@ -46,7 +47,7 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	case err == nil && !current.SecondFactorPending:
 		h.goBack(w, r, s, current, a.back)
 	case errors.Is(err, session.ErrUnavailable):
-		h.StoreFailed(w, s, "session", err)
+		h.StoreFailed(w, s, metrics.Session, err)
 	default:
 		h.route(w, r, s, a)
 	}
@@ -198,7 +199,7 @@ func (h *Handler) beginWith(w http.ResponseWriter, r *http.Request, s *site.Site
 	more(&remembered)
 	if err = h.Store.SavePending(r.Context(), remembered); err != nil {
 		span.Failed()
-		h.StoreFailed(w, s, "pending", err)
+		h.StoreFailed(w, s, metrics.Pending, err)
 		return
 	}
 	setPending(w, r, handle, secret, now)

@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/saml"
 	"sallyport.dev/sallyport/internal/store"
+	"sallyport.dev/sallyport/internal/web/metrics"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/serve"
 	"sallyport.dev/sallyport/internal/web/site"
@@ -23,7 +24,7 @@ func (h *Handler) tryConnection(w http.ResponseWriter, r *http.Request, s *site.
 	secret := r.PathValue("secret")
 	link, err := trial.Follow(r.Context(), h.Store, secret)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		h.StoreFailed(w, s, "test", err)
+		h.StoreFailed(w, s, metrics.SignInTest, err)
 		return
 	}
 	c := s.ConnectionByUID(link.IdPUID)
@@ -75,7 +76,7 @@ func (h *Handler) finishTrial(w http.ResponseWriter, r *http.Request, a *arrival
 		return
 	}
 	if err != nil {
-		h.StoreFailed(w, a.s, "test", err)
+		h.StoreFailed(w, a.s, metrics.SignInTest, err)
 		return
 	}
 	h.debug(ctx, a, entryOf(a, refusal, assertion))
