@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,60 +59,47 @@ func TestOpenAgainKeepsRows(t *testing.T) {
 	})
 }
 
-// TestTheFirstSchemaIsBroughtForwardWithItsRows takes a store back to the schema of its first version, with people in it, and opens it.
-func TestTheFirstSchemaIsBroughtForwardWithItsRows(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, storeURL string) {
-		freshURL, postgres := storetest.SQLiteURL(t), strings.HasPrefix(storeURL, "postgres")
-		if postgres {
-			freshURL = storetest.PostgresURL(t)
-		}
-		d := storetest.Open(t, storeURL, store.Options{})
-		link := store.Link{UserID: "u", IdP: store.IdPRef{UID: "idp", Name: "okta"}, Subject: "s", Raw: map[string][]string{"groups": {"dev"}}}
-		if err := d.Do(t.Context(), func(tx store.Tx) error {
-			return errors.Join(tx.CreateUser(store.User{ID: "u", Email: "alice@acme.example"}), tx.SaveLink(link))
-		}); err != nil {
-			t.Fatal(err)
-		}
-		back := []string{
-			`DROP INDEX links_group_overage`, `ALTER TABLE links DROP COLUMN group_overage`, `DROP TABLE audit_keys`, `DROP INDEX users_of_idp`,
-			`CREATE INDEX users_idp ON users (idp_uid, email)`, `CREATE INDEX memberships_group ON memberships (group_id)`,
-			`DROP INDEX pending_requests_kind`, `ALTER TABLE pending_requests DROP COLUMN kind`, `CREATE INDEX pending_requests_expiry ON pending_requests (expires_at)`,
-			`ALTER TABLE audit_writers DROP COLUMN signature`, `DELETE FROM goose_db_version WHERE version_id > 1`,
-		}
-		if postgres {
-			back = append(back, `ALTER TABLE users RESET (fillfactor)`, `ALTER TABLE links RESET (fillfactor)`)
-		}
-		for _, statement := range back {
-			if err := store.Exec(d, statement); err != nil {
-				t.Fatalf("%s: %v", statement, err)
+// TestTheStoreOfAnEarlierReleaseIsBroughtForward opens stores as releases have left them, with people in them: they are as they were, and the schema is that of a new store.
+func TestTheStoreOfAnEarlierReleaseIsBroughtForward(t *testing.T) {
+	for _, release := range []string{"v0.1"} {
+		storetest.Each(t, func(t *testing.T, storeURL string) {
+			freshURL, dump, postgres := storetest.SQLiteURL(t), "sqlite.sql", strings.HasPrefix(storeURL, "postgres")
+			if postgres {
+				freshURL, dump = storetest.PostgresURL(t), "postgres.sql"
 			}
-		}
-		_ = d.Close()
-
-		d = storetest.Open(t, storeURL, store.Options{})
-		links, err := d.Links(t.Context(), "u")
-		if err != nil || len(links) != 1 || links[0].Subject != "s" || links[0].Raw["groups"][0] != "dev" || links[0].GroupOverage {
-			t.Fatalf("%+v, %v", links, err)
-		}
-		link.GroupOverage = true
-		if err := d.Do(t.Context(), func(tx store.Tx) error { return tx.SaveLink(link) }); err != nil {
-			t.Fatal(err)
-		}
-		if links, err = d.Links(t.Context(), "u"); err != nil || !links[0].GroupOverage {
-			t.Errorf("what the new schema has is not kept: %+v, %v", links, err)
-		}
-		if forward, anew := schemaOf(t, d, postgres), schemaOf(t, storetest.Open(t, freshURL, store.Options{}), postgres); forward != anew {
-			t.Errorf("brought forward it has\n%s\nand made anew\n%s", forward, anew)
-		}
-	})
+			storetest.Load(t, storeURL, filepath.Join("..", "..", "test", "upgrade", "testdata", release, "estate", dump))
+			d := storetest.Open(t, storeURL, store.Options{})
+			users, _, err := d.Users(t.Context(), store.UserQuery{})
+			if err != nil || len(users) != 3 || users[0].Email != "alice@acme.example" || users[1].Email != "carol@acme.example" || users[1].SuspendReason != "left" {
+				t.Fatalf("%+v, %v", users, err)
+			}
+			links, err := d.Links(t.Context(), users[0].ID)
+			if err != nil || len(links) != 1 || links[0].Subject != "id-of-alice@acme.example" || !slices.Equal(links[0].Raw["groups"], []string{"dev", "ops"}) || links[0].GroupOverage {
+				t.Fatalf("%+v, %v", links, err)
+			}
+			link := links[0]
+			link.GroupOverage = true
+			if err := d.Do(t.Context(), func(tx store.Tx) error { return tx.SaveLink(link) }); err != nil {
+				t.Fatal(err)
+			}
+			if links, err = d.Links(t.Context(), users[0].ID); err != nil || !links[0].GroupOverage {
+				t.Errorf("what the new schema has is not kept: %+v, %v", links, err)
+			}
+			if forward, anew := schemaOf(t, d, postgres), schemaOf(t, storetest.Open(t, freshURL, store.Options{}), postgres); forward != anew {
+				t.Errorf("brought forward it has\n%s\nand made anew\n%s", forward, anew)
+			}
+		})
+	}
 }
 
-// schemaOf lists the indexes, and on PostgreSQL the options of the tables.
+// schemaOf lists tables with their columns and indexes, and on PostgreSQL the options of the tables.
 func schemaOf(t *testing.T, d *store.DB, postgres bool) string {
 	t.Helper()
-	query := `SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1`
+	query := `SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY 1`
 	if postgres {
-		query = `SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' UNION ALL SELECT relname || ' ' || CAST(reloptions AS TEXT) FROM pg_class WHERE reloptions IS NOT NULL AND relkind = 'r' ORDER BY 1`
+		query = `SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+			UNION ALL SELECT relname || ' ' || CAST(reloptions AS TEXT) FROM pg_class WHERE reloptions IS NOT NULL AND relkind = 'r'
+			UNION ALL SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default) FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1`
 	}
 	rows, err := store.Write(d).Query(query)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package upgrade takes objects of earlier releases to this one on a real API server. testdata has the kinds of each release as they were, and objects made with them: nothing
-// in there is ever changed.
+// Package upgrade takes objects of earlier releases to this one on a real API server. testdata has the kinds of each release as they were, objects made with them, and the
+// estate of a service provider, which test/replicas and internal/store go on with: nothing in there is ever changed.
 package upgrade
 
 import (
