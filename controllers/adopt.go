@@ -34,9 +34,9 @@ func (r *Reconciler) adoptable(ctx context.Context, s *scope, kind schema.GroupV
 		return nil
 	case owner == nil || owner.Kind != v1alpha1.KindServiceProvider || owner.Name != s.key.Name:
 		return blocked(v1alpha1.ReasonConflicted, time.Minute,
-			"%s %s exists and is not of this ServiceProvider: delete or rename it, or give the ServiceProvider another name.", kind.Kind, name)
+			"%s %s exists and does not belong to this ServiceProvider: delete or rename it, or give the ServiceProvider another name.", kind.Kind, name)
 	case owner.UID != s.serviceProvider.UID:
-		return fmt.Errorf("%s %s is of a former ServiceProvider of the same name and has not been collected yet", kind.Kind, name)
+		return fmt.Errorf("%s %s belongs to a former ServiceProvider of the same name and has not been garbage-collected yet", kind.Kind, name)
 	}
 	return nil
 }

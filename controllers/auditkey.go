@@ -119,11 +119,11 @@ func auditKeyData(private ed25519.PrivateKey) (map[string][]byte, error) {
 func parseAuditKey(content []byte) (ed25519.PrivateKey, error) {
 	block, _ := pem.Decode(content)
 	if block == nil {
-		return nil, fmt.Errorf("it is no PEM block")
+		return nil, fmt.Errorf("it is not a PEM block")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("it is no private key")
+		return nil, fmt.Errorf("it is not a private key")
 	}
 	private, ok := key.(ed25519.PrivateKey)
 	if !ok {

@@ -56,7 +56,7 @@ type expiring struct {
 func (e expiring) name() string { return e.whose + " " + short(e.sha256) }
 
 // replaceable returns the certificates of both sides that nothing has replaced yet, each once: of the IdP's, for each use, the one that is
-// good for longest, and of ours the one that signs, unless its successor is published.
+// good for longest, and of the SP's the one that signs, unless its successor is published.
 func replaceable(idp *v1alpha1.IdentityProvider, status *v1alpha1.IdentityProviderStatus) []expiring {
 	last := map[v1alpha1.CertificateUse]int{}
 	for i, c := range status.Certificates {
@@ -86,22 +86,22 @@ func replaceable(idp *v1alpha1.IdentityProvider, status *v1alpha1.IdentityProvid
 	for _, c := range status.ServiceProvider.Certificates {
 		succeeded = succeeded || c.Phase == v1alpha1.KeyPhaseNext
 	}
-	remedy := "its successor is published by itself; kubectl sso rotate does it now"
+	remedy := "its replacement is published automatically; to start now: kubectl sso rotate idp/" + idp.Name
 	if ref := idp.Spec.SAML.Keys.SecretRef; ref != nil {
 		remedy = fmt.Sprintf("put a new key pair into Secret %s", ref.Name)
 	}
 	for i := range status.ServiceProvider.Certificates {
 		if c := &status.ServiceProvider.Certificates[i]; c.Phase == v1alpha1.KeyPhaseCurrent && !succeeded {
-			all = append(all, expiring{idp.Name, "sp", "our own certificate", remedy, c.SHA256, c.NotAfter.Time, &c.Expiry})
+			all = append(all, expiring{idp.Name, "sp", "the SP certificate", remedy, c.SHA256, c.NotAfter.Time, &c.Expiry})
 		}
 	}
 	return all
 }
 
 func theirs(idp *v1alpha1.IdentityProvider, c *v1alpha1.IdentityProviderCertificate) expiring {
-	remedy := "ask the IdP's administrator for a new one"
+	remedy := "ask the IdP's administrator for a new certificate"
 	if idp.Spec.SAML.Metadata.URL == "" {
-		remedy += ", and renew spec.saml.metadata with it"
+		remedy += ", and put it into spec.saml.metadata"
 	}
 	return expiring{idp.Name, "idp", "the IdP's certificate", remedy, c.SHA256, c.NotAfter.Time, &c.Expiry}
 }
@@ -128,7 +128,7 @@ func (s *scope) certificatesValid(c *conditions, idp *v1alpha1.IdentityProvider,
 	}
 	status.CertificateExpiry = ""
 	if len(status.Certificates) == 0 {
-		c.set(v1alpha1.ConditionCertificatesValid, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "Trust has to be established first.")
+		c.set(v1alpha1.ConditionCertificatesValid, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "Waiting for trust to be established.")
 		return
 	}
 	day := first.notAfter.UTC().Format(time.DateOnly)
@@ -148,9 +148,9 @@ func (s *scope) certificatesValid(c *conditions, idp *v1alpha1.IdentityProvider,
 func (e expiring) sentence() string {
 	day := e.notAfter.UTC().Format(time.DateOnly)
 	if *e.shown == v1alpha1.CertificateExpiryExpired {
-		goesOn := "Sign-in goes on"
+		goesOn := "Sign-in still works"
 		if e.side == "sp" {
-			goesOn += ", and some IdPs may refuse it"
+			goesOn += ", but some IdPs may refuse it"
 		}
 		return fmt.Sprintf("%s expired on %s. %s: %s.", upper(e.name()), day, goesOn, e.remedy)
 	}

@@ -136,9 +136,9 @@ func (r *Reconciler) tellChange(ctx context.Context, s *scope, kind string, obje
 	if before.Disabled != entry.Disabled && (known || entry.Disabled) {
 		own = true
 		if entry.Disabled {
-			add(audit.TypeSAMLIdPDisabled, &eventNote{reason: "Disabled", action: "Serve", note: "Nobody can sign in through it any more, and its sessions end."}, details{}, "disabled")
+			add(audit.TypeSAMLIdPDisabled, &eventNote{reason: "Disabled", action: "Serve", note: "Nobody can sign in through this IdentityProvider any more, and its sessions end."}, details{}, "disabled")
 		} else {
-			add(audit.TypeSAMLIdPEnabled, &eventNote{reason: "Enabled", action: "Serve", note: "People can sign in through it again."}, details{}, "enabled")
+			add(audit.TypeSAMLIdPEnabled, &eventNote{reason: "Enabled", action: "Serve", note: "People can sign in through this IdentityProvider again."}, details{}, "enabled")
 		}
 	}
 	if before.Verbose != entry.Verbose {
@@ -170,8 +170,8 @@ func (r *Reconciler) tellChange(ctx context.Context, s *scope, kind string, obje
 	return nil
 }
 
-// generations are those that one record is about, when they are more than one: they followed each other faster than a pass looks, or while the operator was not there. What
-// somebody has changed in between and changed back, and who, is in none of our records.
+// generations is the range (such as 4-7) that one record covers when several generations were seen at once. Edits that were reverted in between, and their authors, are
+// not recorded.
 func generations(told, now int64) string {
 	if now-told < 2 {
 		return ""
@@ -180,12 +180,12 @@ func generations(told, now int64) string {
 }
 
 func updatedNote(object client.Object, d details) string {
-	note := fmt.Sprintf("Generation %d was read", object.GetGeneration())
+	note := fmt.Sprintf("Generation %d observed", object.GetGeneration())
 	if d.Generations != "" {
-		note = fmt.Sprintf("Generations %s were read as one change", d.Generations)
+		note = fmt.Sprintf("Generations %s observed together", d.Generations)
 	}
 	if len(d.Updated) > 0 {
-		note += ": changed are " + few(d.Updated, 5)
+		note += "; changed: " + few(d.Updated, 5)
 	}
 	return note + "."
 }

@@ -31,7 +31,7 @@ func (c conditions) get(conditionType string) compile.Condition {
 	if i := slices.IndexFunc(c, func(old compile.Condition) bool { return old.Type == conditionType }); i >= 0 {
 		return c[i]
 	}
-	return compile.Condition{Type: conditionType, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonPending, Message: "Not looked at yet."}
+	return compile.Condition{Type: conditionType, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonPending, Message: "Not evaluated yet."}
 }
 
 // program sets Programmed from what the pods serve. same says that what every pod is known to serve of this object is what it should be,
@@ -40,7 +40,7 @@ func (c *conditions) program(s *scope, f *compile.Finding, same bool) {
 	p := s.programmed
 	switch {
 	case f.Serving == compile.ServingNothing:
-		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotServed, "It is left out of what the pods serve.")
+		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotServed, "This object is not part of the served snapshot.")
 	case f.Serving == compile.ServingLastGood:
 		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonServingLastGood, "This generation cannot be served; the pods serve the last good one.")
 	case p.ready == 0:
@@ -50,7 +50,7 @@ func (c *conditions) program(s *scope, f *compile.Finding, same bool) {
 	case p.all || same:
 		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "Every pod serves generation %d.", f.Generation)
 	default:
-		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonWaitingForPods, "%d of %d pods serve the newest snapshot, with generation %d.", p.serving, p.ready, f.Generation)
+		c.set(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonWaitingForPods, "%d of %d pods serve the latest snapshot (generation %d).", p.serving, p.ready, f.Generation)
 	}
 }
 

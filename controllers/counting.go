@@ -129,7 +129,7 @@ func (c *counting) run(ctx context.Context, key types.NamespacedName, one *count
 	for ctx.Err() == nil {
 		wait, err := c.look(ctx, key, one)
 		if err != nil && ctx.Err() == nil {
-			ctrl.Log.WithName("sallyport").Info("a pod could not be asked about people and sessions; it is tried again", "serviceProvider", key.String(), "error", err.Error())
+			ctrl.Log.WithName("sallyport").Info("a pod could not be asked for the counts of users and sessions; retrying", "serviceProvider", key.String(), "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():

@@ -125,15 +125,15 @@ func describe(s *scope, idp *v1alpha1.IdentityProvider, problem *fieldError, sta
 	case state.Failure != nil && state.Failure.Kind == trust.KindEntityIDChanged:
 		t.setFresh(metav1.ConditionFalse, v1alpha1.ReasonEntityIDChanged, "GET %s: %s", url, state.Failure.Sentence)
 	case state.Failure != nil:
-		t.setFresh(metav1.ConditionFalse, reasonOf(state.Failure), "GET %s: %s%s The next try is due at status.metadata.nextRefresh. Check spec.saml.metadata.url.", url, state.Failure.Sentence, kept)
+		t.setFresh(metav1.ConditionFalse, reasonOf(state.Failure), "GET %s: %s%s The next attempt is at status.metadata.nextRefresh. Check spec.saml.metadata.url.", url, state.Failure.Sentence, kept)
 	case validity == trust.ValidityExpired:
-		t.setFresh(metav1.ConditionFalse, v1alpha1.ReasonMetadataExpired, "The metadata was valid until %s, and there is no newer one yet.", state.Metadata.ValidUntil.UTC().Format(time.DateOnly))
+		t.setFresh(metav1.ConditionFalse, v1alpha1.ReasonMetadataExpired, "The metadata expired on %s, and the server has no newer version yet.", state.Metadata.ValidUntil.UTC().Format(time.DateOnly))
 	case state.Metadata == nil:
 		t.setFresh(metav1.ConditionUnknown, v1alpha1.ReasonFetching, "The metadata is being fetched for the first time.")
 	case validity == trust.ValidityExpiring:
-		t.setFresh(metav1.ConditionTrue, v1alpha1.ReasonMetadataExpiring, "The metadata is valid until %s only, and the server has no newer one yet.", state.Metadata.ValidUntil.UTC().Format(time.DateOnly))
+		t.setFresh(metav1.ConditionTrue, v1alpha1.ReasonMetadataExpiring, "The metadata is valid only until %s, and the server has no newer version yet.", state.Metadata.ValidUntil.UTC().Format(time.DateOnly))
 	default:
-		t.setFresh(metav1.ConditionTrue, v1alpha1.ReasonFresh, "The last refresh was good.")
+		t.setFresh(metav1.ConditionTrue, v1alpha1.ReasonFresh, "The last refresh succeeded.")
 	}
 	if t.metadata == nil {
 		t.missing(t.fresh.Reason, t.fresh.Message)

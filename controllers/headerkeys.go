@@ -84,17 +84,17 @@ func headerKeyNews(sp *v1alpha1.ServiceProvider, before, after []v1alpha1.Header
 		if !known {
 			note := ""
 			if k.Phase == v1alpha1.KeyPhaseNext {
-				note = "Key %s is published, and signs the identity header an hour after every pod publishes it."
+				note = "Key %s is published and will sign the identity header one hour after every pod publishes it."
 			}
 			add(audit.TypeHeaderKeyAdded, k, "HeaderKeyAdded", note)
 		}
 		if k.Phase == v1alpha1.KeyPhaseCurrent && phase != k.Phase {
-			add(audit.TypeHeaderKeyActivated, k, "HeaderKeyActivated", "Key %s signs the identity header now; the one before it, if any, stays published for an hour.")
+			add(audit.TypeHeaderKeyActivated, k, "HeaderKeyActivated", "Key %s now signs the identity header; the previous key, if any, stays published for an hour.")
 		}
 	}
 	for _, k := range before {
 		if !there[k.ID] {
-			add(audit.TypeHeaderKeyRetired, k, "HeaderKeyRetired", "Key %s of the identity header is published no longer: what it has signed is refused.")
+			add(audit.TypeHeaderKeyRetired, k, "HeaderKeyRetired", "Key %s of the identity header is no longer published; tokens signed with it are rejected.")
 		}
 	}
 	return all

@@ -44,8 +44,8 @@ func (r *Reconciler) identityProviderStatus(s *scope, idp *v1alpha1.IdentityProv
 		trustStatus(&status, state)
 		s.certificatesValid(&c, idp, &status)
 	} else {
-		c.set(v1alpha1.ConditionMetadataFresh, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "There has to be a ServiceProvider first.")
-		c.set(v1alpha1.ConditionCertificatesValid, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "There has to be a ServiceProvider first.")
+		c.set(v1alpha1.ConditionMetadataFresh, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "Waiting for the ServiceProvider.")
+		c.set(v1alpha1.ConditionCertificatesValid, metav1.ConditionUnknown, v1alpha1.ReasonDependent, "Waiting for the ServiceProvider.")
 	}
 	s.people(&c, &status, idp)
 	c.program(s, f, s.servedSameConnection(idp.Name))
@@ -54,7 +54,7 @@ func (r *Reconciler) identityProviderStatus(s *scope, idp *v1alpha1.IdentityProv
 		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDisabled, "spec.state is Disabled: nobody can sign in through it. Everything else is in order.")
 	}
 	if idp.DeletionTimestamp != nil && len(f.Bindings) > 0 {
-		blocked := fmt.Sprintf("%s (%s): delete or rebind %s, and it goes by itself. Until then it keeps signing people in.",
+		blocked := fmt.Sprintf("%s (%s): delete or rebind %s, and it is then removed automatically. Until then people can still sign in.",
 			stillRefer(len(f.Bindings)), few(f.Bindings, 3), them(len(f.Bindings)))
 		c.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonDomainsBound, "%s", blocked)
 		if ready := c.get(v1alpha1.ConditionReady); ready.Status == metav1.ConditionTrue {
@@ -81,7 +81,7 @@ func (s *scope) people(c *conditions, status *v1alpha1.IdentityProviderStatus, i
 		status.LastSignIn = last
 	}
 	if n := counted.GroupOverage; n > 0 {
-		c.set(v1alpha1.ConditionGroupOverage, metav1.ConditionTrue, v1alpha1.ReasonTooManyGroups, "The IdP sent a link instead of the groups of %s, who are in more than 150: they keep the groups that they had. "+
+		c.set(v1alpha1.ConditionGroupOverage, metav1.ConditionTrue, v1alpha1.ReasonTooManyGroups, "The IdP sent a link instead of the groups of %s, who are in more than 150 groups: they keep the groups they had. "+
 			"In Entra ID: Attributes & Claims > Group claim: choose \"Groups assigned to the application\", or filter the groups.", plural(int(n), "user"))
 	}
 }

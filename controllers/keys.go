@@ -16,7 +16,7 @@ import (
 func keysSecretName(idp string) string { return "sallyport-keys-" + idp }
 
 // errNoKeyYet says that the pool of keys is empty for the moment.
-var errNoKeyYet = errors.New("the key is being made")
+var errNoKeyYet = errors.New("the key is being created")
 
 // keys takes the keys of a connection one step further in their life, and returns those to serve; none while the first is being made.
 // Each step is written before anything uses it, so that a crash at any point leaves keys that the next pass goes on from. The Secret

@@ -51,7 +51,7 @@ func (r *Reconciler) keepLastingKey(ctx context.Context, namespace, serviceProvi
 	case client.IgnoreNotFound(err) != nil:
 		return err
 	case err == nil && len(secret.Data[key.file]) == 0:
-		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and has no %s: delete or rename it, the operator keeps the key there that %s.", key.secret, key.file, key.purpose)
+		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and has no %s: delete or rename it: the operator keeps the key that %s in a Secret of that name.", key.secret, key.file, key.purpose)
 	case err == nil:
 		return nil
 	}

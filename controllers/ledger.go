@@ -101,7 +101,7 @@ func (r *Reconciler) readLedger(ctx context.Context, key types.NamespacedName) (
 	l, err := decodeLedger(secret.Data[ledgerKey])
 	if err != nil {
 		// Signing people in matters more: what exists is told again, with the keys that it was told with before.
-		ctrl.LoggerFrom(ctx).Error(err, "the ledger cannot be read and is begun anew", "secret", secret.Name, "namespace", r.Options.Namespace)
+		ctrl.LoggerFrom(ctx).Error(err, "the ledger cannot be read; starting a new one", "secret", secret.Name, "namespace", r.Options.Namespace)
 		return empty, nil
 	}
 	l.exists = true

@@ -19,8 +19,8 @@ func fromOlderKinds(err error) bool {
 
 // askForNewerKinds says so where a person looks. Everything else goes on: the pods serve what is published, and the status is written once the kinds have room for it.
 func (r *Reconciler) askForNewerKinds(ctx context.Context, s *scope, o change, err error) {
-	ctrl.LoggerFrom(ctx).Error(err, "the kinds in the cluster are older than the operator: apply those of its release", "kind", o.kind, "name", o.object.GetName())
+	ctrl.LoggerFrom(ctx).Error(err, "the CRDs in the cluster are older than the operator: apply the CRDs of its release", "kind", o.kind, "name", o.object.GetName())
 	r.Events.Eventf(o.object, nil, corev1.EventTypeWarning, "KindsOutdated", "WriteStatus",
-		"The kinds (CRDs) in the cluster are older than the operator, so that this status cannot be written: apply the kinds of the operator's release. What is served goes on meanwhile.")
+		"The CRDs in the cluster are older than the operator, so this status cannot be written: apply the CRDs of the operator's release. Sign-in keeps working meanwhile.")
 	s.later(olderKindsRetry)
 }

@@ -112,7 +112,7 @@ func (r *Reconciler) compile(_ context.Context, s *scope) error {
 	encoded, err := s.output.Encode(before.encoded)
 	s.wanted = index(s.output.Snapshot)
 	if tooLarge, ok := errors.AsType[*snapshot.TooLargeError](err); ok {
-		return blocked(v1alpha1.ReasonSnapshotTooLarge, 10*time.Minute, "Everything together does not fit: %v. Until then the last good snapshot is served.", tooLarge)
+		return blocked(v1alpha1.ReasonSnapshotTooLarge, 10*time.Minute, "The snapshot is too large: %v. The last good snapshot stays in service.", tooLarge)
 	}
 	s.encoded = encoded
 	return err

@@ -218,7 +218,7 @@ func (r *refusals) write(ctx context.Context) bool {
 		}
 		err := r.client.Apply(ctx, refusalEvent(owner, k, s), client.FieldOwner(ownerEvents), client.ForceOwnership)
 		if client.IgnoreNotFound(err) != nil && ctx.Err() == nil {
-			ctrl.Log.WithName("sallyport").Error(err, "an Event about refused sign-ins could not be written; it is tried again", "identityProvider", owner.name, "namespace", owner.serviceProvider.Namespace)
+			ctrl.Log.WithName("sallyport").Error(err, "an Event about rejected sign-ins could not be written; retrying", "identityProvider", owner.name, "namespace", owner.serviceProvider.Namespace)
 			r.again(k)
 			all = false
 		}
@@ -267,7 +267,7 @@ func refusalEvent(owner idpOwner, k refusalKey, s refusalSeries) *eventsac.Event
 }
 
 func refusalNote(name, reason string) string {
-	what := "Assertions were refused: " + reason
+	what := "Sign-ins were rejected: " + reason
 	if reason == "domain_not_bound" {
 		what += " (addresses of a domain that is not bound to this IdP)"
 	}

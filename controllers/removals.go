@@ -102,7 +102,7 @@ func (r removed) note(name string) string {
 	if r.Scrubbed {
 		profiles = plural(r.Values, "profile value") + " of " + plural(r.Users, "user") + " cleared"
 	}
-	return fmt.Sprintf("IdentityProvider %s is gone: %s ended, %s kept and marked invalid, %s.", name, plural(r.Sessions, "session"), plural(r.Groups, "group"), profiles)
+	return fmt.Sprintf("IdentityProvider %s was removed: %s ended, %s kept and marked invalid, %s.", name, plural(r.Sessions, "session"), plural(r.Groups, "group"), profiles)
 }
 
 // plural counts things.
@@ -217,6 +217,6 @@ func (r *removals) try(key types.NamespacedName, uid types.UID, a *attempt, what
 	}
 	a.next = r.clock.Now().Add(min(firstRemovalPause<<min(a.failures, 10), lastRemovalPause))
 	a.failures++
-	ctrl.Log.WithName("sallyport").Info("the service provider has not undone what a deleted IdentityProvider has left; it is tried again",
+	ctrl.Log.WithName("sallyport").Info("the service provider has not cleaned up after a deleted IdentityProvider; retrying",
 		"identityProvider", what.Name, "namespace", what.Namespace, "pod", pod.Name, "error", err.Error())
 }

@@ -219,10 +219,10 @@ func given(s *scope, idp *v1alpha1.IdentityProvider, x *examined) *trustState {
 	state.metadata, state.resolved.Trust = x.metadata, &x.metadata.Trust
 	switch day := x.metadata.ValidUntil.UTC().Format(time.DateOnly); validity {
 	case trust.ValidityExpired:
-		state.setFresh(metav1.ConditionFalse, v1alpha1.ReasonMetadataExpired, "%s: the metadata was valid until %s: put newer metadata there.", metadataField, day)
+		state.setFresh(metav1.ConditionFalse, v1alpha1.ReasonMetadataExpired, "%s: the metadata expired on %s: put newer metadata there.", metadataField, day)
 		state.missing(v1alpha1.ReasonMetadataExpired, state.fresh.Message)
 	case trust.ValidityExpiring:
-		state.setFresh(metav1.ConditionTrue, v1alpha1.ReasonMetadataExpiring, "%s: the metadata is valid until %s only: put newer metadata there before.", metadataField, day)
+		state.setFresh(metav1.ConditionTrue, v1alpha1.ReasonMetadataExpiring, "%s: the metadata is valid only until %s: put newer metadata there before then.", metadataField, day)
 	}
 	return state
 }
@@ -283,7 +283,7 @@ func (r *Reconciler) addKeys(ctx context.Context, s *scope, idp *v1alpha1.Identi
 	}
 	if state.resolved.Keys = keys; len(keys) == 0 && state.resolved.Trust != nil {
 		state.resolved.Trust = nil
-		state.resolved.Reason, state.resolved.Message = v1alpha1.ReasonPending, "Our own key for this connection is being made."
+		state.resolved.Reason, state.resolved.Message = v1alpha1.ReasonPending, "The SP key for this connection is being created."
 	}
 	return nil
 }

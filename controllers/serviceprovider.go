@@ -42,12 +42,12 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 		// A pod becomes ready only with a store that answers and has the right schema.
 		c.set(v1alpha1.ConditionStoreReady, metav1.ConditionTrue, v1alpha1.ReasonStoreReady, "The store answers.")
 		if s.storeDown {
-			c.set(v1alpha1.ConditionStoreReady, metav1.ConditionFalse, v1alpha1.ReasonStoreUnavailable, "The store does not answer. People who are signed in stay so for 15 minutes, nobody else can sign in. "+
+			c.set(v1alpha1.ConditionStoreReady, metav1.ConditionFalse, v1alpha1.ReasonStoreUnavailable, "The store does not answer. People who are signed in stay signed in for 15 minutes; nobody else can sign in. "+
 				"Check the database that spec.store names, and: kubectl -n %s logs -l app.kubernetes.io/instance=%s", sp.Namespace, sp.Name)
 		}
 		c.set(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAvailable, "%s pods are ready.", p.pods())
 	} else {
-		c.set(v1alpha1.ConditionStoreReady, metav1.ConditionUnknown, v1alpha1.ReasonNoReadyPods, "No pod is ready to say how the store is.")
+		c.set(v1alpha1.ConditionStoreReady, metav1.ConditionUnknown, v1alpha1.ReasonNoReadyPods, "Unknown, because no pod is ready.")
 		c.set(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready. %s",
 			cmp.Or(s.whyUnready, fmt.Sprintf("kubectl -n %s describe pods,deployments,statefulsets -l app.kubernetes.io/instance=%s", sp.Namespace, sp.Name)))
 	}

@@ -7,8 +7,8 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 )
 
-// changes are the subjects of which a status has to be written, or was told and may not be written. What is compared and found out of a change costs most of what
-// there is to do about it, so nothing of it is done for the thousands of objects that stay as they are.
+// changes are the subjects of which a status has to be written, or was told and may not be written. Comparing statuses is the costly part of a pass, so unchanged objects
+// are skipped first.
 func (s *scope) changes(all []subject) []change {
 	var changed []change
 	for _, o := range all {

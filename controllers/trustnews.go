@@ -64,7 +64,7 @@ func without(a, b []v1alpha1.IdentityProviderCertificate) []v1alpha1.IdentityPro
 	return out
 }
 
-// keyNews says what became of our own keys: made, published, in use, let go.
+// keyNews says what became of the SP keys: created, published, in use, retired.
 func keyNews(idp *v1alpha1.IdentityProvider, before, after *v1alpha1.ConnectionEndpoints) []news {
 	if after == nil {
 		return nil
@@ -90,15 +90,15 @@ func keyNews(idp *v1alpha1.IdentityProvider, before, after *v1alpha1.ConnectionE
 		delete(was, c.SHA256)
 		switch {
 		case !known && first:
-			add(audit.TypeSAMLIdPSPCertificateCreated, c, "KeyCreated", "Our first certificate %s (until %s) signs for this connection.")
+			add(audit.TypeSAMLIdPSPCertificateCreated, c, "KeyCreated", "The first SP certificate %s (until %s) signs for this connection.")
 		case !known && c.Phase == v1alpha1.KeyPhaseNext:
-			add(audit.TypeSAMLIdPSPCertificatePublished, c, "KeyPublished", "Our next certificate %s (until %s) is in the SP metadata now: register it at the IdP before it signs.")
+			add(audit.TypeSAMLIdPSPCertificatePublished, c, "KeyPublished", "The next SP certificate %s (until %s) is published in the SP metadata: register it at the IdP before it starts signing.")
 		case c.Phase == v1alpha1.KeyPhaseCurrent && (!known || old.Phase != c.Phase):
-			add(audit.TypeSAMLIdPSPCertificateRotated, c, "KeyRotated", "Our certificate %s (until %s) signs now; the one before it still decrypts.")
+			add(audit.TypeSAMLIdPSPCertificateRotated, c, "KeyRotated", "The SP certificate %s (until %s) signs now; the previous one still decrypts.")
 		}
 	}
 	for _, c := range was {
-		add(audit.TypeSAMLIdPSPCertificateRetired, c, "KeyRetired", "Our former certificate %s (until %s) is not used any more.")
+		add(audit.TypeSAMLIdPSPCertificateRetired, c, "KeyRetired", "The previous SP certificate %s (until %s) is no longer used.")
 	}
 	return all
 }

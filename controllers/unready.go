@@ -50,20 +50,20 @@ func podTrouble(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			message, _, _ := strings.Cut(c.Message, " preemption:")
-			return fmt.Sprintf("Pod %s fits on no node: %s", pod.Name, sentence(message))
+			return fmt.Sprintf("Pod %s cannot be scheduled: %s", pod.Name, sentence(message))
 		}
 	}
 	for _, c := range pod.Status.ContainerStatuses {
 		switch waits := c.State.Waiting; {
 		case c.Ready:
 		case waits != nil && slices.Contains([]string{"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}, waits.Reason):
-			return fmt.Sprintf("Pod %s cannot get the image %s: correct it where the operator was installed, or set spec.pods.imagePullSecrets.", pod.Name, c.Image)
+			return fmt.Sprintf("Pod %s cannot pull image %s: correct it where the operator was installed, or set spec.pods.imagePullSecrets.", pod.Name, c.Image)
 		case c.RestartCount > 0:
-			return fmt.Sprintf("Pod %s ends again and again: kubectl -n %s logs %s --previous", pod.Name, pod.Namespace, pod.Name)
+			return fmt.Sprintf("Pod %s keeps restarting: kubectl -n %s logs %s --previous", pod.Name, pod.Namespace, pod.Name)
 		case waits != nil && waits.Message != "" && waits.Reason != "CrashLoopBackOff":
 			return fmt.Sprintf("Pod %s cannot start (%s): %s", pod.Name, waits.Reason, sentence(waits.Message))
 		case c.State.Running != nil:
-			return fmt.Sprintf("Pod %s runs and is not ready: kubectl -n %s logs %s", pod.Name, pod.Namespace, pod.Name)
+			return fmt.Sprintf("Pod %s is running but not ready: kubectl -n %s logs %s", pod.Name, pod.Namespace, pod.Name)
 		}
 	}
 	return ""

@@ -87,13 +87,13 @@ func (p proof) verification(now time.Time, record *v1alpha1.VerificationRecord) 
 	write := fmt.Sprintf("write a TXT record %s with the value %q", record.RecordName, record.RecordValue)
 	switch {
 	case p.gone && p.other:
-		return compile.Verification{Reason: v1alpha1.ReasonRecordNotFound, Message: fmt.Sprintf("%s has TXT records, and none has the right value: %s.", record.RecordName, write)}, true
+		return compile.Verification{Reason: v1alpha1.ReasonRecordNotFound, Message: fmt.Sprintf("%s has TXT records, but none has the right value: %s.", record.RecordName, write)}, true
 	case p.gone:
 		return compile.Verification{Reason: v1alpha1.ReasonRecordNotFound, Message: fmt.Sprintf("There is no TXT record %s: %s.", record.RecordName, write)}, true
 	case !p.seen.IsZero() && now.Sub(p.seen) < benefit:
 		return compile.Verification{Verified: true, Reason: v1alpha1.ReasonVerified, Message: fmt.Sprintf("The TXT record %s is there.", record.RecordName)}, true
 	case p.answered:
-		return compile.Verification{Reason: v1alpha1.ReasonLookupFailed, Message: fmt.Sprintf("The TXT record %s could not be looked up: %s. It is tried again; %s, if it is not there.", record.RecordName, p.problem, write)}, true
+		return compile.Verification{Reason: v1alpha1.ReasonLookupFailed, Message: fmt.Sprintf("The TXT record %s could not be looked up: %s. It will be retried; if the record is not there, %s.", record.RecordName, p.problem, write)}, true
 	}
 	return compile.Verification{}, false
 }

@@ -20,11 +20,11 @@ type AttributeMapping struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is what is wanted.
+	// spec is the desired state of the AttributeMapping.
 	// +required
 	Spec AttributeMappingSpec `json:"spec,omitzero"`
 
-	// status is what is.
+	// status is the observed state of the AttributeMapping.
 	// +optional
 	// +default={"observedGeneration":-1,"conditions":[{"type":"Accepted","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"ExamplesPassed","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Programmed","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Ready","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"}]}
 	Status AttributeMappingStatus `json:"status,omitzero"`
@@ -42,7 +42,7 @@ type AttributeMappingList struct {
 	Items []AttributeMapping `json:"items"`
 }
 
-// AttributeMappingSpec is what is wanted of an AttributeMapping. A part that is left out keeps the preset of the IdP's type.
+// AttributeMappingSpec is the desired state of an AttributeMapping. A part that is left out keeps the preset of the IdP's type.
 type AttributeMappingSpec struct {
 	// identityProviderRef names the IdentityProvider, in the same namespace. One mapping per IdP: the oldest wins.
 	// +required
@@ -267,7 +267,7 @@ type MappingExpectation struct {
 // +kubebuilder:validation:MaxLength=1024
 type ProfileValue string
 
-// AttributeMappingStatus is what is known of an AttributeMapping.
+// AttributeMappingStatus is the observed state of an AttributeMapping.
 type AttributeMappingStatus struct {
 	// conditions are Accepted, ExamplesPassed, Programmed and Ready.
 	// +optional

@@ -189,8 +189,6 @@ const (
 	ReasonStoreUnavailable = "StoreUnavailable"
 	// ReasonAvailable: at least one pod is ready (True).
 	ReasonAvailable = "Available"
-	// ReasonUnavailable: no pod is ready.
-	ReasonUnavailable = "Unavailable"
 )
 
 // ConditionTypes returns the condition types that every object of the kind has from the operator's first visit, Ready last.

@@ -22,11 +22,11 @@ type DomainBinding struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is what is wanted.
+	// spec is the desired state of the DomainBinding.
 	// +required
 	Spec DomainBindingSpec `json:"spec,omitzero"`
 
-	// status is what is.
+	// status is the observed state of the DomainBinding.
 	// +optional
 	// +default={"observedGeneration":-1,"conditions":[{"type":"Accepted","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Verified","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Programmed","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Ready","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"}]}
 	Status DomainBindingStatus `json:"status,omitzero"`
@@ -44,7 +44,7 @@ type DomainBindingList struct {
 	Items []DomainBinding `json:"items"`
 }
 
-// DomainBindingSpec is what is wanted of a DomainBinding.
+// DomainBindingSpec is the desired state of a DomainBinding.
 type DomainBindingSpec struct {
 	// domain is an e-mail domain in lower-case A-label form. Public suffixes such as com, co.uk and github.io are refused. Immutable.
 	// Example: example.com
@@ -103,7 +103,7 @@ const (
 	VerificationDNS  VerificationMethod = "DNS"
 )
 
-// DomainBindingStatus is what is known of a DomainBinding.
+// DomainBindingStatus is the observed state of a DomainBinding.
 type DomainBindingStatus struct {
 	// conditions are Accepted, Verified, Programmed and Ready.
 	// +optional
@@ -117,7 +117,7 @@ type DomainBindingStatus struct {
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// verification is the TXT record to make.
+	// verification is the TXT record to create.
 	// +optional
 	Verification *VerificationRecord `json:"verification,omitempty"`
 }

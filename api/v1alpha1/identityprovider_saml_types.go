@@ -6,7 +6,7 @@ type SAMLSettings struct {
 	// +required
 	Metadata MetadataSource `json:"metadata,omitzero"`
 
-	// request shapes the AuthnRequests that we send.
+	// request configures the AuthnRequests that are sent.
 	// +optional
 	// +default={}
 	Request RequestSettings `json:"request,omitzero"`
@@ -16,12 +16,12 @@ type SAMLSettings struct {
 	// +default={}
 	Response ResponseSettings `json:"response,omitzero"`
 
-	// logout is single logout.
+	// logout configures single logout.
 	// +optional
 	// +default={}
 	Logout LogoutSettings `json:"logout,omitzero"`
 
-	// keys is the life of this connection's own key pair.
+	// keys configures the SP key pair of this connection and its rotation.
 	// +optional
 	// +default={}
 	Keys KeySettings `json:"keys,omitzero"`
@@ -156,7 +156,7 @@ const (
 	BindingPOST     SAMLBinding = "POST"
 )
 
-// RequestSettings shapes the AuthnRequests that we send.
+// RequestSettings configures the AuthnRequests that are sent.
 type RequestSettings struct {
 	// signing signs every AuthnRequest.
 	// +optional
@@ -195,7 +195,7 @@ const (
 
 // AuthnContext asks for a way of authentication (saml-core 3.3.2.2.1).
 type AuthnContext struct {
-	// comparison of what was done with classes.
+	// comparison says how the way in which the IdP authenticated the person is compared with classes.
 	// +optional
 	// +default="Exact"
 	Comparison AuthnContextComparison `json:"comparison,omitempty"`
@@ -273,7 +273,7 @@ type ResponseSettings struct {
 	SHA1 Permission `json:"sha1,omitempty"`
 }
 
-// LogoutSettings is single logout. Our requests are always signed, and so must the IdP's be.
+// LogoutSettings configures single logout. The service provider's requests are always signed, and the IdP's must be.
 type LogoutSettings struct {
 	// state Disabled neither sends nor accepts logout requests.
 	// +optional

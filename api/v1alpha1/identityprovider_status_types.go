@@ -2,7 +2,7 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// IdentityProviderStatus is what is known of an IdentityProvider.
+// IdentityProviderStatus is the observed state of an IdentityProvider.
 type IdentityProviderStatus struct {
 	// conditions are Accepted, TrustEstablished, MetadataFresh, CertificatesValid, Programmed and Ready; DeletionBlocked and GroupOverage only while they hold.
 	// +optional
@@ -36,7 +36,7 @@ type IdentityProviderStatus struct {
 	SLOURL string `json:"sloURL,omitempty"`
 
 	// certificateExpiry is the day (UTC, 2006-01-02) on which this connection runs out of certificates that have not expired:
-	// the IdP's last signing certificate or our own current one, whichever ends first.
+	// the IdP's last signing certificate or the current SP certificate, whichever ends first.
 	// +optional
 	// +kubebuilder:validation:MaxLength=10
 	CertificateExpiry string `json:"certificateExpiry,omitempty"`
@@ -48,7 +48,7 @@ type IdentityProviderStatus struct {
 	// +kubebuilder:validation:MaxItems=32
 	Certificates []IdentityProviderCertificate `json:"certificates,omitempty"`
 
-	// serviceProvider is our side: what the IdP's admin needs.
+	// serviceProvider is the service provider's side of the connection: what the IdP's admin needs.
 	// +optional
 	ServiceProvider *ConnectionEndpoints `json:"serviceProvider,omitempty"`
 
@@ -60,7 +60,7 @@ type IdentityProviderStatus struct {
 	// +optional
 	Domains *BoundDomains `json:"domains,omitempty"`
 
-	// users counts the people who signed in through this IdP, as of the last count.
+	// users is the number of users who signed in through this IdP, as of the last count.
 	// +optional
 	Users *int64 `json:"users,omitempty"`
 
@@ -122,7 +122,7 @@ const (
 	CertificateUseBoth       CertificateUse = "Both"
 )
 
-// ConnectionEndpoints is our side of a connection.
+// ConnectionEndpoints is the service provider's side of a connection.
 type ConnectionEndpoints struct {
 	// entityID of the service provider for this connection.
 	// +optional
@@ -149,7 +149,7 @@ type ConnectionEndpoints struct {
 	// +kubebuilder:validation:MaxLength=2048
 	TrustPageURL string `json:"trustPageURL,omitempty"`
 
-	// certificates of our own keys.
+	// certificates of the SP keys.
 	// +optional
 	// +listType=map
 	// +listMapKey=sha256
@@ -157,7 +157,7 @@ type ConnectionEndpoints struct {
 	Certificates []ConnectionCertificate `json:"certificates,omitempty"`
 }
 
-// ConnectionCertificate is the certificate of one of our own keys.
+// ConnectionCertificate is the certificate of one SP key.
 type ConnectionCertificate struct {
 	// sha256 is the fingerprint of the DER form: lower-case hexadecimal.
 	// +required
@@ -178,7 +178,7 @@ type ConnectionCertificate struct {
 	Expiry CertificateExpiry `json:"expiry,omitempty"`
 }
 
-// KeyPhase is where one of our own keys is in its life.
+// KeyPhase is where an SP key is in its life.
 //
 // +kubebuilder:validation:Enum=Next;Current;Previous
 type KeyPhase string
@@ -211,7 +211,7 @@ type MetadataStatus struct {
 	// +optional
 	Source MetadataSourceKind `json:"source,omitempty"`
 
-	// lastFetched is when the source was last read with success.
+	// lastFetched is when the source was last read successfully.
 	// +optional
 	LastFetched *metav1.Time `json:"lastFetched,omitempty"`
 

@@ -27,11 +27,11 @@ type IdentityProvider struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is what is wanted.
+	// spec is the desired state of the IdentityProvider.
 	// +required
 	Spec IdentityProviderSpec `json:"spec,omitzero"`
 
-	// status is what is.
+	// status is the observed state of the IdentityProvider.
 	// +optional
 	// +default={"observedGeneration":-1,"conditions":[{"type":"Accepted","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"TrustEstablished","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"MetadataFresh","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"CertificatesValid","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Programmed","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Ready","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"}]}
 	Status IdentityProviderStatus `json:"status,omitzero"`
@@ -64,14 +64,14 @@ const (
 	TypeGeneric         IdentityProviderType = "Generic"
 )
 
-// IdentityProviderSpec is what is wanted of an IdentityProvider.
+// IdentityProviderSpec is the desired state of an IdentityProvider.
 type IdentityProviderSpec struct {
 	// serviceProviderRef names the ServiceProvider, in the same namespace, that signs people in through this IdP.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self.name == oldSelf.name",message="serviceProviderRef is immutable: create another IdentityProvider for the other ServiceProvider, move the domain bindings to it, then delete this one"
 	ServiceProviderRef ServiceProviderReference `json:"serviceProviderRef,omitzero"`
 
-	// displayName is what people see on the sign-in page. Left out: the object's name.
+	// displayName is the name shown on the sign-in page. Left out: the object's name.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=100
@@ -93,11 +93,11 @@ type IdentityProviderSpec struct {
 	// +default="Disabled"
 	CatchAll State `json:"catchAll,omitempty"`
 
-	// saml is how the IdP is spoken to.
+	// saml configures the SAML connection to the IdP.
 	// +required
 	SAML SAMLSettings `json:"saml,omitzero"`
 
-	// provisioning says what happens to people at sign-in.
+	// provisioning says how users are created and updated at sign-in.
 	// +optional
 	// +default={}
 	Provisioning ProvisioningSettings `json:"provisioning,omitzero"`
@@ -114,18 +114,18 @@ type IdentityProviderSpec struct {
 
 // ProvisioningSettings says what happens to people at sign-in.
 type ProvisioningSettings struct {
-	// jit Enabled creates a user at the first sign-in; Disabled refuses people who are not known yet.
+	// jit Enabled creates a user at the first sign-in; Disabled refuses people who are not users yet.
 	// +optional
 	// +default="Enabled"
 	JIT State `json:"jit,omitempty"`
 
-	// secondFactor Required asks for a second factor of our own after the IdP's sign-in.
+	// secondFactor Required makes the service provider ask for a second factor after the sign-in at the IdP.
 	// +optional
 	// +default="NotRequired"
 	SecondFactor SecondFactor `json:"secondFactor,omitempty"`
 }
 
-// SecondFactor says whether a second factor of our own is asked for.
+// SecondFactor says whether the service provider asks for a second factor.
 //
 // +kubebuilder:validation:Enum=NotRequired;Required
 type SecondFactor string

@@ -7,16 +7,16 @@ import corev1 "k8s.io/api/core/v1"
 // +structType=atomic
 // +kubebuilder:validation:XValidation:rule="has(self.ingress) != has(self.httpRoute)",message="exactly one of ingress, httpRoute: leave expose out for a Service only"
 type Exposure struct {
-	// ingress makes an Ingress for the host of url.
+	// ingress creates an Ingress for the host of url.
 	// +optional
 	Ingress *IngressExposure `json:"ingress,omitempty"`
 
-	// httpRoute makes a Gateway API HTTPRoute for the host of url.
+	// httpRoute creates a Gateway API HTTPRoute for the host of url.
 	// +optional
 	HTTPRoute *HTTPRouteExposure `json:"httpRoute,omitempty"`
 }
 
-// IngressExposure shapes an Ingress.
+// IngressExposure configures an Ingress.
 type IngressExposure struct {
 	// className is the IngressClass. Left out: the cluster's default class.
 	// +optional
@@ -32,7 +32,7 @@ type IngressExposure struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// HTTPRouteExposure shapes a Gateway API HTTPRoute.
+// HTTPRouteExposure configures a Gateway API HTTPRoute.
 type HTTPRouteExposure struct {
 	// parentRefs are the Gateways that the route attaches to.
 	// +required
@@ -57,7 +57,7 @@ type GatewayReference struct {
 	SectionName ObjectName `json:"sectionName,omitempty"`
 }
 
-// ProxySettings says whose X-Forwarded-* headers count.
+// ProxySettings says whose X-Forwarded-* headers are trusted.
 type ProxySettings struct {
 	// trusted are the address ranges of your proxies. Example: 10.0.0.0/8
 	// +optional
@@ -73,7 +73,7 @@ type ProxySettings struct {
 // +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="must be an address range in CIDR form: write 10.0.0.0/8, or 192.0.2.7/32 for one address"
 type CIDR string
 
-// PodSettings shapes the pods.
+// PodSettings configures the pods.
 type PodSettings struct {
 	// resources of the service provider's container.
 	// +optional

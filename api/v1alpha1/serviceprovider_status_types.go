@@ -2,7 +2,7 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// ServiceProviderStatus is what is known of a ServiceProvider.
+// ServiceProviderStatus is the observed state of a ServiceProvider.
 type ServiceProviderStatus struct {
 	// conditions are Accepted, StoreReady, Available, Programmed and Ready.
 	// +optional
@@ -16,12 +16,12 @@ type ServiceProviderStatus struct {
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// url is what the pods serve now.
+	// url is the base URL that the pods serve now.
 	// +optional
 	// +kubebuilder:validation:MaxLength=267
 	URL string `json:"url,omitempty"`
 
-	// replicas is the number of pods that is wanted.
+	// replicas is the desired number of pods.
 	// +optional
 	Replicas *int32 `json:"replicas,omitempty"`
 
@@ -29,7 +29,7 @@ type ServiceProviderStatus struct {
 	// +optional
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
 
-	// replicaSummary is ready pods / wanted pods, such as 2/2.
+	// replicaSummary is ready pods / desired pods, such as 2/2.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	ReplicaSummary string `json:"replicaSummary,omitempty"`
@@ -44,19 +44,19 @@ type ServiceProviderStatus struct {
 	// +kubebuilder:validation:MaxLength=128
 	ProgrammedRevision string `json:"programmedRevision,omitempty"`
 
-	// identityProviders counts the accepted IdentityProviders.
+	// identityProviders is the number of accepted IdentityProviders.
 	// +optional
 	IdentityProviders *int32 `json:"identityProviders,omitempty"`
 
-	// domainBindings counts the accepted DomainBindings.
+	// domainBindings is the number of accepted DomainBindings.
 	// +optional
 	DomainBindings *int32 `json:"domainBindings,omitempty"`
 
-	// users counts the people known to the store, as of the last count.
+	// users is the number of users in the store, as of the last count.
 	// +optional
 	Users *int64 `json:"users,omitempty"`
 
-	// activeSessions counts the sessions that have not ended, as of the last count.
+	// activeSessions is the number of sessions that have not ended, as of the last count.
 	// +optional
 	ActiveSessions *int64 `json:"activeSessions,omitempty"`
 
@@ -64,7 +64,7 @@ type ServiceProviderStatus struct {
 	// +optional
 	AuditKey *AuditKeyStatus `json:"auditKey,omitempty"`
 
-	// headerKeys are the keys of the signed header, as they are published at /.well-known/jwks.json below url. None: there is no signed header.
+	// headerKeys are the keys of the signed header, as they are published at /.well-known/jwks.json below url. Empty where there is no signed header.
 	// +optional
 	// +listType=map
 	// +listMapKey=id
@@ -84,7 +84,7 @@ type HeaderKeyStatus struct {
 	// +optional
 	Phase KeyPhase `json:"phase,omitempty"`
 
-	// notAfter is when the key has to have been replaced.
+	// notAfter is the time by which the key must have been replaced.
 	// +optional
 	NotAfter metav1.Time `json:"notAfter,omitzero"`
 }

@@ -2,7 +2,7 @@ package v1alpha1
 
 // TracingSettings say where OpenTelemetry traces of sign-ins go. Spans hold no assertion and nothing about a person; forward-auth checks are not traced.
 type TracingSettings struct {
-	// endpoint is the base URL of a collector that takes OTLP over HTTP; /v1/traces is added to it. Inside of the cluster http will do.
+	// endpoint is the base URL of a collector that takes OTLP over HTTP; /v1/traces is added to it. Inside the cluster, http is enough.
 	// Example: http://otel-collector.observability:4318
 	// +required
 	// +kubebuilder:validation:MinLength=8

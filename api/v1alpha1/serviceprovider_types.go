@@ -25,11 +25,11 @@ type ServiceProvider struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is what is wanted.
+	// spec is the desired state of the ServiceProvider.
 	// +required
 	Spec ServiceProviderSpec `json:"spec,omitzero"`
 
-	// status is what is.
+	// status is the observed state of the ServiceProvider.
 	// +optional
 	// +default={"observedGeneration":-1,"conditions":[{"type":"Accepted","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"StoreReady","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Available","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Programmed","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"},{"type":"Ready","status":"Unknown","reason":"Pending","message":"Waiting for the operator.","lastTransitionTime":"1970-01-01T00:00:00Z"}]}
 	Status ServiceProviderStatus `json:"status,omitzero"`
@@ -47,7 +47,7 @@ type ServiceProviderList struct {
 	Items []ServiceProvider `json:"items"`
 }
 
-// ServiceProviderSpec is what is wanted of a ServiceProvider.
+// ServiceProviderSpec is the desired state of a ServiceProvider.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas <= 1 || (has(self.store) && has(self.store.postgres))",message="replicas > 1 requires store.postgres: SQLite lives on the volume of one pod. Set store.postgres, or replicas: 1"
 // +kubebuilder:validation:XValidation:rule="!has(self.session) || !has(self.session.cookie) || !has(self.session.cookie.domain) || !isURL(self.url) || url(self.url).getHostname() == self.session.cookie.domain || url(self.url).getHostname().endsWith('.' + self.session.cookie.domain)",message="session.cookie.domain must be the host of url or a parent domain of it: a browser refuses the cookie otherwise"
@@ -122,7 +122,7 @@ type ServiceProviderSpec struct {
 	// +optional
 	Expose *Exposure `json:"expose,omitempty"`
 
-	// proxies says whose X-Forwarded-* headers count.
+	// proxies says whose X-Forwarded-* headers are trusted.
 	// +optional
 	Proxies *ProxySettings `json:"proxies,omitempty"`
 
@@ -130,7 +130,7 @@ type ServiceProviderSpec struct {
 	// +optional
 	Tracing *TracingSettings `json:"tracing,omitempty"`
 
-	// pods shapes the pods.
+	// pods configures the pods.
 	// +optional
 	Pods *PodSettings `json:"pods,omitempty"`
 }
@@ -199,13 +199,13 @@ type SessionSettings struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}[hms]){1,3}$') && duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="idleTimeout must be between 1m and 720h: write hours, minutes and seconds, such as 12h or 1h30m"
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`
 
-	// cookie shapes the session cookie.
+	// cookie configures the session cookie.
 	// +optional
 	// +default={}
 	Cookie CookieSettings `json:"cookie,omitzero"`
 }
 
-// CookieSettings shapes the session cookie.
+// CookieSettings configures the session cookie.
 type CookieSettings struct {
 	// domain whose hosts share the session, a parent domain of url's host. Left out: the host of url alone.
 	// Example: example.com

@@ -92,7 +92,7 @@ func (f *Finding) setTrust(resolved Resolved) {
 	case resolved.Trust != nil:
 		f.set(v1alpha1.ConditionTrustEstablished, metav1.ConditionTrue, v1alpha1.ReasonEstablished, "The IdP is %s.", resolved.Trust.EntityID)
 	case resolved.Reason == "":
-		f.set(v1alpha1.ConditionTrustEstablished, metav1.ConditionUnknown, v1alpha1.ReasonPending, "Trust has not been looked at yet.")
+		f.set(v1alpha1.ConditionTrustEstablished, metav1.ConditionUnknown, v1alpha1.ReasonPending, "Trust has not been evaluated yet.")
 	case resolved.Reason == v1alpha1.ReasonFetching || resolved.Reason == v1alpha1.ReasonPending:
 		f.set(v1alpha1.ConditionTrustEstablished, metav1.ConditionUnknown, resolved.Reason, "%s", resolved.Message)
 	default:

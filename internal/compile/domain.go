@@ -85,7 +85,7 @@ func (p *pass) connectionFor(f *Finding, b *v1alpha1.DomainBinding) string {
 
 func (p *pass) setVerified(f *Finding, b *v1alpha1.DomainBinding) {
 	if b.Spec.Verification.Method != v1alpha1.VerificationDNS {
-		f.set(v1alpha1.ConditionVerified, metav1.ConditionTrue, v1alpha1.ReasonNotRequired, "No proof is asked for.")
+		f.set(v1alpha1.ConditionVerified, metav1.ConditionTrue, v1alpha1.ReasonNotRequired, "No verification is required.")
 		return
 	}
 	switch v, known := p.in.Verified[b.Name]; {

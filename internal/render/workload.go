@@ -41,7 +41,7 @@ func statefulSet(in Input) *appsac.StatefulSetApplyConfiguration {
 // With Retain it has no owner: it stays, and a ServiceProvider of the same name finds it again.
 func volumeClaim(sp *v1alpha1.ServiceProvider) *coreac.PersistentVolumeClaimApplyConfiguration {
 	settings := sqlite(sp)
-	size := resource.MustParse("1Gi")
+	size := resource.MustParse(v1alpha1.DefaultSQLiteSize)
 	if settings.Size != nil {
 		size = *settings.Size
 	}

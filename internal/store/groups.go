@@ -160,7 +160,7 @@ func (t *txn) ensureGroups(idp IdPRef, batch []membership) (ids map[string]strin
 	// Another transaction may have made some of them first: read the IDs that count.
 	ids, err = t.groupIDs(idp, batch)
 	if err == nil && len(ids) < len(batch) {
-		err = fmt.Errorf("store: %d groups could not be made", len(batch)-len(ids))
+		err = fmt.Errorf("store: %d groups could not be created", len(batch)-len(ids))
 	}
 	return ids, discovered, err
 }

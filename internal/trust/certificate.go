@@ -247,7 +247,7 @@ func ParsePEM(text string) ([]*x509.Certificate, error) {
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("does not parse: PEM block %d is not an X.509 certificate: copy it anew, whole", len(chain)+1)
+			return nil, fmt.Errorf("does not parse: PEM block %d is not an X.509 certificate: copy it again, completely", len(chain)+1)
 		}
 		if len(chain) == maxPEMBlocks {
 			return nil, fmt.Errorf("has more than %d certificates", maxPEMBlocks)

@@ -107,7 +107,7 @@ func (r *reading) entity(entity *xmldoc.Node) error {
 		}
 	}
 	if !r.m.ValidUntil.IsZero() && !r.o.Now.Before(r.m.ValidUntil) {
-		return fail(KindExpired, "The metadata expired on %s (validUntil): whoever publishes it has to publish it anew.", r.m.ValidUntil.UTC().Format(time.RFC3339))
+		return fail(KindExpired, "The metadata expired on %s (validUntil): ask its publisher to publish it again.", r.m.ValidUntil.UTC().Format(time.RFC3339))
 	}
 	t.ValidUntil = r.m.ValidUntil
 	wants := strings.Trim(role.Value("WantAuthnRequestsSigned"), " \t\r\n")

@@ -312,7 +312,7 @@ func (f *Fetcher) statusError(response *http.Response) error {
 		hint = "It was not asked whether anything had changed, so this answer is wrong."
 	}
 	if response.StatusCode >= 500 {
-		hint = "The fault is on the identity provider's side; it is tried again."
+		hint = "The fault is on the identity provider's side; it will be retried."
 	}
 	e := fail(KindHTTPStatus, "The metadata server answered with status %d. %s", response.StatusCode, hint)
 	e.RetryAfter = retryAfter(response.Header.Get("Retry-After"), f.o.Clock.Now())

@@ -37,7 +37,7 @@ func (f *Fetcher) transportError(ctx context.Context, err error, target *url.URL
 		return fail(KindTimeout, "The metadata server %s did not answer completely within %s.", host, f.o.Timeout)
 	}
 	if _, ok := errors.AsType[*handshakeError](err); ok {
-		return fail(KindTLS, "The TLS connection to %s could not be made.", host)
+		return fail(KindTLS, "The TLS connection to %s could not be established.", host)
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return fail(KindConnection, "Nothing listens at %s: the connection was refused.", clip(target.Host))

@@ -329,7 +329,7 @@ func (r *Refresher) end(j *job, result *Result, err error, stopped bool) (bool, 
 	e.cancel = nil
 	now := r.o.Clock.Now()
 	if stopped && err != nil && j.givenUp {
-		err = fail(KindTimeout, "The metadata server took long to answer while others were waiting to be asked: it is tried again.")
+		err = fail(KindTimeout, "The metadata server was slow to answer while other servers were waiting to be asked: it will be retried.")
 	}
 	if err == nil {
 		err = e.accept(result, now)

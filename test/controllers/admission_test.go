@@ -74,7 +74,7 @@ func TestWithoutThePolicyTheFinalizerHolds(t *testing.T) {
 	o, ns, idp, bindings := bound(t)
 	kubectl(t, "-n", ns, "delete", "idp/okta", "--wait=false")
 	message := await(t, idp, "DeletionBlocked", isTrue, "DomainsBound")
-	mustContain(t, message, "2 domain bindings still refer to it (acme-com, acme-org): delete or rebind them, and it goes by itself. Until then it keeps signing people in.")
+	mustContain(t, message, "2 domain bindings still refer to it (acme-com, acme-org): delete or rebind them, and it is then removed automatically. Until then people can still sign in.")
 	mustContain(t, await(t, idp, "Ready", isTrue, "DeletionBlocked"), message)
 	mustContain(t, kubectl(t, "-n", ns, "get", "idp"), "okta", "True", "DeletionBlocked")
 	eventually(t, "there is an Event", func() bool {

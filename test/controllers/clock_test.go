@@ -187,18 +187,18 @@ func TestTwoCertificatesAreEachToldOf(t *testing.T) {
 	create(t, secret, serviceProvider(ns), object)
 	newPod(t, ns, "main")
 	await(t, object, "CertificatesValid", isFalse, "Expired")
-	awaitEvent(t, object, "Warning", "Expired", fingerprint(idp)[:16], "Sign-in goes on: ask the IdP's administrator for a new one, and renew spec.saml.metadata with it.")
+	awaitEvent(t, object, "Warning", "Expired", fingerprint(idp)[:16], "Sign-in still works: ask the IdP's administrator for a new certificate, and put it into spec.saml.metadata.")
 	awaitEvent(t, object, "Warning", "ExpiringWithin30Days", own[:16], "put a new key pair into Secret own")
 	clock.SetTime(began.Add(14 * day))
 	awaitEvent(t, object, "Warning", "ExpiringWithin7Days", own[:16], "put a new key pair into Secret own")
 	if _, records := o.expiriesTold(t, object, own); !slices.Equal(records, []string{"ExpiringWithin30Days", "ExpiringWithin7Days"}) {
-		t.Errorf("of our own certificate was recorded %v", records)
+		t.Errorf("of the SP certificate was recorded %v", records)
 	}
 	// Once its successor is published, it is nobody's business any more.
 	next, _ := keyPair(t, ns, "own", began, began.AddDate(3, 0, 0))
 	secret.Data = next.Data
 	update(t, secret)
-	eventually(t, "the gauge of our own certificate is cleared", func() bool { _, still := o.ends(t, "okta")["sp"]; return !still })
+	eventually(t, "the gauge of the SP certificate is cleared", func() bool { _, still := o.ends(t, "okta")["sp"]; return !still })
 }
 
 // TestMetadataIsRefreshedInItsIntervalAndExpires drives the schedule: the interval, a cacheDuration, the warning at a quarter of validUntil, and the end of it.

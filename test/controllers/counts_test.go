@@ -94,7 +94,7 @@ func TestStatusCountsPeople(t *testing.T) {
 	if other.Status.LastSignIn != nil {
 		t.Errorf("nobody signed in through %s at %v", other.Name, other.Status.LastSignIn)
 	}
-	mustContain(t, await(t, idp, v1alpha1.ConditionGroupOverage, metav1.ConditionTrue, v1alpha1.ReasonTooManyGroups), "1 user", "they keep the groups that they had", "Groups assigned to the application")
+	mustContain(t, await(t, idp, v1alpha1.ConditionGroupOverage, metav1.ConditionTrue, v1alpha1.ReasonTooManyGroups), "1 user", "they keep the groups they had", "Groups assigned to the application")
 
 	p.visitor(t).signIn("bob@acme.example")
 	later("Bob's groups have come", func() bool {
@@ -116,7 +116,7 @@ func TestDeletionIsToldWithItsResult(t *testing.T) {
 	p.visitor(t).signIn("bob@acme.example")
 	remove(t, idp)
 	awaitGone(t, patience, idp)
-	if got, want := noteOf(t, sp, "IdentityProviderRemoved"), "IdentityProvider okta is gone: 2 sessions ended, 1 group kept and marked invalid, 2 profile values of 2 users cleared."; got != want {
+	if got, want := noteOf(t, sp, "IdentityProviderRemoved"), "IdentityProvider okta was removed: 2 sessions ended, 1 group kept and marked invalid, 2 profile values of 2 users cleared."; got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}
 }
@@ -141,7 +141,7 @@ func TestStatusTellsThatTheStoreIsDown(t *testing.T) {
 	}
 	p.setStore(false)
 	later(metav1.ConditionFalse)
-	mustContain(t, meta.FindStatusCondition(sp.Status.Conditions, v1alpha1.ConditionReady).Message, "The store does not answer.", "stay so for 15 minutes", "kubectl -n "+ns+" logs")
+	mustContain(t, meta.FindStatusCondition(sp.Status.Conditions, v1alpha1.ConditionReady).Message, "The store does not answer.", "stay signed in for 15 minutes", "kubectl -n "+ns+" logs")
 	p.setStore(true)
 	later(metav1.ConditionTrue)
 }

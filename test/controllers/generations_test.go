@@ -60,7 +60,7 @@ func TestARecordSaysWhichGenerationsItSpans(t *testing.T) {
 	}
 	eventually(t, "the Event", func() bool {
 		return slices.ContainsFunc(told(t, idp, "Updated"), func(e eventsv1.Event) bool {
-			return strings.HasPrefix(e.Note, "Generations 3-5 were read as one change: ")
+			return strings.HasPrefix(e.Note, "Generations 3-5 observed together; changed: ")
 		})
 	})
 }

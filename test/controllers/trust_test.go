@@ -127,7 +127,7 @@ func (bad badPlay) check(t *testing.T, o *operator, server *played, door *door, 
 	server.play(name, answer(string(idp.Metadata())))
 	refresh(t, object, "good")
 	await(t, object, "MetadataFresh", isTrue, "Fresh")
-	awaitEvent(t, object, "Normal", "Fresh", "The last refresh was good.")
+	awaitEvent(t, object, "Normal", "Fresh", "The last refresh succeeded.")
 	if n := o.audit.count(audit.TypeSAMLIdPMetadataRefreshed, name); n != 1 {
 		t.Errorf("the recovery was recorded %d times", n)
 	}

@@ -35,13 +35,13 @@ func TestDescribeSaysWhyNoPodIsReady(t *testing.T) {
 	}{
 		{"no node", corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable",
 			Message: "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available: 3 No preemption victims found."}}},
-			"No pod is ready. Pod " + p.Name + " fits on no node: 0/3 nodes are available: 3 Insufficient memory."},
-		{"no image", waiting("ErrImagePull", "failed to resolve", 0), "cannot get the image registry.example.com/sallyport:1: correct it where the operator was installed, or set spec.pods.imagePullSecrets."},
-		{"no image, a moment later", waiting("ImagePullBackOff", "Back-off pulling image", 0), "cannot get the image registry.example.com/sallyport:1"},
+			"No pod is ready. Pod " + p.Name + " cannot be scheduled: 0/3 nodes are available: 3 Insufficient memory."},
+		{"no image", waiting("ErrImagePull", "failed to resolve", 0), "cannot pull image registry.example.com/sallyport:1: correct it where the operator was installed, or set spec.pods.imagePullSecrets."},
+		{"no image, a moment later", waiting("ImagePullBackOff", "Back-off pulling image", 0), "cannot pull image registry.example.com/sallyport:1"},
 		{"no configuration", waiting("CreateContainerConfigError", "container has runAsNonRoot\nand image will run as root", 0),
 			"cannot start (CreateContainerConfigError): container has runAsNonRoot and image will run as root."},
-		{"it ends", waiting("CrashLoopBackOff", "back-off 10s restarting failed container", 3), "ends again and again: kubectl -n " + ns + " logs " + p.Name + " --previous"},
-		{"it is tried again", running, "ends again and again"},
+		{"it ends", waiting("CrashLoopBackOff", "back-off 10s restarting failed container", 3), "keeps restarting: kubectl -n " + ns + " logs " + p.Name + " --previous"},
+		{"it is restarted", running, "keeps restarting"},
 	} {
 		p.Status = c.status
 		if err := k8s.Status().Update(t.Context(), p.Pod); err != nil {
@@ -54,7 +54,7 @@ func TestDescribeSaysWhyNoPodIsReady(t *testing.T) {
 	}
 	// The connection leads there.
 	mustContain(t, kubectl(t, "-n", ns, "describe", "idp/okta"), "No pod is ready: kubectl -n "+ns+" describe sp main")
-	mustContain(t, kubectl(t, "-n", ns, "describe", "sp/main"), "ends again and again")
+	mustContain(t, kubectl(t, "-n", ns, "describe", "sp/main"), "keeps restarting")
 }
 
 // TestAPodThatChangesWakesTheOperatorAtRest: nothing else asks for a pass then.

@@ -38,7 +38,7 @@ func TestAnUpgradeOfTheOperatorWaitsForTheKinds(t *testing.T) {
 		since[object] = meta.FindStatusCondition(conditionsOf(t, object), "Ready").LastTransitionTime
 	}
 	eventually(t, "the ServiceProvider says what to do", func() bool {
-		return strings.Contains(kubectl(t, "-n", ns, "describe", "sp/main"), "apply the kinds of the operator's release")
+		return strings.Contains(kubectl(t, "-n", ns, "describe", "sp/main"), "apply the CRDs of the operator's release")
 	})
 	if s := served(t, ns); len(s.Connections) != 1 || len(s.Domains) != 1 || s.ServiceProvider.SignedHeader == nil {
 		t.Errorf("served are %+v", s)
@@ -97,7 +97,7 @@ func TestNoBindingIsReadyWhileTheKindsKeepItsNameFromItsIdentityProvider(t *test
 	if get(t, binding); told || isReady(t, binding) {
 		t.Errorf("its name is not on its IdentityProvider, and the binding says %+v", binding.Status.Conditions)
 	}
-	mustContain(t, kubectl(t, "-n", ns, "describe", "idp/okta"), "apply the kinds of the operator's release")
+	mustContain(t, kubectl(t, "-n", ns, "describe", "idp/okta"), "apply the CRDs of the operator's release")
 
 	install(t, current)
 	await(t, binding, "Ready", isTrue, "Serving")

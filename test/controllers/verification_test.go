@@ -148,7 +148,7 @@ func TestADomainIsProvedByItsTXTRecord(t *testing.T) {
 	eventually(t, "the other value is seen", func() bool {
 		clock.Step(time.Minute)
 		nudge(t, binding)
-		return strings.Contains(await(t, binding, "Verified", isFalse, "RecordNotFound"), "has TXT records, and none has the right value")
+		return strings.Contains(await(t, binding, "Verified", isFalse, "RecordNotFound"), "has TXT records, but none has the right value")
 	})
 	// Many records do not fit into a packet.
 	s.set(func(s *nameServer) {

@@ -8,7 +8,7 @@ package v1alpha1
 // AccessSettings says who may enter which host and path. Rules are asked in their order and the first one that matches decides.
 // A request that no rule matches is denied, so a host that no rule names is closed.
 type AccessSettingsApplyConfiguration struct {
-	// rules in the order in which they are asked.
+	// rules are evaluated in this order.
 	Rules []AccessRuleApplyConfiguration `json:"rules,omitempty"`
 }
 

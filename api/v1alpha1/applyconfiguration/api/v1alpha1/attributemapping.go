@@ -19,9 +19,9 @@ type AttributeMappingApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what is wanted.
+	// spec is the desired state of the AttributeMapping.
 	Spec *AttributeMappingSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what is.
+	// status is the observed state of the AttributeMapping.
 	Status *AttributeMappingStatusApplyConfiguration `json:"status,omitempty"`
 }
 

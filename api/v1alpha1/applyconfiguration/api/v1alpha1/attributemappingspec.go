@@ -5,7 +5,7 @@ package v1alpha1
 // AttributeMappingSpecApplyConfiguration represents a declarative configuration of the AttributeMappingSpec type for use
 // with apply.
 //
-// AttributeMappingSpec is what is wanted of an AttributeMapping. A part that is left out keeps the preset of the IdP's type.
+// AttributeMappingSpec is the desired state of an AttributeMapping. A part that is left out keeps the preset of the IdP's type.
 type AttributeMappingSpecApplyConfiguration struct {
 	// identityProviderRef names the IdentityProvider, in the same namespace. One mapping per IdP: the oldest wins.
 	IdentityProviderRef *IdentityProviderReferenceApplyConfiguration `json:"identityProviderRef,omitempty"`

@@ -9,7 +9,7 @@ import (
 // AttributeMappingStatusApplyConfiguration represents a declarative configuration of the AttributeMappingStatus type for use
 // with apply.
 //
-// AttributeMappingStatus is what is known of an AttributeMapping.
+// AttributeMappingStatus is the observed state of an AttributeMapping.
 type AttributeMappingStatusApplyConfiguration struct {
 	// conditions are Accepted, ExamplesPassed, Programmed and Ready.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`

@@ -11,7 +11,7 @@ import (
 //
 // AuthnContext asks for a way of authentication (saml-core 3.3.2.2.1).
 type AuthnContextApplyConfiguration struct {
-	// comparison of what was done with classes.
+	// comparison says how the way in which the IdP authenticated the person is compared with classes.
 	Comparison *apiv1alpha1.AuthnContextComparison `json:"comparison,omitempty"`
 	// classes are authentication context class URIs. Example: urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport
 	Classes []string `json:"classes,omitempty"`

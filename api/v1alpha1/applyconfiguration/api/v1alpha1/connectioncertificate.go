@@ -10,7 +10,7 @@ import (
 // ConnectionCertificateApplyConfiguration represents a declarative configuration of the ConnectionCertificate type for use
 // with apply.
 //
-// ConnectionCertificate is the certificate of one of our own keys.
+// ConnectionCertificate is the certificate of one SP key.
 type ConnectionCertificateApplyConfiguration struct {
 	// sha256 is the fingerprint of the DER form: lower-case hexadecimal.
 	SHA256 *string `json:"sha256,omitempty"`

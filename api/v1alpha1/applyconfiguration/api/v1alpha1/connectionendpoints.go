@@ -5,7 +5,7 @@ package v1alpha1
 // ConnectionEndpointsApplyConfiguration represents a declarative configuration of the ConnectionEndpoints type for use
 // with apply.
 //
-// ConnectionEndpoints is our side of a connection.
+// ConnectionEndpoints is the service provider's side of a connection.
 type ConnectionEndpointsApplyConfiguration struct {
 	// entityID of the service provider for this connection.
 	EntityID *string `json:"entityID,omitempty"`
@@ -17,7 +17,7 @@ type ConnectionEndpointsApplyConfiguration struct {
 	MetadataURL *string `json:"metadataURL,omitempty"`
 	// trustPageURL explains all this to the IdP's admin, in the words of that IdP's console.
 	TrustPageURL *string `json:"trustPageURL,omitempty"`
-	// certificates of our own keys.
+	// certificates of the SP keys.
 	Certificates []ConnectionCertificateApplyConfiguration `json:"certificates,omitempty"`
 }
 

@@ -9,7 +9,7 @@ import (
 // CookieSettingsApplyConfiguration represents a declarative configuration of the CookieSettings type for use
 // with apply.
 //
-// CookieSettings shapes the session cookie.
+// CookieSettings configures the session cookie.
 type CookieSettingsApplyConfiguration struct {
 	// domain whose hosts share the session, a parent domain of url's host. Left out: the host of url alone.
 	// Example: example.com

@@ -19,9 +19,9 @@ type DomainBindingApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what is wanted.
+	// spec is the desired state of the DomainBinding.
 	Spec *DomainBindingSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what is.
+	// status is the observed state of the DomainBinding.
 	Status *DomainBindingStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -9,7 +9,7 @@ import (
 // DomainBindingSpecApplyConfiguration represents a declarative configuration of the DomainBindingSpec type for use
 // with apply.
 //
-// DomainBindingSpec is what is wanted of a DomainBinding.
+// DomainBindingSpec is the desired state of a DomainBinding.
 type DomainBindingSpecApplyConfiguration struct {
 	// domain is an e-mail domain in lower-case A-label form. Public suffixes such as com, co.uk and github.io are refused. Immutable.
 	// Example: example.com

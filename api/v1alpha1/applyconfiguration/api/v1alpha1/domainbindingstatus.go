@@ -9,13 +9,13 @@ import (
 // DomainBindingStatusApplyConfiguration represents a declarative configuration of the DomainBindingStatus type for use
 // with apply.
 //
-// DomainBindingStatus is what is known of a DomainBinding.
+// DomainBindingStatus is the observed state of a DomainBinding.
 type DomainBindingStatusApplyConfiguration struct {
 	// conditions are Accepted, Verified, Programmed and Ready.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation of spec that this status is about; -1 before the operator's first visit.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// verification is the TXT record to make.
+	// verification is the TXT record to create.
 	Verification *VerificationRecordApplyConfiguration `json:"verification,omitempty"`
 }
 

@@ -7,9 +7,9 @@ package v1alpha1
 //
 // Exposure makes the ServiceProvider reachable: exactly one of ingress and httpRoute.
 type ExposureApplyConfiguration struct {
-	// ingress makes an Ingress for the host of url.
+	// ingress creates an Ingress for the host of url.
 	Ingress *IngressExposureApplyConfiguration `json:"ingress,omitempty"`
-	// httpRoute makes a Gateway API HTTPRoute for the host of url.
+	// httpRoute creates a Gateway API HTTPRoute for the host of url.
 	HTTPRoute *HTTPRouteExposureApplyConfiguration `json:"httpRoute,omitempty"`
 }
 

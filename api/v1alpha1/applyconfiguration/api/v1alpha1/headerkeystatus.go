@@ -16,7 +16,7 @@ type HeaderKeyStatusApplyConfiguration struct {
 	ID *string `json:"id,omitempty"`
 	// phase is where the key is in its life: Next is published and signs nothing yet, Current signs, Previous is still published.
 	Phase *apiv1alpha1.KeyPhase `json:"phase,omitempty"`
-	// notAfter is when the key has to have been replaced.
+	// notAfter is the time by which the key must have been replaced.
 	NotAfter *v1.Time `json:"notAfter,omitempty"`
 }
 

@@ -5,7 +5,7 @@ package v1alpha1
 // HTTPRouteExposureApplyConfiguration represents a declarative configuration of the HTTPRouteExposure type for use
 // with apply.
 //
-// HTTPRouteExposure shapes a Gateway API HTTPRoute.
+// HTTPRouteExposure configures a Gateway API HTTPRoute.
 type HTTPRouteExposureApplyConfiguration struct {
 	// parentRefs are the Gateways that the route attaches to.
 	ParentRefs []GatewayReferenceApplyConfiguration `json:"parentRefs,omitempty"`

@@ -20,9 +20,9 @@ type IdentityProviderApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what is wanted.
+	// spec is the desired state of the IdentityProvider.
 	Spec *IdentityProviderSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what is.
+	// status is the observed state of the IdentityProvider.
 	Status *IdentityProviderStatusApplyConfiguration `json:"status,omitempty"`
 }
 

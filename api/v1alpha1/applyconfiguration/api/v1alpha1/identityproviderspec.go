@@ -9,11 +9,11 @@ import (
 // IdentityProviderSpecApplyConfiguration represents a declarative configuration of the IdentityProviderSpec type for use
 // with apply.
 //
-// IdentityProviderSpec is what is wanted of an IdentityProvider.
+// IdentityProviderSpec is the desired state of an IdentityProvider.
 type IdentityProviderSpecApplyConfiguration struct {
 	// serviceProviderRef names the ServiceProvider, in the same namespace, that signs people in through this IdP.
 	ServiceProviderRef *ServiceProviderReferenceApplyConfiguration `json:"serviceProviderRef,omitempty"`
-	// displayName is what people see on the sign-in page. Left out: the object's name.
+	// displayName is the name shown on the sign-in page. Left out: the object's name.
 	DisplayName *string `json:"displayName,omitempty"`
 	// type picks the preset of attribute names for everything that no AttributeMapping says, and the set-up hints on the trust page.
 	Type *apiv1alpha1.IdentityProviderType `json:"type,omitempty"`
@@ -21,9 +21,9 @@ type IdentityProviderSpecApplyConfiguration struct {
 	State *apiv1alpha1.State `json:"state,omitempty"`
 	// catchAll Enabled lets this IdP serve and assert addresses of domains that no DomainBinding binds; at most one per ServiceProvider.
 	CatchAll *apiv1alpha1.State `json:"catchAll,omitempty"`
-	// saml is how the IdP is spoken to.
+	// saml configures the SAML connection to the IdP.
 	SAML *SAMLSettingsApplyConfiguration `json:"saml,omitempty"`
-	// provisioning says what happens to people at sign-in.
+	// provisioning says how users are created and updated at sign-in.
 	Provisioning *ProvisioningSettingsApplyConfiguration `json:"provisioning,omitempty"`
 	// debug records more for a while.
 	Debug *DebugSettingsApplyConfiguration `json:"debug,omitempty"`

@@ -11,7 +11,7 @@ import (
 // IdentityProviderStatusApplyConfiguration represents a declarative configuration of the IdentityProviderStatus type for use
 // with apply.
 //
-// IdentityProviderStatus is what is known of an IdentityProvider.
+// IdentityProviderStatus is the observed state of an IdentityProvider.
 type IdentityProviderStatusApplyConfiguration struct {
 	// conditions are Accepted, TrustEstablished, MetadataFresh, CertificatesValid, Programmed and Ready; DeletionBlocked and GroupOverage only while they hold.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
@@ -26,17 +26,17 @@ type IdentityProviderStatusApplyConfiguration struct {
 	// sloURL is where logout requests go.
 	SLOURL *string `json:"sloURL,omitempty"`
 	// certificateExpiry is the day (UTC, 2006-01-02) on which this connection runs out of certificates that have not expired:
-	// the IdP's last signing certificate or our own current one, whichever ends first.
+	// the IdP's last signing certificate or the current SP certificate, whichever ends first.
 	CertificateExpiry *string `json:"certificateExpiry,omitempty"`
 	// certificates of the IdP, as trusted now.
 	Certificates []IdentityProviderCertificateApplyConfiguration `json:"certificates,omitempty"`
-	// serviceProvider is our side: what the IdP's admin needs.
+	// serviceProvider is the service provider's side of the connection: what the IdP's admin needs.
 	ServiceProvider *ConnectionEndpointsApplyConfiguration `json:"serviceProvider,omitempty"`
 	// metadata is where trust came from, and when.
 	Metadata *MetadataStatusApplyConfiguration `json:"metadata,omitempty"`
 	// domains are the DomainBindings of this IdP.
 	Domains *BoundDomainsApplyConfiguration `json:"domains,omitempty"`
-	// users counts the people who signed in through this IdP, as of the last count.
+	// users is the number of users who signed in through this IdP, as of the last count.
 	Users *int64 `json:"users,omitempty"`
 	// lastSignIn through this IdP, as of the last count.
 	LastSignIn *metav1.Time `json:"lastSignIn,omitempty"`

@@ -9,7 +9,7 @@ import (
 // IngressExposureApplyConfiguration represents a declarative configuration of the IngressExposure type for use
 // with apply.
 //
-// IngressExposure shapes an Ingress.
+// IngressExposure configures an Ingress.
 type IngressExposureApplyConfiguration struct {
 	// className is the IngressClass. Left out: the cluster's default class.
 	ClassName *apiv1alpha1.ObjectName `json:"className,omitempty"`

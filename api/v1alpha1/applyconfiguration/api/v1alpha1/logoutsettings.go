@@ -9,7 +9,7 @@ import (
 // LogoutSettingsApplyConfiguration represents a declarative configuration of the LogoutSettings type for use
 // with apply.
 //
-// LogoutSettings is single logout. Our requests are always signed, and so must the IdP's be.
+// LogoutSettings configures single logout. The service provider's requests are always signed, and the IdP's must be.
 type LogoutSettingsApplyConfiguration struct {
 	// state Disabled neither sends nor accepts logout requests.
 	State *apiv1alpha1.State `json:"state,omitempty"`

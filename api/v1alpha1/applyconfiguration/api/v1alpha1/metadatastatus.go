@@ -14,7 +14,7 @@ import (
 type MetadataStatusApplyConfiguration struct {
 	// source is how trust was established.
 	Source *apiv1alpha1.MetadataSourceKind `json:"source,omitempty"`
-	// lastFetched is when the source was last read with success.
+	// lastFetched is when the source was last read successfully.
 	LastFetched *v1.Time `json:"lastFetched,omitempty"`
 	// lastChanged is when what it says last changed.
 	LastChanged *v1.Time `json:"lastChanged,omitempty"`

@@ -10,7 +10,7 @@ import (
 // PodSettingsApplyConfiguration represents a declarative configuration of the PodSettings type for use
 // with apply.
 //
-// PodSettings shapes the pods.
+// PodSettings configures the pods.
 type PodSettingsApplyConfiguration struct {
 	// resources of the service provider's container.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`

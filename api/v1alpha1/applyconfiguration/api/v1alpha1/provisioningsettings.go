@@ -11,9 +11,9 @@ import (
 //
 // ProvisioningSettings says what happens to people at sign-in.
 type ProvisioningSettingsApplyConfiguration struct {
-	// jit Enabled creates a user at the first sign-in; Disabled refuses people who are not known yet.
+	// jit Enabled creates a user at the first sign-in; Disabled refuses people who are not users yet.
 	JIT *apiv1alpha1.State `json:"jit,omitempty"`
-	// secondFactor Required asks for a second factor of our own after the IdP's sign-in.
+	// secondFactor Required makes the service provider ask for a second factor after the sign-in at the IdP.
 	SecondFactor *apiv1alpha1.SecondFactor `json:"secondFactor,omitempty"`
 }
 

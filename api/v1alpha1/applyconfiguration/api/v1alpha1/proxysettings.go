@@ -9,7 +9,7 @@ import (
 // ProxySettingsApplyConfiguration represents a declarative configuration of the ProxySettings type for use
 // with apply.
 //
-// ProxySettings says whose X-Forwarded-* headers count.
+// ProxySettings says whose X-Forwarded-* headers are trusted.
 type ProxySettingsApplyConfiguration struct {
 	// trusted are the address ranges of your proxies. Example: 10.0.0.0/8
 	Trusted []apiv1alpha1.CIDR `json:"trusted,omitempty"`

@@ -9,7 +9,7 @@ import (
 // RequestSettingsApplyConfiguration represents a declarative configuration of the RequestSettings type for use
 // with apply.
 //
-// RequestSettings shapes the AuthnRequests that we send.
+// RequestSettings configures the AuthnRequests that are sent.
 type RequestSettingsApplyConfiguration struct {
 	// signing signs every AuthnRequest.
 	Signing *apiv1alpha1.State `json:"signing,omitempty"`

@@ -9,13 +9,13 @@ package v1alpha1
 type SAMLSettingsApplyConfiguration struct {
 	// metadata is where the IdP's entity ID, endpoints and certificates come from.
 	Metadata *MetadataSourceApplyConfiguration `json:"metadata,omitempty"`
-	// request shapes the AuthnRequests that we send.
+	// request configures the AuthnRequests that are sent.
 	Request *RequestSettingsApplyConfiguration `json:"request,omitempty"`
 	// response says what a response must be like.
 	Response *ResponseSettingsApplyConfiguration `json:"response,omitempty"`
-	// logout is single logout.
+	// logout configures single logout.
 	Logout *LogoutSettingsApplyConfiguration `json:"logout,omitempty"`
-	// keys is the life of this connection's own key pair.
+	// keys configures the SP key pair of this connection and its rotation.
 	Keys *KeySettingsApplyConfiguration `json:"keys,omitempty"`
 }
 

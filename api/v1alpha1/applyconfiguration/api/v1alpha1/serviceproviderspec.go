@@ -5,7 +5,7 @@ package v1alpha1
 // ServiceProviderSpecApplyConfiguration represents a declarative configuration of the ServiceProviderSpec type for use
 // with apply.
 //
-// ServiceProviderSpec is what is wanted of a ServiceProvider.
+// ServiceProviderSpec is the desired state of a ServiceProvider.
 type ServiceProviderSpecApplyConfiguration struct {
 	// url is the external base URL that browsers and proxies use: https, a host, an optional port, nothing else.
 	// The entity ID, ACS and metadata URL of every connection derive from it: changing it means registering every connection anew at its IdP.
@@ -38,11 +38,11 @@ type ServiceProviderSpecApplyConfiguration struct {
 	DebugLog *DebugLogSettingsApplyConfiguration `json:"debugLog,omitempty"`
 	// expose makes the ServiceProvider reachable from outside of the cluster. Left out: a Service only.
 	Expose *ExposureApplyConfiguration `json:"expose,omitempty"`
-	// proxies says whose X-Forwarded-* headers count.
+	// proxies says whose X-Forwarded-* headers are trusted.
 	Proxies *ProxySettingsApplyConfiguration `json:"proxies,omitempty"`
 	// tracing sends OpenTelemetry traces of sign-ins to a collector. Left out: nothing is traced.
 	Tracing *TracingSettingsApplyConfiguration `json:"tracing,omitempty"`
-	// pods shapes the pods.
+	// pods configures the pods.
 	Pods *PodSettingsApplyConfiguration `json:"pods,omitempty"`
 }
 

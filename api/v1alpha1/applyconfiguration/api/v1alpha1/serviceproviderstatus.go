@@ -9,35 +9,35 @@ import (
 // ServiceProviderStatusApplyConfiguration represents a declarative configuration of the ServiceProviderStatus type for use
 // with apply.
 //
-// ServiceProviderStatus is what is known of a ServiceProvider.
+// ServiceProviderStatus is the observed state of a ServiceProvider.
 type ServiceProviderStatusApplyConfiguration struct {
 	// conditions are Accepted, StoreReady, Available, Programmed and Ready.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation of spec that this status is about; -1 before the operator's first visit.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// url is what the pods serve now.
+	// url is the base URL that the pods serve now.
 	URL *string `json:"url,omitempty"`
-	// replicas is the number of pods that is wanted.
+	// replicas is the desired number of pods.
 	Replicas *int32 `json:"replicas,omitempty"`
 	// readyReplicas is the number of pods that are ready.
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
-	// replicaSummary is ready pods / wanted pods, such as 2/2.
+	// replicaSummary is ready pods / desired pods, such as 2/2.
 	ReplicaSummary *string `json:"replicaSummary,omitempty"`
 	// revision is the digest of the snapshot that the operator has written.
 	Revision *string `json:"revision,omitempty"`
 	// programmedRevision is the last revision that every ready pod served.
 	ProgrammedRevision *string `json:"programmedRevision,omitempty"`
-	// identityProviders counts the accepted IdentityProviders.
+	// identityProviders is the number of accepted IdentityProviders.
 	IdentityProviders *int32 `json:"identityProviders,omitempty"`
-	// domainBindings counts the accepted DomainBindings.
+	// domainBindings is the number of accepted DomainBindings.
 	DomainBindings *int32 `json:"domainBindings,omitempty"`
-	// users counts the people known to the store, as of the last count.
+	// users is the number of users in the store, as of the last count.
 	Users *int64 `json:"users,omitempty"`
-	// activeSessions counts the sessions that have not ended, as of the last count.
+	// activeSessions is the number of sessions that have not ended, as of the last count.
 	ActiveSessions *int64 `json:"activeSessions,omitempty"`
 	// auditKey is the public key that verifies the audit log's checkpoints. Keep a copy elsewhere: it verifies what later keys have signed, too.
 	AuditKey *AuditKeyStatusApplyConfiguration `json:"auditKey,omitempty"`
-	// headerKeys are the keys of the signed header, as they are published at /.well-known/jwks.json below url. None: there is no signed header.
+	// headerKeys are the keys of the signed header, as they are published at /.well-known/jwks.json below url. Empty where there is no signed header.
 	HeaderKeys []HeaderKeyStatusApplyConfiguration `json:"headerKeys,omitempty"`
 }
 

@@ -15,7 +15,7 @@ type SessionSettingsApplyConfiguration struct {
 	Lifetime *apiv1alpha1.Duration `json:"lifetime,omitempty"`
 	// idleTimeout ends a session that was not used for so long. Between 1m and 720h, and not longer than lifetime.
 	IdleTimeout *apiv1alpha1.Duration `json:"idleTimeout,omitempty"`
-	// cookie shapes the session cookie.
+	// cookie configures the session cookie.
 	Cookie *CookieSettingsApplyConfiguration `json:"cookie,omitempty"`
 }
 

@@ -12,9 +12,9 @@ import (
 // SignedHeaderSettings is the header X-Auth-Request-Jwt: a token (JWT, ES256) that says who sends the request, for one application's host and for 60 seconds.
 // Applications verify it with the keys at /.well-known/jwks.json below url.
 type SignedHeaderSettingsApplyConfiguration struct {
-	// state switches it.
+	// state turns the signed header on or off.
 	State *apiv1alpha1.State `json:"state,omitempty"`
-	// keyLifetime is the age at which the successor of a key is made. An hour later that one signs, and the old one stays published for another hour. Between 24h and 26280h.
+	// keyLifetime is the age at which a key's successor is created. An hour later the successor signs, and the old key stays published for another hour. Between 24h and 26280h.
 	KeyLifetime *apiv1alpha1.Duration `json:"keyLifetime,omitempty"`
 }
 
