@@ -128,8 +128,8 @@ func (a *acceptance) checkPending() *Refusal {
 	case !a.conf.Enabled:
 		return a.refuse(ReasonIdPDisabled, CheckPolicy, "", "", "")
 	case a.pending == nil && !a.conf.Response.AllowUnsolicited:
-		return a.refuse(ReasonInResponseToMismatch, CheckPending, "an answer to a request of ours", "an unsolicited response",
-			"Nobody asked for this response: it was started at the IdP, or the request is too old, has been answered already or belongs to another browser.")
+		return a.refuse(ReasonInResponseToMismatch, CheckPending, "a response to a request of this service provider", "an unsolicited response",
+			"This response is unsolicited: the sign-in was started at the IdP, or the request is too old, has been answered already or belongs to another browser.")
 	case a.pending != nil && a.pending.Connection != a.conf.Name:
 		return a.refuse(ReasonInResponseToMismatch, CheckPending, a.pending.Connection, a.conf.Name,
 			fmt.Sprintf("The request was sent to IdP %q, the response came to IdP %q.", a.pending.Connection, a.conf.Name))
@@ -143,7 +143,7 @@ func (a *acceptance) checkShape() *Refusal {
 		return a.refuse(ReasonMalformed, CheckShape, "samlp:Response", clip(a.original.Local), fmt.Sprintf("The message is a %q, not a SAML response.", clip(a.original.Local)))
 	}
 	if what := oddPlaces(a.original); what != "" {
-		return a.refuse(ReasonMalformed, CheckShape, "", what, "The response is not built as SAML prescribes: "+what+".")
+		return a.refuse(ReasonMalformed, CheckShape, "", what, "The response does not have the structure that SAML requires: "+what+".")
 	}
 	return nil
 }

@@ -158,7 +158,7 @@ func policySentence(reason Reason, expected, actual string) string {
 	case ReasonUserSuspended:
 		return "The user is suspended."
 	case ReasonSecondFactorFailed:
-		return "The second step of the sign-in was not completed."
+		return "The second factor was not verified."
 	}
 	why := strings.ReplaceAll(string(reason), "_", " ")
 	if expected != "" || actual != "" {

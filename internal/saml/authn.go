@@ -73,7 +73,7 @@ func (a *acceptance) readStatement(s *xmldoc.Node, first bool) *Refusal {
 	}
 	if instant.After(a.now.Add(a.skew())) {
 		return a.refuse(ReasonNotYetValid, CheckAuthn, "at or before "+stamp(a.now), stamp(instant),
-			fmt.Sprintf("The person is said to have signed in at %s, which is in our future.", stamp(instant)))
+			fmt.Sprintf("The person is said to have signed in at %s, which is in the future.", stamp(instant)))
 	}
 	if since := a.freshSince(); !since.IsZero() && instant.Before(since.Add(-a.skew())) {
 		return a.refuse(ReasonExpired, CheckForceAuthn, "at or after "+stamp(since), stamp(instant),

@@ -75,7 +75,7 @@ var classes = []vulnerability{
 	{name: "Injection of encrypted assertions"},
 	{name: "Key rollover, certificates' dates, KeyInfo", by: []held{in(interop, "TestTheIdentityProviderRotatesItsKey")}},
 	{name: "Clock skew", by: []held{here("TestClockSkewIsWhatWasAskedFor")}},
-	{name: "Lifetime of the request's state", notes: "a row for 15 minutes, and no more than 32,000 of them", by: []held{here("TestTabsAndReplicas"), in("internal/store", "TestContract"),
+	{name: "Lifetime of the request's state", notes: "a row for 15 minutes, and no more than 32,000 of them", by: []held{here("TestAnyReplicaTakesTheAnswerToEachTab"), in("internal/store", "TestContract"),
 		in(web, "TestARestartInBetweenLosesNothing"), in(web, "TestSeveralTabsAllSucceed"), in(interop, "TestARestartDuringSignInLosesNothing")}},
 	{name: "Session", by: []held{in(provision, "TestSessionEndsNoLaterThanTheIdPs"), in("internal/session", "TestLifetimes"), in("internal/session", "TestRevocationReachesEveryReplica")}},
 	{name: "Single logout: forged requests, bindings", notes: "below", by: []held{here("TestLogoutVectors"), here("TestNewLogoutMessages"),

@@ -43,7 +43,7 @@ func (a *acceptance) decryptAssertion() *Refusal {
 		return r
 	}
 	if what := oddPlaces(a.received); what != "" || a.received.Value("ID") == a.original.Value("ID") {
-		return a.refuse(ReasonMalformed, CheckShape, "", what, "The decrypted assertion is not built as SAML prescribes.")
+		return a.refuse(ReasonMalformed, CheckShape, "", what, "The decrypted assertion does not have the structure that SAML requires.")
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func (c *Connection) decryptElement(encrypted *xmldoc.Node, signed bool) ([]byte
 		return nil, c.refuse(ReasonAlgorithmRefused, CheckEncryption, "AES-GCM with RSA-OAEP", algorithm.URI,
 			fmt.Sprintf("The IdP encrypted with %s %q, which is not accepted.", algorithm.What, algorithm.URI))
 	case errors.As(err, &shape):
-		return nil, c.refuse(ReasonMalformed, CheckEncryption, "", shape.What, "The encrypted element is not built as XML encryption prescribes: "+shape.What+".")
+		return nil, c.refuse(ReasonMalformed, CheckEncryption, "", shape.What, "The encrypted element does not have the structure that XML Encryption requires: "+shape.What+".")
 	case err != nil:
 		return nil, c.decryptionRefusal()
 	}

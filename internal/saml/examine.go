@@ -27,11 +27,11 @@ type Checked struct {
 
 // stepTitles say what each step looks at, for people, by the name of its method.
 var stepTitles = map[string]string{
-	"checkPending":        "It answers a request of ours",
-	"checkShape":          "It is built as SAML prescribes",
+	"checkPending":        "Response to our request",
+	"checkShape":          "Structure of the response",
 	"checkProfile":        "Status, destination, issuer and time of the response",
 	"verifyResponse":      "Signature of the response, where there is one",
-	"checkAssertionCount": "There is exactly one assertion",
+	"checkAssertionCount": "Exactly one assertion",
 	"decryptAssertion":    "Encryption of the assertion, where there is one",
 	"verifyAssertion":     "Signature of the assertion, or of the response around it",
 	"readAssertion":       "Issuer and version of the assertion",
@@ -79,7 +79,7 @@ func (c *Connection) Examine(ctx context.Context, samlResponse string, pending *
 		}
 		checks = append(checks, checked)
 	}
-	run("It is base64 and XML within the limits", func() *Refusal { return a.read(samlResponse) })
+	run("Base64 and XML within the limits", func() *Refusal { return a.read(samlResponse) })
 	for _, s := range steps {
 		title := titleOf(s)
 		independent = independent || title == firstIndependent && refusal == nil

@@ -55,7 +55,7 @@ func (c *Connection) AcceptLogoutRequest(in Incoming, now time.Time) (request *L
 		return nil, r
 	}
 	if req.NameID.Value == "" {
-		return nil, c.refuse(ReasonMalformed, CheckSubject, "a NameID", "", "The LogoutRequest names nobody.")
+		return nil, c.refuse(ReasonMalformed, CheckSubject, "a NameID", "", "The LogoutRequest does not name a user.")
 	}
 	for s := n.First; s != nil; s = s.Next {
 		if s.Is(nsProtocol, "SessionIndex") && s.First == nil {
@@ -128,7 +128,7 @@ func (m *logoutMessage) open(field, local string) (*xmldoc.Node, *Refusal) {
 		return nil, r
 	}
 	if v := n.Value("Version"); v != "2.0" {
-		return nil, m.refuse(ReasonMalformed, CheckVersion, "2.0", clip(v), fmt.Sprintf("The message has SAML version %q; only 2.0 is spoken.", clip(v)))
+		return nil, m.refuse(ReasonMalformed, CheckVersion, "2.0", clip(v), fmt.Sprintf("The message has SAML version %q; only 2.0 is supported.", clip(v)))
 	}
 	if id := n.Value("ID"); id == "" || len(id) > 1024 {
 		return nil, m.refuse(ReasonMalformed, CheckShape, "an ID", clip(id), "The message has no usable ID.")
@@ -172,7 +172,7 @@ func (m *logoutMessage) parseOriginal(local string) (r *Refusal) {
 		return m.refuse(ReasonMalformed, CheckShape, local, clip(m.original.Local), fmt.Sprintf("The message is a %q, not a %s.", clip(m.original.Local), local))
 	}
 	if what := oddPlaces(m.original); what != "" {
-		return m.refuse(ReasonMalformed, CheckShape, "", what, "The message is not built as SAML prescribes: "+what+".")
+		return m.refuse(ReasonMalformed, CheckShape, "", what, "The message does not have the structure that SAML requires: "+what+".")
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 func (a *acceptance) checkProfile() *Refusal {
 	r := a.response
 	if v := r.Value("Version"); v != "2.0" {
-		return a.refuse(ReasonMalformed, CheckVersion, "2.0", clip(v), fmt.Sprintf("The response has SAML version %q; only 2.0 is spoken.", clip(v)))
+		return a.refuse(ReasonMalformed, CheckVersion, "2.0", clip(v), fmt.Sprintf("The response has SAML version %q; only 2.0 is supported.", clip(v)))
 	}
 	if refusal := a.checkStatus(r); refusal != nil {
 		return refusal
@@ -126,7 +126,7 @@ func (a *acceptance) checkResponseInstant(r *xmldoc.Node) *Refusal {
 	a.out.ClockDifference = issued.Sub(a.now)
 	if a.pending != nil && issued.Before(a.pending.IssuedAt.Truncate(time.Second).Add(-a.skew())) {
 		return a.refuse(ReasonExpired, CheckIssueInstant, "at or after "+stamp(a.pending.IssuedAt), stamp(issued),
-			fmt.Sprintf("The response was made at %s, before the request was sent at %s: the clocks differ by more than %s.",
+			fmt.Sprintf("The response was issued at %s, before the request was sent at %s: the clocks differ by more than %s.",
 				stamp(issued), stamp(a.pending.IssuedAt), span(a.skew())))
 	}
 	return nil
@@ -140,7 +140,7 @@ func (c *Connection) checkInstant(n *xmldoc.Node, now time.Time) (time.Time, *Re
 	}
 	if issued.After(now.Add(c.skew())) {
 		return issued, c.refuse(ReasonNotYetValid, CheckIssueInstant, "at or before "+stamp(now), stamp(issued),
-			fmt.Sprintf("The %s was issued at %s, which is %s in our future; a clock skew of %s is allowed.", n.Local, stamp(issued), issued.Sub(now).Round(time.Second), span(c.skew())))
+			fmt.Sprintf("The %s was issued at %s, which is %s in the future; a clock skew of %s is allowed.", n.Local, stamp(issued), issued.Sub(now).Round(time.Second), span(c.skew())))
 	}
 	return issued, nil
 }

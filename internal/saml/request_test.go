@@ -182,9 +182,9 @@ func TestRequestsThatCannotBeMade(t *testing.T) {
 	}
 }
 
-// TestTabsAndReplicas: two tabs have two requests; any replica accepts the answer to either, from the stored value alone, and neither
+// TestAnyReplicaTakesTheAnswerToEachTab: two tabs have two requests; any replica accepts the answer to either, from the stored value alone, and neither
 // answer fits the other request.
-func TestTabsAndReplicas(t *testing.T) {
+func TestAnyReplicaTakesTheAnswerToEachTab(t *testing.T) {
 	f := newFixture(t)
 	first, second := f.connection(), f.connection()
 	tab1, err := first.NewAuthnRequest(t0, "1", RequestOptions{})

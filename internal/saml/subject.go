@@ -11,7 +11,7 @@ import (
 func (a *acceptance) readAssertion() *Refusal {
 	as := a.assertion
 	if v := as.Value("Version"); v != "2.0" {
-		return a.refuse(ReasonMalformed, CheckVersion, "2.0", clip(v), fmt.Sprintf("The assertion has SAML version %q; only 2.0 is spoken.", clip(v)))
+		return a.refuse(ReasonMalformed, CheckVersion, "2.0", clip(v), fmt.Sprintf("The assertion has SAML version %q; only 2.0 is supported.", clip(v)))
 	}
 	if a.out.ID = as.Value("ID"); a.out.ID == "" || len(a.out.ID) > 1024 {
 		return a.refuse(ReasonMalformed, CheckShape, "an ID", clip(a.out.ID), "The assertion has no usable ID.")

@@ -20,7 +20,7 @@ func unsolicited(f *fixture) { f.pending, f.conf.Response.AllowUnsolicited = nil
 
 // pendingVectors are rules 2 and 11: the request that the response must answer.
 var pendingVectors = []vector{
-	{rule: 2, class: 16, name: "no pending request", want: ReasonInResponseToMismatch, check: CheckPending, says: "Nobody asked", after: func(f *fixture) { f.pending = nil }},
+	{rule: 2, class: 16, name: "no pending request", want: ReasonInResponseToMismatch, check: CheckPending, says: "This response is unsolicited", after: func(f *fixture) { f.pending = nil }},
 	{rule: 2, class: 17, name: "request of another connection", want: ReasonInResponseToMismatch, check: CheckPending, says: `"entra"`,
 		after: func(f *fixture) { f.pending.Connection = "entra" }},
 	{rule: 2, class: 17, name: "assertion of another IdP with its own key", want: ReasonIssuerMismatch, check: CheckIssuer, says: "victim.example",

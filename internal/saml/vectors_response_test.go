@@ -54,7 +54,7 @@ var responseVectors = []vector{
 		edit: inResponse(replace(`<samlp:Status>`, `<saml:Issuer>https://idp.example.com/metadata</saml:Issuer><samlp:Status>`))},
 	{rule: 3, class: 17, name: "Issuer with white space around it", edit: inResponse(replace(`<saml:Issuer>https://idp.example.com/metadata`, "<saml:Issuer>\n  https://idp.example.com/metadata\n"))},
 	{rule: 3, class: 31, name: "Response from the future, at the skew", after: at(-60 * time.Second), setup: longAgo},
-	{rule: 3, class: 31, name: "Response from the future, a second past the skew", want: ReasonNotYetValid, check: CheckIssueInstant, says: "1m1s in our future",
+	{rule: 3, class: 31, name: "Response from the future, a second past the skew", want: ReasonNotYetValid, check: CheckIssueInstant, says: "1m1s in the future",
 		after: at(-61 * time.Second), setup: longAgo},
 	{rule: 3, class: 31, name: "Response made before the request, at the skew", setup: func(f *fixture) { f.pending.IssuedAt = t0.Add(60 * time.Second) }},
 	{rule: 3, class: 31, name: "Response made before the request, a second past the skew", want: ReasonExpired, check: CheckIssueInstant, says: "before the request was sent",
