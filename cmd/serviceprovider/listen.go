@@ -44,14 +44,9 @@ func listen(o *options, log *slog.Logger, server *web.Server) (*listeners, error
 		certificate = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	}
 	l := &listeners{}
-	var err error
-	if l.publicPort, err = net.Listen("tcp", o.listen); err != nil {
-		return nil, fmt.Errorf("--listen: %w", err)
+	if err := l.open(o); err != nil {
+		return nil, err
 	}
-	if l.managementPort, err = net.Listen("tcp", o.managementListen); err != nil {
-		return nil, errors.Join(fmt.Errorf("--management-listen: %w", err), l.publicPort.Close())
-	}
-	l.addresses.public, l.addresses.management = l.publicPort.Addr().String(), l.managementPort.Addr().String()
 	if certificate != nil {
 		l.publicPort = tls.NewListener(l.publicPort, certificate)
 	}
@@ -60,20 +55,12 @@ func listen(o *options, log *slog.Logger, server *web.Server) (*listeners, error
 	l.public.IdleTimeout, l.public.TLSConfig = idleTimeout, certificate
 	l.management = httpServer(server.Management(), errorLog)
 	l.management.IdleTimeout = idleTimeout
-	if o.metricsListen != "" {
-		if l.metricsPort, err = net.Listen("tcp", o.metricsListen); err != nil {
-			return nil, errors.Join(fmt.Errorf("--metrics-listen: %w", err), l.publicPort.Close(), l.managementPort.Close())
-		}
-		l.addresses.metrics = l.metricsPort.Addr().String()
+	if l.metricsPort != nil {
 		l.metrics = httpServer(server.Metrics(), errorLog)
 	}
-	if o.grpcListen == "" {
+	if l.grpcPort == nil {
 		return l, nil
 	}
-	if l.grpcPort, err = net.Listen("tcp", o.grpcListen); err != nil {
-		return nil, errors.Join(fmt.Errorf("--grpc-listen: %w", err), l.publicPort.Close(), l.managementPort.Close())
-	}
-	l.addresses.grpc = l.grpcPort.Addr().String()
 	l.grpcPort = newPerAddress(l.grpcPort, maxGRPCConnections, log)
 	var options []grpc.ServerOption
 	if certificate != nil {
@@ -83,13 +70,44 @@ func listen(o *options, log *slog.Logger, server *web.Server) (*listeners, error
 	return l, nil
 }
 
+// open opens every port that the flags ask for, or none.
+func (l *listeners) open(o *options) error {
+	var opened []net.Listener
+	for _, p := range []struct {
+		flag, address string
+		optional      bool
+		port          *net.Listener
+		bound         *string
+	}{
+		{"--listen", o.listen, false, &l.publicPort, &l.addresses.public},
+		{"--management-listen", o.managementListen, false, &l.managementPort, &l.addresses.management},
+		{"--metrics-listen", o.metricsListen, true, &l.metricsPort, &l.addresses.metrics},
+		{"--grpc-listen", o.grpcListen, true, &l.grpcPort, &l.addresses.grpc},
+	} {
+		if p.optional && p.address == "" {
+			continue
+		}
+		port, err := net.Listen("tcp", p.address)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", p.flag, err)
+			for _, other := range opened {
+				err = errors.Join(err, other.Close())
+			}
+			return err
+		}
+		opened = append(opened, port)
+		*p.port, *p.bound = port, port.Addr().String()
+	}
+	return nil
+}
+
 // httpServer is one with the limits of every port.
 func httpServer(handler http.Handler, errorLog *log.Logger) *http.Server {
 	return &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errorLog}
 }
 
-// serve runs until ctx ends or a listener fails. Then readiness fails first, everything is served on for drain, and what still runs gets timeout to end.
+// serve runs until ctx ends or a listener fails. On ctx it fails readiness and keeps serving for drain; requests in flight then have up to timeout to finish.
 func (l *listeners) serve(ctx context.Context, beginDrain func(), drain, timeout time.Duration) error {
 	failed := make(chan error, 4)
 	go func() { failed <- l.public.Serve(l.publicPort) }()

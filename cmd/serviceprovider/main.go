@@ -32,7 +32,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := run(ctx, o, log, os.Stdout, nil); err != nil {
-		log.Error("the service provider ends", "error", err)
+		log.Error("the service provider stopped", "error", err)
 		os.Exit(1)
 	}
 }

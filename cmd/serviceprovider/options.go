@@ -44,11 +44,11 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate chain as PEM, to serve https directly (default: http, behind a proxy that ends TLS)")
 	f.StringVar(&o.tlsKey, "tls-key", "", "private key of --tls-cert as PEM")
 	f.StringVar(&o.auditWriter, "audit-writer", "", "name of this process in the audit log, the same after a restart (default: the host's name)")
-	f.StringVar(&o.auditKeyFile, "audit-key-file", "", "Ed25519 private key as PKCS #8 PEM that signs audit checkpoints (default: none are made)")
-	f.StringVar(&o.auditSuccessionsFile, "audit-successions-file", "", "JSON list of how each earlier audit key introduced the next; a file that is not there says that the key is the first")
-	f.StringVar(&o.factorKeyFile, "second-factor-key-file", "", "keys that encrypt second factors, 32 bytes each in base64, one a line, the newest first (default: no second step)")
+	f.StringVar(&o.auditKeyFile, "audit-key-file", "", "Ed25519 private key as PKCS #8 PEM that signs audit checkpoints (default: none are written)")
+	f.StringVar(&o.auditSuccessionsFile, "audit-successions-file", "", "JSON list of how each earlier audit key introduced the next; a missing file means that the key is the first")
+	f.StringVar(&o.factorKeyFile, "second-factor-key-file", "", "keys that encrypt second factors, 32 bytes each in base64, one a line, the newest first (default: no second factor)")
 	f.Int64Var(&o.cacheBytes, "session-cache-bytes", 64<<20, "memory for the session cache")
-	f.DurationVar(&o.drain, "drain", 3*time.Second, "how long to go on serving after SIGTERM, while readiness fails and proxies look elsewhere")
+	f.DurationVar(&o.drain, "drain", 3*time.Second, "how long to keep serving after SIGTERM, while readiness fails and proxies look elsewhere")
 	f.DurationVar(&o.shutdown, "shutdown-timeout", 20*time.Second, "how long requests that run may take to end after that")
 	f.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	f.BoolVar(&o.version, "version", false, "print the version and exit")
@@ -102,12 +102,12 @@ func (o *options) factorKeys() ([][]byte, error) {
 	for i, line := range strings.Fields(string(content)) {
 		key, err := base64.StdEncoding.DecodeString(line)
 		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("--second-factor-key-file: line %d is not 32 bytes in base64: make one with `openssl rand -base64 32`", i+1)
+			return nil, fmt.Errorf("--second-factor-key-file: line %d is not 32 bytes in base64: create one with `openssl rand -base64 32`", i+1)
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("--second-factor-key-file holds no key: make one with `openssl rand -base64 32`")
+		return nil, errors.New("--second-factor-key-file holds no key: create one with `openssl rand -base64 32`")
 	}
 	return keys, nil
 }

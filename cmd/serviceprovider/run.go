@@ -70,7 +70,7 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := server.Run(background); err != nil {
-			log.Error("keeping house", "error", err)
+			log.Error("background tasks failed", "error", err)
 		}
 	})
 	if err := follow(background, o, log, server, &running); err != nil {
@@ -124,7 +124,7 @@ func readSigner(file, successionsFile string) (*audit.Signer, error) {
 	}
 	block, _ := pem.Decode(content)
 	if block == nil {
-		return nil, errors.New("--audit-key-file holds no PEM block: make one with `openssl genpkey -algorithm ed25519`")
+		return nil, errors.New("--audit-key-file holds no PEM block: create one with `openssl genpkey -algorithm ed25519`")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {

@@ -114,7 +114,7 @@ func TestSignificantIgnoresCountersAndComments(t *testing.T) {
 }
 
 // The machine belongs to whoever came first, and a control plane is not mistaken for a node.
-func TestClaim(t *testing.T) {
+func TestAMachineBelongsToTheFirstCheckout(t *testing.T) {
 	d := testDirs(t)
 	if node, err := claim(d, false); err != nil || node {
 		t.Fatalf("first claim: %v %v", node, err)

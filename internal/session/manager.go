@@ -103,7 +103,7 @@ func (m *Manager) Check(cookieValue string) (*Session, error) {
 
 // CheckFor is Check for the cookie of one host outside of the session cookie's domain.
 func (m *Manager) CheckFor(cookieValue, host string) (*Session, error) {
-	key, ok := KeyFor(cookieValue, host)
+	key, ok := keyFor(cookieValue, host)
 	if !ok {
 		return nil, ErrNone
 	}

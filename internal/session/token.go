@@ -43,13 +43,13 @@ func KeyOf(token string) (Key, bool) {
 // NewTokenFor makes a token that counts on one host alone.
 func NewTokenFor(host string) (token string, key Key) {
 	token, _ = NewToken()
-	key, _ = KeyFor(token, host)
+	key, _ = keyFor(token, host)
 	return token, key
 }
 
-// KeyFor is KeyOf for a token that counts on one host alone: on every other one it is the key of nothing. So an application that is shown the cookie can
+// keyFor is KeyOf for a token that counts on one host alone: on every other one it is the key of nothing. So an application that is shown the cookie can
 // do nothing with it elsewhere. The host is in lower case, with its port if it has one.
-func KeyFor(token, host string) (Key, bool) {
+func keyFor(token, host string) (Key, bool) {
 	if _, ok := KeyOf(token); !ok || host == "" {
 		return Key{}, false
 	}

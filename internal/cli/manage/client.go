@@ -112,7 +112,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		return nil
 	}
 	if err := json.Unmarshal(content, out); err != nil {
-		return fmt.Errorf("pod %s answered with something else than was asked for (%w): kubectl-sso and the service provider should be of one version", c.o.Pod, err)
+		return fmt.Errorf("pod %s gave an unexpected answer (%w): kubectl-sso and the service provider should have the same version", c.o.Pod, err)
 	}
 	return nil
 }
@@ -175,9 +175,11 @@ func (c *Client) failure(response *http.Response) error {
 	e := &Error{Status: response.StatusCode, Message: said.Error}
 	switch response.StatusCode {
 	case http.StatusUnauthorized:
-		e.Message = fmt.Sprintf("pod %s does not accept the token in its Secret: a Secret that was changed counts within a minute; after that, restart the pod (kubectl delete pod %s)", c.o.Pod, c.o.Pod)
+		e.Message = fmt.Sprintf("pod %s does not accept the token in its Secret: a changed Secret takes effect within a minute; after that, restart the pod (kubectl delete pod %s)", c.o.Pod, c.o.Pod)
 	case http.StatusGone:
 		e.Message = "the cursor has expired, because retention has removed what it points at: start again without it"
+	case http.StatusInternalServerError:
+		e.Message = fmt.Sprintf("pod %s: %s: kubectl logs %s", c.o.Pod, said.Error, c.o.Pod)
 	case http.StatusServiceUnavailable:
 		e.Message = fmt.Sprintf("pod %s: %s: see StoreReady in `kubectl sso status`, and try again", c.o.Pod, said.Error)
 	}

@@ -151,7 +151,7 @@ func (e *extAuthz) forbidden(s *site.Site, q *question, current *session.Session
 		return denied(typev3.StatusCode_Forbidden, nil, "")
 	}
 	page := captured{header: http.Header{}}
-	e.gate.env.PageElsewhere(&page, s, http.StatusForbidden, NoAccess(s, current, reference))
+	e.gate.env.PageElsewhere(&page, s, http.StatusForbidden, noAccess(s, current, reference))
 	var headers []string
 	for _, name := range slices.Sorted(maps.Keys(page.header)) {
 		headers = append(headers, name, page.header.Get(name))

@@ -131,7 +131,7 @@ func (g *Gate) answer(w http.ResponseWriter, r *http.Request, s *site.Site, q *q
 	case forbidden:
 		reference := g.deny(s, r, current, q.original.Host)
 		if q.kind == proxy.Page || q.kind == proxy.PageWithBody {
-			g.env.PageElsewhere(w, s, http.StatusForbidden, NoAccess(s, current, reference))
+			g.env.PageElsewhere(w, s, http.StatusForbidden, noAccess(s, current, reference))
 			return
 		}
 		w.WriteHeader(http.StatusForbidden)
@@ -159,16 +159,16 @@ func signInURL(s *site.Site, q *question) string {
 	return base + "?rd=" + url.QueryEscape(back.URL())
 }
 
-// NoAccess is the page for somebody who is signed in and may not enter.
-func NoAccess(s *site.Site, current *session.Session, reference string) pages.Message {
+// noAccess is the page for somebody who is signed in and may not enter.
+func noAccess(s *site.Site, current *session.Session, reference string) pages.Message {
 	m := pages.Message{
-		Heading:   "You have no access here",
+		Heading:   "Access denied",
 		Advice:    "Ask your administrator for access, and give them this reference.",
 		Reference: reference,
 		Other:     &pages.Link{URL: s.Snapshot.ServiceProvider.URL + "/account", Label: "Your account"},
 	}
 	if current != nil {
-		m.Sentence = "You are signed in as " + current.Email() + ", and this address is not among those who may enter."
+		m.Sentence = "You are signed in as " + current.Email() + ", but this account is not allowed to open this page."
 	}
 	return m
 }

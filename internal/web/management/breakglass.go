@@ -38,6 +38,6 @@ func (m *Server) breakGlass(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m.Log.Warn("a break-glass link was made", "by", caller(r).Actor.ID)
+	m.Log.Warn("a break-glass link was created", "by", caller(r).Actor.ID)
 	return writeJSON(w, manageapi.BreakGlassLink{URL: s.Snapshot.ServiceProvider.URL + "/signin/break-glass/" + secret, Expires: expires})
 }

@@ -38,7 +38,7 @@ type Options struct {
 	TokenFile string
 	// AuditKeys are the public keys that verify audit checkpoints.
 	AuditKeys []ed25519.PublicKey
-	// SecondFactor is the second step of now; it returns nil where there is none.
+	// SecondFactor are the second factors of now; it returns nil where there are none.
 	SecondFactor func() *secondfactor.Service
 }
 
@@ -136,6 +136,10 @@ func (m *Server) Ready(ctx context.Context) error {
 	if err := m.Serving(); err != nil {
 		return err
 	}
+	return m.storeAnswers(ctx)
+}
+
+func (m *Server) storeAnswers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	if err := m.Store.Ping(ctx); err != nil {
@@ -197,7 +201,12 @@ func (m *Server) guard(most int64, f func(w http.ResponseWriter, r *http.Request
 		default:
 			m.Metrics.StoreFailed(metrics.Management)
 			m.Log.Error("a management request failed", "path", r.Pattern, "error", err)
-			writeError(w, http.StatusServiceUnavailable, "the store does not answer")
+			// Only a store that is down is worth waiting for.
+			if down := m.storeAnswers(r.Context()); down != nil {
+				writeError(w, http.StatusServiceUnavailable, down.Error())
+				return
+			}
+			writeError(w, http.StatusInternalServerError, "the request failed; see the pod's log")
 		}
 	})
 }

@@ -194,7 +194,7 @@ func (m *Server) resume(w http.ResponseWriter, r *http.Request) error {
 func (m *Server) resetSecondFactor(w http.ResponseWriter, r *http.Request) error {
 	service := m.factors()
 	if service == nil {
-		return status(http.StatusConflict, "this service provider has no second step: it runs without --second-factor-key-file")
+		return status(http.StatusConflict, "this service provider has no second factors: it runs without --second-factor-key-file")
 	}
 	u, err := m.find(r)
 	if err != nil {

@@ -75,7 +75,7 @@ func (m *Server) auditFollow(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if q.NewestFirst || !q.Until.IsZero() {
-		return status(http.StatusBadRequest, "newest and until are for pages: following goes on with what comes")
+		return status(http.StatusBadRequest, "newest and until are for pages: following streams new records")
 	}
 	var from reached
 	if err := body(r, &from); err != nil {

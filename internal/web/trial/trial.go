@@ -24,8 +24,8 @@ const Runs = 50
 // Path is what the link's path begins with.
 const Path = "/signin/test/"
 
-// NewSecret is 128 random bits in 22 characters.
-func NewSecret() string {
+// newSecret is 128 random bits in 22 characters.
+func newSecret() string {
 	var b [16]byte
 	rand.Read(b[:]) //nolint:errcheck // crypto/rand does not fail
 	return base64.RawURLEncoding.EncodeToString(b[:])
@@ -44,7 +44,7 @@ const (
 
 // Open makes a link for a connection and returns its secret. by is who asked, for the record of the run.
 func Open(ctx context.Context, s store.Store, connection, uid, by string, now time.Time) (string, error) {
-	secret := NewSecret()
+	secret := newSecret()
 	return secret, s.SavePending(ctx, store.Pending{
 		HandleHash: Key(kindLink, secret), Connection: connection, IdPUID: uid, Test: true, RequestedBy: by, IssuedAt: now, ExpiresAt: now.Add(Lifetime),
 	})
