@@ -79,16 +79,16 @@ func (r *Reconciler) createSecret(ctx context.Context, s *scope, wanted *coreac.
 	case s.restored(&there):
 		return errRestored
 	case owner == nil || owner.Kind != ours.Kind || owner.Name != ours.Name:
-		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and belongs to something else: delete or rename it, the operator needs that name.", secret.Name)
+		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and belongs to something else: delete or rename it: the operator needs that name.", secret.Name)
 	case owner.UID == ours.UID:
 		s.memory.recalled = false
-		return fmt.Errorf("secret %s has been made by another run of the operator", secret.Name)
+		return fmt.Errorf("secret %s has been created by another run of the operator", secret.Name)
 	}
 	uid, version := there.UID, there.ResourceVersion
 	if err := r.Client.Delete(ctx, &there, client.Preconditions{UID: &uid, ResourceVersion: &version}); client.IgnoreNotFound(err) != nil {
 		return err
 	}
-	return fmt.Errorf("secret %s was of a former %s of the same name and has been cleared away", secret.Name, owner.Kind)
+	return fmt.Errorf("secret %s belonged to a former %s of the same name and has been deleted", secret.Name, owner.Kind)
 }
 
 // createOrTakeBack is createSecret, and writes over what came back from a backup.

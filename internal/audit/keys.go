@@ -46,7 +46,7 @@ func (s Succession) verify() error {
 	signature := s.Signature
 	s.Signature = ""
 	if len(s.Previous) != ed25519.PublicKeySize || len(s.Next) != ed25519.PublicKeySize {
-		return errors.New("a key of a succession is no Ed25519 public key")
+		return errors.New("a key of a succession is not an Ed25519 public key")
 	}
 	return check(s.Previous, successionPurpose, s, signature)
 }

@@ -278,7 +278,7 @@ func (v *verifier) checkpoint(s *chainState, l link, at Finding) {
 	s.Unsealed = 0
 	var c Checkpoint
 	if err := json.Unmarshal(l.Details, &c); err != nil {
-		at.Kind, at.Message = FindingForged, "the details are no checkpoint: "+err.Error()
+		at.Kind, at.Message = FindingForged, "the details are not a checkpoint: "+err.Error()
 		v.find(at)
 		return
 	}

@@ -18,8 +18,8 @@ import (
 // lookEvery is how often an object is read while something is waited for.
 const lookEvery = 500 * time.Millisecond
 
-// nudge is a command that sets an annotation for the operator and waits for what comes of it.
-type nudge[O client.Object] struct {
+// annotationTrigger is a command that sets an annotation for the operator and waits for what comes of it.
+type annotationTrigger[O client.Object] struct {
 	annotation string
 	// find reads the object that the command is about.
 	find func(ctx context.Context, k *cluster.Cluster, args []string) (O, error)
@@ -32,7 +32,7 @@ type nudge[O client.Object] struct {
 	outcome func(object O) (string, bool)
 }
 
-func nudgeCommand[O client.Object](a *app, c *cobra.Command, n nudge[O]) *cobra.Command {
+func triggerCommand[O client.Object](a *app, c *cobra.Command, n annotationTrigger[O]) *cobra.Command {
 	var timeout time.Duration
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the outcome; 0 does not wait")
 	c.RunE = func(command *cobra.Command, args []string) error {
@@ -58,7 +58,7 @@ func nudgeCommand[O client.Object](a *app, c *cobra.Command, n nudge[O]) *cobra.
 			return err
 		}
 		if timeout == 0 {
-			_, err := fmt.Fprintf(command.OutOrStdout(), "%s: asked\n", name)
+			_, err := fmt.Fprintf(command.OutOrStdout(), "%s: requested\n", name)
 			return err
 		}
 		p := newProgress(command.ErrOrStderr())
@@ -94,36 +94,36 @@ func nameOf(object client.Object) string {
 	return "idp/" + object.GetName()
 }
 
-// nudgeIdP is a nudge of the IdentityProvider that is the argument.
-func (a *app) nudgeIdP(c *cobra.Command, n nudge[*v1alpha1.IdentityProvider]) *cobra.Command {
+// triggerOnIdP is a trigger on the IdentityProvider that is the argument.
+func (a *app) triggerOnIdP(c *cobra.Command, n annotationTrigger[*v1alpha1.IdentityProvider]) *cobra.Command {
 	c.Args = exactly("an IdentityProvider (idp/NAME)")
 	n.find = func(ctx context.Context, k *cluster.Cluster, args []string) (*v1alpha1.IdentityProvider, error) {
 		return k.IdentityProvider(ctx, args[0])
 	}
-	return nudgeCommand(a, c, n)
+	return triggerCommand(a, c, n)
 }
 
-// nudgeServiceProvider is a nudge of the ServiceProvider that the flag names, or of the only one.
-func (a *app) nudgeServiceProvider(c *cobra.Command, n nudge[*v1alpha1.ServiceProvider]) *cobra.Command {
+// triggerOnServiceProvider is a trigger on the ServiceProvider that the flag names, or on the only one.
+func (a *app) triggerOnServiceProvider(c *cobra.Command, n annotationTrigger[*v1alpha1.ServiceProvider]) *cobra.Command {
 	c.Args = exactly()
-	a.pickServiceProvider(c)
+	a.pickServiceProvider(c.Flags())
 	n.find = func(ctx context.Context, k *cluster.Cluster, _ []string) (*v1alpha1.ServiceProvider, error) {
 		return k.ServiceProvider(ctx, a.serviceProvider)
 	}
-	return nudgeCommand(a, c, n)
+	return triggerCommand(a, c, n)
 }
 
 func (a *app) refreshCommand() *cobra.Command {
-	return a.nudgeIdP(&cobra.Command{
+	return a.triggerOnIdP(&cobra.Command{
 		Use: "refresh idp/NAME", Short: "Fetch an IdP's metadata now",
 		Long:    "Fetch an IdP's metadata now instead of at the next scheduled time, and say what came of it. The last good copy is served meanwhile, and after a failure. Exit code 1: the fetch failed.",
 		Example: "  kubectl sso refresh idp/okta",
-	}, nudge[*v1alpha1.IdentityProvider]{
+	}, annotationTrigger[*v1alpha1.IdentityProvider]{
 		annotation: v1alpha1.AnnotationRefresh, waiting: "fetching the metadata of %s",
-		late: "asked, but nothing was fetched within %s: see `kubectl describe idp`, and whether the operator runs",
+		late: "requested, but nothing was fetched within %s: see `kubectl describe idp`, and check that the operator is running",
 		begins: func(idp *v1alpha1.IdentityProvider) error {
 			if idp.Spec.SAML.Metadata.URL == "" {
-				return fmt.Errorf("idp/%s has no spec.saml.metadata.url: what it trusts is in the object, a ConfigMap or a Secret, and counts as soon as that changes", idp.Name)
+				return fmt.Errorf("idp/%s has no spec.saml.metadata.url: what it trusts is in the object, a ConfigMap or a Secret, and takes effect as soon as that changes", idp.Name)
 			}
 			return nil
 		},
@@ -145,13 +145,13 @@ func (a *app) refreshCommand() *cobra.Command {
 }
 
 func (a *app) rotateCommand() *cobra.Command {
-	c := a.nudgeIdP(&cobra.Command{
-		Use: "rotate idp/NAME", Short: "Begin to rotate our own key of a connection now",
-		Long: `Begin to rotate the service provider's key of a connection. The new certificate is published first and signs only after
-spec.saml.keys.overlap, so that the IdP has time to read it; the old key decrypts for as long again. Nothing breaks meanwhile.`,
+	c := a.triggerOnIdP(&cobra.Command{
+		Use: "rotate idp/NAME", Short: "Start rotating the SP key of a connection",
+		Long: `Start rotating the service provider's key of a connection. The new certificate is published first and signs only after
+spec.saml.keys.overlap, so that the IdP has time to read it; the old key decrypts for as long again. Sign-in keeps working meanwhile.`,
 		Example: "  kubectl sso rotate idp/okta",
-	}, nudge[*v1alpha1.IdentityProvider]{
-		annotation: v1alpha1.AnnotationRotateKeys, waiting: "making the next key of %s",
+	}, annotationTrigger[*v1alpha1.IdentityProvider]{
+		annotation: v1alpha1.AnnotationRotateKeys, waiting: "creating the next key of %s",
 		begins: func(idp *v1alpha1.IdentityProvider) error {
 			for _, c := range ours(idp) {
 				if c.Phase == v1alpha1.KeyPhaseNext {
@@ -160,7 +160,7 @@ spec.saml.keys.overlap, so that the IdP has time to read it; the old key decrypt
 			}
 			return nil
 		},
-		late: "asked, but no new certificate was published within %s: see `kubectl describe idp`, and whether the operator runs",
+		late: "requested, but no new certificate was published within %s: see `kubectl describe idp`, and check that the operator is running",
 		done: func(before, now *v1alpha1.IdentityProvider) bool { return newest(now, before) != nil },
 		outcome: func(idp *v1alpha1.IdentityProvider) (string, bool) {
 			for _, c := range ours(idp) {

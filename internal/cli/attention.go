@@ -135,19 +135,19 @@ func ending(idp *v1alpha1.IdentityProvider, now time.Time) []concern {
 		}
 	}
 	for _, c := range ours(idp) {
-		if c.NotAfter.After(last["our certificate"]) {
-			last["our certificate"] = c.NotAfter.Time
+		if c.NotAfter.After(last["the SP certificate"]) {
+			last["the SP certificate"] = c.NotAfter.Time
 		}
 	}
 	next := map[string]string{
-		"the IdP's signing certificate": "ask the IdP's administrator for the next one; with metadata by URL it is taken over by itself",
-		"our certificate":               "kubectl sso rotate idp/" + idp.Name + ", and have the IdP read our metadata again",
+		"the IdP's signing certificate": "ask the IdP's administrator for the next one; with metadata by URL it is picked up automatically",
+		"the SP certificate":            "kubectl sso rotate idp/" + idp.Name + ", and have the IdP read the SP metadata again",
 	}
 	var all []concern
 	for _, which := range sortedKeys(last) {
 		if left := last[which].Sub(now); left > 0 && left <= soon {
-			all = append(all, concern{"idp/" + idp.Name, fmt.Sprintf("%s ends in %s", which, plural(int(left/(24*time.Hour)), "day", "days")),
-				fmt.Sprintf("It ends on %s: %s", last[which].UTC().Format(time.DateOnly), next[which]), rankSoon})
+			all = append(all, concern{"idp/" + idp.Name, fmt.Sprintf("%s expires in %s", which, plural(int(left/(24*time.Hour)), "day", "days")),
+				fmt.Sprintf("It expires on %s: %s", last[which].UTC().Format(time.DateOnly), next[which]), rankSoon})
 		}
 	}
 	return all

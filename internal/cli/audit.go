@@ -66,7 +66,7 @@ func (f *auditFilter) query(now time.Time) (url.Values, error) {
 	}
 	for _, name := range f.types {
 		if _, err := audit.ParseType(name); err != nil {
-			return nil, fmt.Errorf("--type %q is no type of record%s: docs/guides/audit.md has all", name, similar(name, typeNames()))
+			return nil, fmt.Errorf("--type %q is not a type of record%s: docs/guides/audit.md lists all", name, similar(name, typeNames()))
 		}
 	}
 	for _, o := range f.outcomes {
@@ -151,19 +151,19 @@ func (a *app) auditCommand() *cobra.Command {
 	var follow bool
 	var limit int
 	c := &cobra.Command{
-		Use: "audit", Short: "Ask the audit log, follow it, export it, verify it",
-		Long: `Show audit records, the oldest first. Without --since, those of the last day; --follow goes on with what comes.
-A record is printed by -o ndjson exactly as it was hashed. Asking is recorded with your name.`,
+		Use: "audit", Short: "Query the audit log, follow it, export it, verify it",
+		Long: `Show audit records, oldest first: without --since, those of the last day. --follow keeps streaming new records.
+-o ndjson prints a record exactly as it was hashed. Every query is recorded with your name.`,
 		Example: `  kubectl sso audit --since 90d --type saml_idp_updated,saml_idp_certificate_added
   kubectl sso audit --actor alice@acme.example --outcome denied
   kubectl sso audit --request 7F3K-9Q2M -o json
   kubectl sso audit --follow -o ndjson`,
 	}
 	f.addTo(c, "")
-	a.pickServiceProvider(c)
+	a.pickServiceProvider(c.Flags())
 	c.Flags().StringVarP(&output, "output", "o", "table", "table, json or ndjson")
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with records as they are committed")
-	c.Flags().IntVar(&limit, "limit", 1000, "at most so many; 0 is all")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "keep streaming new records")
+	c.Flags().IntVar(&limit, "limit", 1000, "maximum number of results; 0 means all")
 	complete(c, "output", "table", "json", "ndjson")
 	commands(c, a.auditExport(), a.auditVerify(), a.auditProof())
 	c.RunE = func(command *cobra.Command, args []string) error {
@@ -184,7 +184,7 @@ A record is printed by -o ndjson exactly as it was hashed. Asking is recorded wi
 			return err
 		}
 		if follow && query.Has("until") {
-			return errors.New("--follow goes on with what comes: leave --until out")
+			return errors.New("--follow streams new records: leave --until out")
 		}
 		show, end := recordPrinter(command.OutOrStdout(), output)
 		return a.open(command, func(s served) error {
@@ -229,7 +229,7 @@ func recordPrinter(w io.Writer, output string) (show func(line []byte) error, en
 	return func(line []byte) error {
 		var r auditRecord
 		if err := json.Unmarshal(line, &r); err != nil {
-			return fmt.Errorf("a line is no audit record: %w", err)
+			return fmt.Errorf("a line is not an audit record: %w", err)
 		}
 		if !started {
 			started = true

@@ -21,13 +21,13 @@ func (a *app) auditExport() *cobra.Command {
 	var resume bool
 	c := &cobra.Command{
 		Use: "export", Short: "Write all records as lines of JSON, with what verifies them",
-		Long: `Write the records that are committed now, the oldest first, one line of JSON each, exactly as they were hashed. Memory does not grow with their number.
+		Long: `Write the records that are committed now, oldest first, one line of JSON each, exactly as they were hashed. Memory does not grow with their number.
 
 With --file, a second file FILE.proof gets the ends of the chains and the public keys as they are now; ` + "`kubectl sso audit verify FILE`" + ` holds the records against
 it. Keep it apart from the records: whoever can change both proves nothing. With --since and --until the proof is of that part of the log. An export with another
 filter has gaps and cannot be verified; it gets no proof.
 
---resume goes on with a file whose export broke off, or has become old: it reads how far the file got with each writer, and adds what is missing, each record
+--resume continues a file whose export broke off, or has become old: it reads how far the file got with each writer, and adds what is missing, each record
 once, also those of the same moment and those that were committed late.`,
 		Example: "  kubectl sso audit export --file audit.ndjson\n  kubectl sso audit export --file audit.ndjson --resume\n  kubectl sso audit export --since 30d --type sso_break_glass | jq .actor.id",
 		Args:    exactly(),
@@ -37,7 +37,7 @@ once, also those of the same moment and those that were committed late.`,
 				return err
 			}
 			if resume && file == "" {
-				return errors.New("--resume goes on with the file of --file: name it")
+				return errors.New("--resume continues the file of --file: name it")
 			}
 			out, position, err := exportTo(command.OutOrStdout(), file, resume)
 			if err != nil {
@@ -50,9 +50,9 @@ once, also those of the same moment and those that were committed late.`,
 		},
 	}
 	f.addTo(c, "")
-	a.pickServiceProvider(c)
-	c.Flags().StringVar(&file, "file", "", "file to write to; it must not be there yet, but with --resume (default: standard output)")
-	c.Flags().BoolVar(&resume, "resume", false, "add what is missing in the file")
+	a.pickServiceProvider(c.Flags())
+	c.Flags().StringVar(&file, "file", "", "file to write to; it must not exist yet, except with --resume (default: standard output)")
+	c.Flags().BoolVar(&resume, "resume", false, "continue the file: add what is missing")
 	return c
 }
 
@@ -136,7 +136,7 @@ func (e *exported) write(ctx context.Context, query url.Values) error {
 	var fault error
 	err = eachLine(response.Body, func(line []byte) error {
 		if err := e.position.add(line); err != nil {
-			return fmt.Errorf("a line is no audit record: %w", err)
+			return fmt.Errorf("a line is not an audit record: %w", err)
 		}
 		if _, fault = e.out.Write(append(line[:len(line):len(line)], '\n')); fault != nil {
 			return fault
@@ -150,9 +150,9 @@ func (e *exported) write(ctx context.Context, query url.Values) error {
 		return err
 	}
 	e.progress.done()
-	next := "go on with --resume"
+	next := "continue with --resume"
 	if e.file == "" {
-		next = "start again; with --file it could go on"
+		next = "start again; with --file it could be resumed"
 	}
 	return fmt.Errorf("the export broke off after %s (%w): %s", plural(e.records, "record", "records"), err, next)
 }
@@ -169,13 +169,13 @@ func exportTo(stdout io.Writer, file string, resume bool) (io.WriteCloser, posit
 	if !resume {
 		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, os.ErrExist) {
-			return nil, nil, fmt.Errorf("%s is there already: name another file, or go on with --resume", file)
+			return nil, nil, fmt.Errorf("%s exists already: name another file, or continue with --resume", file)
 		}
 		return f, position{}, err
 	}
 	f, err := os.OpenFile(file, os.O_RDWR, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s is not there: leave --resume out", file)
+		return nil, nil, fmt.Errorf("%s does not exist: leave --resume out", file)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -207,7 +207,7 @@ func positionIn(r io.Reader) (end int64, p position, err error) {
 	})
 	for number := 1; lines.Scan(); number++ {
 		if err := p.add(lines.Bytes()); err != nil {
-			return 0, nil, fmt.Errorf("line %d is no audit record (%w): it is not an export", number, err)
+			return 0, nil, fmt.Errorf("line %d is not an audit record (%w): it is not an export", number, err)
 		}
 		end += int64(len(lines.Bytes()))
 	}

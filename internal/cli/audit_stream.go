@@ -29,7 +29,7 @@ func followAudit(command *cobra.Command, s served, query url.Values, show func([
 	for {
 		err := followOnce(ctx, s, query, reached, func(line []byte) error {
 			if err := reached.add(line); err != nil {
-				return fmt.Errorf("a line is no audit record: %w", err)
+				return fmt.Errorf("a line is not an audit record: %w", err)
 			}
 			failures = 0
 			return show(line)
@@ -38,7 +38,7 @@ func followAudit(command *cobra.Command, s served, query url.Values, show func([
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case answered && refused.Status != 503:
+		case answered && refused.Status < 500:
 			return err
 		case err != nil && !broken(err):
 			return err
@@ -46,7 +46,7 @@ func followAudit(command *cobra.Command, s served, query url.Values, show func([
 			if failures++; failures > 30 {
 				return err
 			}
-			fmt.Fprintln(command.ErrOrStderr(), "the stream broke off; asking again")
+			fmt.Fprintln(command.ErrOrStderr(), "the stream broke off; reconnecting")
 			select {
 			case <-ctx.Done():
 				return nil

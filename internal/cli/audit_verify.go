@@ -43,7 +43,7 @@ func (p *proof) options() (audit.VerifyOptions, error) {
 	o := audit.VerifyOptions{Whole: true, Beginning: true}
 	for _, k := range p.Keys {
 		if len(k.PublicKey) != ed25519.PublicKeySize {
-			return o, fmt.Errorf("the key %s of the proof is no Ed25519 public key", k.ID)
+			return o, fmt.Errorf("the key %s of the proof is not an Ed25519 public key", k.ID)
 		}
 		o.Keys = append(o.Keys, k.PublicKey)
 	}
@@ -103,7 +103,7 @@ func (a *app) auditProof() *cobra.Command {
 			})
 		},
 	}
-	a.pickServiceProvider(c)
+	a.pickServiceProvider(c.Flags())
 	return c
 }
 
@@ -117,7 +117,7 @@ Files are held against FILE.proof, which ` + "`kubectl sso audit export --file F
 ServiceProvider, and a chain that was cut off at its end is found only where a checkpoint of another names its end. Each chain must begin
 with its first record, or where a signed record of the retention says; with --partial the files may begin anywhere, as those of a sink that was named later do.
 
-Exit code: 0 no gap and no change, 1 something was found, with its place.`,
+Exit code: 0 no gaps and no changes, 1 something was found, with its place.`,
 		Example: "  kubectl sso audit verify\n  kubectl sso audit verify --since 90d\n  kubectl sso audit verify audit.ndjson\n  kubectl sso audit verify --proof proof-2026-11-23.json",
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := oneOf("--output", output, "text", "json"); err != nil {
@@ -139,7 +139,7 @@ Exit code: 0 no gap and no change, 1 something was found, with its place.`,
 			return a.open(command, func(s served) error { return verifyStore(command, s, start, proofFile, output) })
 		},
 	}
-	a.pickServiceProvider(c)
+	a.pickServiceProvider(c.Flags())
 	c.Flags().StringVar(&from, "since", "", "begin with the records of then: a duration such as 90d, or a time")
 	c.Flags().StringVar(&proofFile, "proof", "", "`file` that kubectl sso audit proof has printed, from a place that can be trusted")
 	c.Flags().BoolVar(&partial, "partial", false, "the files are a part of the log: say nothing of what came before them, or of writers that are not in them")
@@ -154,7 +154,7 @@ func readProof(file string) (*proof, error) {
 	}
 	p := &proof{}
 	if err := json.Unmarshal(content, p); err != nil {
-		return nil, fmt.Errorf("%s is no proof (%w): `kubectl sso audit proof` makes one", file, err)
+		return nil, fmt.Errorf("%s is not a proof (%w): `kubectl sso audit proof` prints one", file, err)
 	}
 	return p, nil
 }
@@ -288,7 +288,7 @@ func report(command *cobra.Command, stream io.Reader, o audit.VerifyOptions, sai
 		for _, f := range r.Findings {
 			fmt.Fprintln(out, clean(f.String()))
 		}
-		result := "no gap, no change"
+		result := "no gaps, no changes"
 		if !r.OK() {
 			result = plural(int(r.Faults), "fault", "faults") + " found"
 		}
@@ -304,7 +304,7 @@ func report(command *cobra.Command, stream io.Reader, o audit.VerifyOptions, sai
 		}
 	}
 	if !r.Signed {
-		fmt.Fprintln(command.ErrOrStderr(), "no key is known, so that no checkpoint was verified: whoever can write to the log could have rewritten all of it")
+		fmt.Fprintln(command.ErrOrStderr(), "no key is known, so no checkpoint was verified: whoever can write to the log could have rewritten all of it")
 	}
 	if !r.OK() {
 		return errFindings

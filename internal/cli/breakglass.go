@@ -13,22 +13,22 @@ import (
 func (a *app) breakGlassCommand() *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use: "break-glass ADDRESS --reason TEXT", Short: "Make a link that signs one person in once, without their IdP",
-		Long: `Make a link that signs a person in once while their identity provider cannot. It works for 10 minutes, opens a session of an hour, and asks for the second step
-where the connection requires one. Making and using it are recorded as sso_break_glass with your name and the reason, and a Warning Event about the ServiceProvider
-says that it was made: without permission to create Events there is no link.`,
+		Use: "break-glass ADDRESS --reason TEXT", Short: "Create a link that signs one user in once, without their IdP",
+		Long: `Create a link that signs a user in once while their identity provider cannot. It works for 10 minutes, opens a session of an hour, and asks for the second factor
+where the connection requires one. Creating and using it are recorded as sso_break_glass with your name and the reason, and a Warning Event about the ServiceProvider
+says that it was created: without permission to create Events there is no link.`,
 		Example: "  kubectl sso break-glass alice@acme.example --reason \"IdP outage, incident 4711\"",
-		Args:    exactly("the e-mail address of a person"),
+		Args:    exactly("the e-mail address of a user"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if reason = strings.TrimSpace(reason); reason == "" {
-				return errors.New("--reason is missing: say why, it goes into the record")
+				return errors.New("--reason is missing: say why; it goes into the record")
 			}
 			return a.open(command, func(s served) error {
 				// Whoever does not exist needs no Event.
 				if err := noSuchUser(s.Get(command.Context(), userPath(args[0], ""), nil, nil), args[0]); err != nil {
 					return err
 				}
-				if err := s.Warn(command.Context(), s.serviceProvider, "BreakGlass", "IssueLink", "A break-glass link was made for one person. kubectl sso audit --type sso_break_glass says for whom, by whom and why."); err != nil {
+				if err := s.Warn(command.Context(), s.serviceProvider, "BreakGlass", "IssueLink", "A break-glass link was created for one user. kubectl sso audit --type sso_break_glass says for whom, by whom and why."); err != nil {
 					return err
 				}
 				var link manageapi.BreakGlassLink
@@ -41,7 +41,7 @@ says that it was made: without permission to create Events there is no link.`,
 			})
 		},
 	}
-	a.pickServiceProvider(c)
+	a.pickServiceProvider(c.Flags())
 	c.Flags().StringVar(&reason, "reason", "", "why; required, and recorded")
 	return c
 }

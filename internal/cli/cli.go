@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
@@ -76,7 +77,7 @@ func NewCommand(forward cluster.Forwarder) *cobra.Command {
 	a := &app{flags: genericclioptions.NewConfigFlags(true), forward: forward}
 	root := &cobra.Command{
 		Use:     "kubectl-sso",
-		Short:   "Single sign-on for Kubernetes: look at it, check it, change it",
+		Short:   "Single sign-on for Kubernetes: inspect, check and change it",
 		Version: version.String(),
 		// An error has one line; the help is one flag away.
 		SilenceUsage:  true,
@@ -89,8 +90,8 @@ func NewCommand(forward cluster.Forwarder) *cobra.Command {
 	})
 	a.flags.AddFlags(root.PersistentFlags())
 	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
-	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Look:"}, &cobra.Group{ID: groupFiles, Title: "Check manifests, without a cluster:"},
-		&cobra.Group{ID: groupPeople, Title: "People:"}, &cobra.Group{ID: groupConnections, Title: "Connections:"})
+	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Inspect:"}, &cobra.Group{ID: groupFiles, Title: "Check manifests, without a cluster:"},
+		&cobra.Group{ID: groupPeople, Title: "Users:"}, &cobra.Group{ID: groupConnections, Title: "Connections:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
 			c.GroupID = group
@@ -131,8 +132,8 @@ const (
 func (a *app) connect() (*cluster.Cluster, error) { return cluster.Connect(a.flags, a.forward) }
 
 // pickServiceProvider adds the flag that chooses among several ServiceProviders.
-func (a *app) pickServiceProvider(c *cobra.Command) {
-	c.Flags().StringVar(&a.serviceProvider, "service-provider", "", "name of the ServiceProvider, when the namespace has several")
+func (a *app) pickServiceProvider(flags *pflag.FlagSet) {
+	flags.StringVar(&a.serviceProvider, "service-provider", "", "name of the ServiceProvider, when the namespace has several")
 }
 
 // served is a ServiceProvider with the management API of one of its pods.

@@ -17,7 +17,7 @@ func confirm(command *cobra.Command, yes bool, question string) error {
 	}
 	in, ok := command.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return fmt.Errorf("%s There is no terminal to ask on: add --yes", question)
+		return fmt.Errorf("%s There is no terminal to confirm on: add --yes", question)
 	}
 	fmt.Fprintf(command.ErrOrStderr(), "%s [y/N] ", question)
 	answer, _ := bufio.NewReader(in).ReadString('\n')
@@ -28,5 +28,5 @@ func confirm(command *cobra.Command, yes bool, question string) error {
 }
 
 func yesFlag(c *cobra.Command, yes *bool) {
-	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVarP(yes, "yes", "y", false, "skip the confirmation prompt")
 }

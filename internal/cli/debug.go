@@ -34,7 +34,7 @@ func (a *app) debugCommand() *cobra.Command {
 	var xml bool
 	c := &cobra.Command{
 		Use: "debug [idp/NAME] [REFERENCE|ID]", Short: "Say why sign-ins were refused: what was wrong, and which setting to change",
-		Long: `Show responses that were refused, the newest last, and those accepted while spec.debug.verboseUntil of their IdP is in the future. First comes the diagnosis:
+		Long: `Show responses that were refused, newest last, and those accepted while spec.debug.verboseUntil of their IdP is in the future. First comes the diagnosis:
 what was wrong, and which setting on which side to change. With a reference, as people are shown it, or an ID, everything that is kept of that one response.
 
 Looking is recorded with your name. --xml adds the response itself, which holds personal data.`,
@@ -66,12 +66,12 @@ Looking is recorded with your name. --xml adds the response itself, which holds 
 			})
 		},
 	}
-	a.pickServiceProvider(c)
+	a.pickServiceProvider(c.Flags())
 	c.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
 	c.Flags().StringVar(&o.kind, "type", "", "only this type of error, such as audience_mismatch")
-	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on with entries as they come")
-	c.Flags().BoolVar(&xml, "xml", false, "with the response's XML, which holds personal data; only with a reference or ID")
-	c.Flags().IntVar(&o.limit, "limit", 20, "at most so many")
+	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "keep streaming new entries")
+	c.Flags().BoolVar(&xml, "xml", false, "include the response's XML, which holds personal data; only with a reference or ID")
+	c.Flags().IntVar(&o.limit, "limit", 20, "maximum number of results")
 	return c
 }
 

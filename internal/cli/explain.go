@@ -17,7 +17,7 @@ func (a *app) explainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "explain ADDRESS", Short: "Say where a person signs in and why, what would be asserted, and what would fail",
 		Long: `Say which IdentityProvider an e-mail address signs in through and which DomainBinding says so, when that last happened, what today's mapping makes of what the IdP
-sent last, and what a sign-in of now would fail on. With --url, also what the access rules say about that page. Looking is recorded.
+sent last, and why a sign-in would fail now. With --url, also what the access rules say about that page. Looking is recorded.
 
 Exit code 1: something would fail.`,
 		Example: "  kubectl sso explain alice@acme.example\n  kubectl sso explain alice@acme.example --url https://grafana.example.com/admin",
@@ -53,7 +53,7 @@ Exit code 1: something would fail.`,
 			})
 		},
 	}
-	a.pickServiceProvider(c)
+	a.pickServiceProvider(c.Flags())
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	c.Flags().StringVar(&address, "url", "", "also say whether the access rules let the person open this page")
 	return c
@@ -66,7 +66,7 @@ func printExplanation(w io.Writer, e manageapi.Explanation) {
 	case e.Binding != "":
 		say("%s is bound to idp/%s (domainbinding/%s).", e.Domain, e.IdP, e.Binding)
 	case e.CatchAll:
-		say("No DomainBinding binds the domain; idp/%s takes every such address.", e.IdP)
+		say("No DomainBinding binds the domain; idp/%s is the catch-all and takes every such address.", e.IdP)
 	}
 	if e.State == "usable" {
 		say("idp/%s is enabled, and trust in it is established.", e.IdP)
@@ -103,7 +103,7 @@ func printExplanation(w io.Writer, e manageapi.Explanation) {
 		printDiagnosis(w, *f)
 	}
 	if len(e.Problems) == 0 {
-		say("Nothing is known that a sign-in would fail on.")
+		say("No known reason for a sign-in to fail.")
 		return
 	}
 	say("A sign-in would fail:")

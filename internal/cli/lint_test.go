@@ -171,7 +171,7 @@ func TestOtherObjectsAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestUsage(t *testing.T) {
+func TestUsageErrorsAreOneLineAndExitWithTwo(t *testing.T) {
 	for want, args := range map[string][]string{
 		"name at least one file or directory":                    {"lint"},
 		"no such file or directory":                              {"lint", "/nonexistent"},

@@ -17,11 +17,11 @@ import (
 
 func (a *app) usersCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "users", Aliases: []string{"user"}, Short: "List people, look at one, change a profile, suspend, resume, delete",
-		Long:    "People as the service provider knows them. They are made at their first sign-in. What is changed here is recorded with your name.",
+		Use: "users", Aliases: []string{"user"}, Short: "List and show users, change a profile, suspend, resume, delete",
+		Long:    "Users of the service provider. A user is created at the first sign-in. What you change here is recorded with your name.",
 		Example: "  kubectl sso users list --idp okta\n  kubectl sso users show alice@acme.example\n  kubectl sso users suspend alice@acme.example --reason \"laptop stolen\"",
 	}
-	c.PersistentFlags().StringVar(&a.serviceProvider, "service-provider", "", "name of the ServiceProvider, when the namespace has several")
+	a.pickServiceProvider(c.PersistentFlags())
 	return commands(c, a.usersList(), a.usersShow(), a.usersSet(), a.usersSuspend(), a.usersResume(), a.usersReset(), a.usersDelete())
 }
 
@@ -30,7 +30,7 @@ func (a *app) usersList() *cobra.Command {
 	var suspended bool
 	var limit int
 	c := &cobra.Command{
-		Use: "list [PREFIX]", Short: "List people by e-mail address",
+		Use: "list [PREFIX]", Short: "List users by e-mail address",
 		Example: "  kubectl sso users list\n  kubectl sso users list ali\n  kubectl sso users list --suspended -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -76,9 +76,9 @@ func (a *app) usersList() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
-	idpFlag(c, &idp, "only people of this IdentityProvider")
-	c.Flags().BoolVar(&suspended, "suspended", false, "only people who are suspended")
-	c.Flags().IntVar(&limit, "limit", 1000, "at most so many; 0 is all")
+	idpFlag(c, &idp, "only users of this IdentityProvider")
+	c.Flags().BoolVar(&suspended, "suspended", false, "only suspended users")
+	c.Flags().IntVar(&limit, "limit", 1000, "maximum number of results; 0 means all")
 	return c
 }
 
@@ -147,9 +147,9 @@ func pages(command *cobra.Command, s served, path string, query url.Values, limi
 func (a *app) usersShow() *cobra.Command {
 	var output string
 	c := &cobra.Command{
-		Use: "show ADDRESS", Short: "Show a person: groups, profile, sessions, and what each IdP last sent",
+		Use: "show ADDRESS", Short: "Show a user: groups, profile, sessions, and what each IdP last sent",
 		Example: "  kubectl sso users show alice@acme.example\n  kubectl sso users show alice@acme.example -o json",
-		Args:    exactly("the e-mail address of a person"),
+		Args:    exactly("the e-mail address of a user"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := oneOf("--output", output, "text", "json"); err != nil {
 				return err
@@ -185,7 +185,7 @@ func userPath(address, action string) string {
 
 func noSuchUser(err error, address string) error {
 	if manage.IsNotFound(err) {
-		return fmt.Errorf("there is no user %s: people are made at their first sign-in, `kubectl sso users list` lists them, `kubectl sso explain %s` says where they would sign in", address, address)
+		return fmt.Errorf("there is no user %s: users are created at their first sign-in; `kubectl sso users list` lists them, `kubectl sso explain %s` says where they would sign in", address, address)
 	}
 	return err
 }
@@ -230,9 +230,9 @@ func showUser(w io.Writer, u manageapi.User) {
 
 func (a *app) usersSet() *cobra.Command {
 	return &cobra.Command{
-		Use: "set ADDRESS NAME=VALUE...", Short: "Change values of a person's profile; NAME= clears one",
-		Long: "Change values of a person's profile. The values say then that an administrator has set them. An attribute that is mirrored takes what an IdP sends again at the next sign-in " +
-			"that brings it; what no IdP sends stays.",
+		Use: "set ADDRESS NAME=VALUE...", Short: "Change values of a user's profile; NAME= clears one",
+		Long: "Change values of a user's profile. They are marked as set by an administrator. A mirrored attribute is overwritten at the next sign-in at which an IdP sends it; " +
+			"what no IdP sends stays.",
 		Example: "  kubectl sso users set alice@acme.example jobTitle=\"Chief Engineer\" city=",
 		Args:    profileChanges,
 		RunE: func(command *cobra.Command, args []string) error {
@@ -240,11 +240,11 @@ func (a *app) usersSet() *cobra.Command {
 			for _, assignment := range args[1:] {
 				name, value, ok := strings.Cut(assignment, "=")
 				if !ok || name == "" {
-					return fmt.Errorf("%q is no NAME=VALUE, such as jobTitle=Engineer", assignment)
+					return fmt.Errorf("%q is not NAME=VALUE, such as jobTitle=Engineer", assignment)
 				}
 				values[name] = value
 			}
-			return a.change(command, args[0], "profile", map[string]any{"values": values}, "The profile of ADDRESS is changed: `kubectl sso users show ADDRESS` shows it")
+			return a.change(command, args[0], "profile", map[string]any{"values": values}, "The profile of ADDRESS was changed: `kubectl sso users show ADDRESS` shows it")
 		},
 	}
 }
@@ -252,7 +252,7 @@ func (a *app) usersSet() *cobra.Command {
 // profileChanges is what `users set` takes.
 func profileChanges(command *cobra.Command, args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("%s needs the e-mail address of a person and at least one NAME=VALUE, such as jobTitle=Engineer", command.CommandPath())
+		return fmt.Errorf("%s needs the e-mail address of a user and at least one NAME=VALUE, such as jobTitle=Engineer", command.CommandPath())
 	}
 	return nil
 }
@@ -260,35 +260,35 @@ func profileChanges(command *cobra.Command, args []string) error {
 func (a *app) usersSuspend() *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use: "suspend ADDRESS", Short: "End a person's sessions within two seconds and refuse their sign-ins",
+		Use: "suspend ADDRESS", Short: "End a user's sessions within two seconds and refuse their sign-ins",
 		Example: "  kubectl sso users suspend alice@acme.example --reason \"left the company\"",
-		Args:    exactly("the e-mail address of a person"),
+		Args:    exactly("the e-mail address of a user"),
 		RunE: func(command *cobra.Command, args []string) error {
 			return a.change(command, args[0], "suspend", map[string]string{"reason": reason}, "ADDRESS is suspended: sessions ended, sign-ins refused. `kubectl sso users resume ADDRESS` undoes it")
 		},
 	}
-	c.Flags().StringVar(&reason, "reason", "", "why; it is shown to administrators")
+	c.Flags().StringVar(&reason, "reason", "", "why; shown to administrators")
 	return c
 }
 
 func (a *app) usersResume() *cobra.Command {
 	return &cobra.Command{
-		Use: "resume ADDRESS", Short: "Let a suspended person sign in again",
+		Use: "resume ADDRESS", Short: "Let a suspended user sign in again",
 		Example: "  kubectl sso users resume alice@acme.example",
-		Args:    exactly("the e-mail address of a person"),
+		Args:    exactly("the e-mail address of a user"),
 		RunE: func(command *cobra.Command, args []string) error {
-			return a.change(command, args[0], "resume", nil, "ADDRESS may sign in again")
+			return a.change(command, args[0], "resume", nil, "ADDRESS can sign in again")
 		},
 	}
 }
 
 func (a *app) usersReset() *cobra.Command {
 	return &cobra.Command{
-		Use: "reset-second-factor ADDRESS", Short: "Take away a person's second factors, so that they set up anew at their next sign-in",
+		Use: "reset-second-factor ADDRESS", Short: "Remove a user's second factors; they set up a new one at their next sign-in",
 		Example: "  kubectl sso users reset-second-factor alice@acme.example",
-		Args:    exactly("the e-mail address of a person"),
+		Args:    exactly("the e-mail address of a user"),
 		RunE: func(command *cobra.Command, args []string) error {
-			return a.change(command, args[0], "reset-second-factor", nil, "ADDRESS has no second factor any more and sets one up at the next sign-in")
+			return a.change(command, args[0], "reset-second-factor", nil, "ADDRESS no longer has a second factor and sets up a new one at the next sign-in that requires it")
 		},
 	}
 }
@@ -310,19 +310,19 @@ func (a *app) change(command *cobra.Command, address, action string, body any, d
 func (a *app) usersDelete() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
-		Use: "delete ADDRESS", Short: "Delete a person with sessions, profile and second factors; audit records stay",
-		Long:    "Delete a person. A person who may still sign in at their IdP is made anew at the next sign-in: to keep somebody out, suspend them.",
+		Use: "delete ADDRESS", Short: "Delete a user with all sessions, profile values and second factors; audit records are kept",
+		Long:    "Delete a user. Anyone who can still sign in at their IdP is created again at the next sign-in: to keep somebody out, suspend them.",
 		Example: "  kubectl sso users delete alice@acme.example --yes",
-		Args:    exactly("the e-mail address of a person"),
+		Args:    exactly("the e-mail address of a user"),
 		RunE: func(command *cobra.Command, args []string) error {
-			if err := confirm(command, yes, fmt.Sprintf("Delete %s with sessions, profile and second factors?", clean(args[0]))); err != nil {
+			if err := confirm(command, yes, fmt.Sprintf("Delete %s with all sessions, profile values and second factors?", clean(args[0]))); err != nil {
 				return err
 			}
 			return a.open(command, func(s served) error {
 				if err := noSuchUser(s.Client.Delete(command.Context(), userPath(args[0], "")), args[0]); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(command.OutOrStdout(), "%s is deleted\n", clean(args[0]))
+				_, err := fmt.Fprintf(command.OutOrStdout(), "%s was deleted\n", clean(args[0]))
 				return err
 			})
 		},

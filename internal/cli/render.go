@@ -31,18 +31,18 @@ func newRenderCommand() *cobra.Command {
 		Long: `Compile manifests into the files that a service provider reads with --snapshot-dir, as the operator does for its pods.
 
 Metadata by URL is fetched; ConfigMaps and Secrets are taken from the manifests. Every connection gets a key pair, which a later run into the same
-directory keeps. The files hold private keys: only their owner may read them. Nothing is written while there is something to change.`,
+directory keeps. The files hold private keys: only their owner may read them. Nothing is written while the manifests have errors.`,
 		Example: `  kubectl sso render -o /tmp/snapshot config/samples
   serviceprovider --snapshot-dir /tmp/snapshot --store sqlite:///tmp/sso.db --listen 127.0.0.1:8080 --management-listen 127.0.0.1:8081`,
 		Args: atLeastOneManifest,
 		RunE: func(command *cobra.Command, args []string) error { return render(command, args, o) },
 	}
 	flags := command.Flags()
-	flags.StringVarP(&o.output, "output", "o", "", "directory to write to; it is made when it is not there (required)")
+	flags.StringVarP(&o.output, "output", "o", "", "directory to write to; created if missing (required)")
 	flags.StringVarP(&o.namespace, "namespace", "n", "default", "namespace of objects that name none")
 	flags.StringVar(&o.serviceProvider, "service-provider", "", "name of the ServiceProvider, when there are several")
-	flags.BoolVar(&o.allowPrivate, "allow-private", false, "fetch metadata from private networks too")
-	flags.BoolVar(&o.allowLoopback, "allow-loopback", false, "fetch metadata from this machine too, and let an IdP's endpoints be http:// on it")
+	flags.BoolVar(&o.allowPrivate, "allow-private-metadata", false, "let metadata be fetched from private networks")
+	flags.BoolVar(&o.allowLoopback, "allow-loopback-metadata", false, "let metadata be fetched from this machine, and an IdP's endpoints be http:// on it")
 	return command
 }
 

@@ -140,7 +140,7 @@ func TestMetadataIsFetchedWithItsOwnCA(t *testing.T) {
 		"      url: "+server.URL+"\n      caBundle: {configMapRef: {name: ca}}\n", 1) +
 		"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca}\ndata:\n  ca.crt: |\n    " + strings.ReplaceAll(string(authority), "\n", "\n    ") + "\n"
 	dir := t.TempDir()
-	if got := sso(t, idp, "render", "-o", dir, "--allow-loopback", "-"); got.code != exitClean {
+	if got := sso(t, idp, "render", "-o", dir, "--allow-loopback-metadata", "-"); got.code != exitClean {
 		t.Fatalf("%+v", got)
 	}
 	if s, _ := read(t, dir); s.Connections[0].Trust.EntityID != "https://idp.acme.example/realms/acme" {

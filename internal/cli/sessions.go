@@ -15,7 +15,7 @@ func (a *app) sessionsCommand() *cobra.Command {
 		Use: "sessions", Aliases: []string{"session"}, Short: "List and end sessions",
 		Example: "  kubectl sso sessions list --user alice@acme.example\n  kubectl sso sessions revoke 3f9a1c0d7be2",
 	}
-	c.PersistentFlags().StringVar(&a.serviceProvider, "service-provider", "", "name of the ServiceProvider, when the namespace has several")
+	a.pickServiceProvider(c.PersistentFlags())
 	return commands(c, a.sessionsList(), a.sessionsRevoke())
 }
 
@@ -23,7 +23,7 @@ func (a *app) sessionsList() *cobra.Command {
 	var output, who, idp string
 	var limit int
 	c := &cobra.Command{
-		Use: "list", Short: "List sessions, the newest first",
+		Use: "list", Short: "List sessions, newest first",
 		Example: "  kubectl sso sessions list\n  kubectl sso sessions list --user alice@acme.example -o json",
 		Args:    exactly(),
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -49,9 +49,9 @@ func (a *app) sessionsList() *cobra.Command {
 				found := 0
 				err := list(command, s, "/sessions", query, limit, func(v manageapi.Session) {
 					found++
-					state := "open"
+					state := "active"
 					if v.Pending {
-						state = "second step pending"
+						state = "second factor pending"
 					}
 					t.row(v.ID[:min(len(v.ID), 12)], v.Email, v.IdP, v.IP, at(v.CreatedAt), at(v.LastSeenAt), at(v.ExpiresAt), state)
 				})
@@ -66,9 +66,9 @@ func (a *app) sessionsList() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
-	c.Flags().StringVar(&who, "user", "", "only sessions of this e-mail address")
+	c.Flags().StringVar(&who, "user", "", "only sessions of the user with this e-mail address")
 	idpFlag(c, &idp, "only sessions through this IdentityProvider")
-	c.Flags().IntVar(&limit, "limit", 1000, "at most so many; 0 is all")
+	c.Flags().IntVar(&limit, "limit", 1000, "maximum number of results; 0 means all")
 	return c
 }
 
@@ -76,7 +76,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 	var who, idp string
 	var yes bool
 	c := &cobra.Command{
-		Use: "revoke [ID]", Short: "End a session, all of a person, or all through an IdP, within two seconds",
+		Use: "revoke [ID]", Short: "End one session, all sessions of a user, or all through an IdP, within two seconds",
 		Example: "  kubectl sso sessions revoke 3f9a1c0d7be2\n  kubectl sso sessions revoke --user alice@acme.example\n  kubectl sso sessions revoke --idp okta --yes",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -118,7 +118,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&who, "user", "", "every session of this e-mail address")
+	c.Flags().StringVar(&who, "user", "", "every session of the user with this e-mail address")
 	idpFlag(c, &idp, "every session through this IdentityProvider")
 	yesFlag(c, &yes)
 	return c

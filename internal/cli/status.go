@@ -41,9 +41,9 @@ func (a *app) statusCommand() *cobra.Command {
 	var output string
 	var all bool
 	c := &cobra.Command{
-		Use: "status", Short: "Show everything of a namespace as a tree, what needs attention first",
+		Use: "status", Short: "Show everything in a namespace as a tree, what needs attention first",
 		Long: `Show the ServiceProviders of a namespace with their pods, the revision that these serve, identity providers, certificates and domains.
-What needs attention comes first: conditions that are not as they should be, with what the operator says to do, and certificates that end within 30 days.
+What needs attention comes first: conditions that are not as they should be, with what the operator says to do, and certificates that expire within 30 days.
 
 Only Kubernetes is asked; permission to view is enough. Exit code 1: something needs attention.`,
 		Example: "  kubectl sso status -n sso\n  kubectl sso status -A\n  kubectl sso status -o json",
@@ -202,11 +202,11 @@ func (e *estate) lost() *branch {
 	return b
 }
 
-// short is the beginning of a digest.
+// short is the beginning of a digest, as long as the operator shows it in conditions and Events.
 func short(digest string) string {
 	_, hex, ok := strings.Cut(digest, ":")
 	if !ok {
 		hex = digest
 	}
-	return hex[:min(len(hex), 12)]
+	return hex[:min(len(hex), 16)]
 }

@@ -109,10 +109,10 @@ func (e *estate) idpBranch(idp *v1alpha1.IdentityProvider) *branch {
 		b.leaf("%s", fetched)
 	}
 	for _, c := range idp.Status.Certificates {
-		b.leaf("certificate of the IdP  %s  %s  until %s%s", short(c.SHA256), c.Use, c.NotAfter.UTC().Format(time.DateOnly), ended(c.NotAfter.Time))
+		b.leaf("IdP certificate  %s  %s  until %s%s", short(c.SHA256), c.Use, c.NotAfter.UTC().Format(time.DateOnly), ended(c.NotAfter.Time))
 	}
 	for _, c := range ours(idp) {
-		b.leaf("our certificate  %s  %s  until %s%s", short(c.SHA256), c.Phase, c.NotAfter.UTC().Format(time.DateOnly), ended(c.NotAfter.Time))
+		b.leaf("SP certificate  %s  %s  until %s%s", short(c.SHA256), c.Phase, c.NotAfter.UTC().Format(time.DateOnly), ended(c.NotAfter.Time))
 	}
 	for i := range e.DomainBindings {
 		d := &e.DomainBindings[i]

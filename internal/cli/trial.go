@@ -22,8 +22,8 @@ func (a *app) testCommand() *cobra.Command {
 	var output string
 	var timeout time.Duration
 	c := &cobra.Command{
-		Use: "test idp/NAME", Short: "Try a connection: a full round trip to the real IdP, without a session and without a user",
-		Long: `Print a link. Whoever opens it in a browser signs in at the IdP as always; what comes back goes through every check, and no user and no session comes of it.
+		Use: "test idp/NAME", Short: "Try a connection: a full round trip to the real IdP that creates neither a session nor a user",
+		Long: `Print a link. Whoever opens it in a browser signs in at the IdP as always; what comes back goes through every check, and neither a user nor a session is created.
 It works while the connection is Disabled too. The result shows every check with its verdict, what was sent and what of it is mapped, and what sign-in would have done;
 it is on the page that the browser ends at, and is printed here.
 
@@ -71,7 +71,7 @@ func waitForTrial(command *cobra.Command, s served, id string, timeout time.Dura
 	for deadline := time.Now().Add(timeout); ; {
 		left := time.Until(deadline)
 		if left <= 0 {
-			return nil, fmt.Errorf("nobody came back from the identity provider within %s: the page of the browser says more, or make a new link", timeout)
+			return nil, fmt.Errorf("nobody came back from the identity provider within %s: the page in the browser says more, or create a new link", timeout)
 		}
 		var raw json.RawMessage
 		query := url.Values{"wait": {min(trialWait, left).Truncate(time.Millisecond).String()}}

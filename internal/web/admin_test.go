@@ -96,7 +96,7 @@ func TestAdministratorsSeeAndChange(t *testing.T) {
 	}
 	page("/admin", "2 sign-ins and 4712 refused in the last 24 hours", "<rect class=\"good\"", "<rect class=\"bad\"", "Okta", "Serving", "acme.example", "audience mismatch", "The IdP&#39;s certificate")
 	page("/admin/failures?idp=okta", "bob@acme.example (claimed)", "https://other.example")
-	page("/admin/failures/"+refused.reference(t), "anybody may have written it", "Expected")
+	page("/admin/failures/"+refused.reference(t), "anybody may have written them", "Expected")
 	page("/admin/audit?type=refusals_counted", "signature invalid, 4711 more")
 	page("/admin/audit?type=user_created_jit", "user_created_jit", "alice@acme.example", "/admin/audit/export?days=7&amp;type=user_created_jit")
 	if got := root.get("/admin/audit/export?type=user_created_jit"); got.status != 200 || strings.Count(got.body, "\n") != 2 || !strings.Contains(got.header.Get("Content-Disposition"), "audit.ndjson") {
@@ -121,7 +121,7 @@ func TestAdministratorsSeeAndChange(t *testing.T) {
 	if got := root.post(person+"/suspend", "same-origin", url.Values{"reason": {"laptop stolen"}}); got.status != http.StatusSeeOther {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
-	page(person+"?done=suspend", "The person is suspended", "laptop stolen")
+	page(person+"?done=suspend", "The user is suspended", "laptop stolen")
 	if got := alice.get("/account"); got.status == 200 {
 		t.Error("the session of a suspended person is open")
 	}

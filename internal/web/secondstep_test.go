@@ -47,7 +47,7 @@ func TestSecondStep(t *testing.T) {
 		}
 	}
 	halfway(b)
-	if page := b.get("/second-factor"); !strings.Contains(page.body, "Set up a second step") {
+	if page := b.get("/second-factor"); !strings.Contains(page.body, "Set up a second factor") {
 		t.Fatal(page.body)
 	}
 	app := b.post("/second-factor/app", "same-origin", nil)
@@ -119,7 +119,7 @@ func TestSecondStep(t *testing.T) {
 	}
 	waitFor(t, "the sessions to end", func() bool { return b.check("").status == 401 && phone.check("").status == 401 })
 	halfway(b)
-	if page := b.get("/second-factor"); !strings.Contains(page.body, "Set up a second step") {
+	if page := b.get("/second-factor"); !strings.Contains(page.body, "Set up a second factor") {
 		t.Error(page.body)
 	}
 }

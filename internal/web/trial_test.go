@@ -29,7 +29,7 @@ func TestATestLinkLeavesSoMuchAndNoMore(t *testing.T) {
 			t.Fatalf("run %d: %d %s", run, got.status, got.body)
 		}
 	}
-	if got := w.browser().get(path); got.status != http.StatusNotFound || !strings.Contains(got.body, "This test is over") {
+	if got := w.browser().get(path); got.status != http.StatusNotFound || !strings.Contains(got.body, "This test has ended") {
 		t.Errorf("opened once more: %d %s", got.status, got.body)
 	}
 	var last manageapi.Trial

@@ -311,7 +311,7 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 				http.Error(w, "forbidden", http.StatusForbidden)
 				return
 			}
-			s.env.Page(w, current, http.StatusForbidden, pages.Message{Heading: "This did not come from here", Sentence: "Another website sent this request in your name, and it was not carried out.",
+			s.env.Page(w, current, http.StatusForbidden, pages.Message{Heading: "This request was blocked", Sentence: "Another website sent this request in your name, and it was not carried out.",
 				Action: &pages.Link{URL: "/account", Label: "Your account"}})
 			return
 		}
@@ -370,5 +370,5 @@ func route(r *http.Request) string {
 	return r.Pattern
 }
 
-// Run follows revocations and keeps house until ctx ends.
-func (s *Server) Run(ctx context.Context) error { return s.keepHouse(ctx) }
+// Run follows revocations and runs the background tasks until ctx ends.
+func (s *Server) Run(ctx context.Context) error { return s.runBackground(ctx) }

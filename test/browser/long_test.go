@@ -68,6 +68,6 @@ func TestLongNames(t *testing.T) {
 	}
 	r.apply()
 	other.Open(ssoURL + "/signin?other=1")
-	other.WaitText("Choose who signs you in.")
+	other.WaitText("Choose your identity provider.")
 	r.look(other, "long-chooser")
 }

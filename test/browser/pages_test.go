@@ -66,7 +66,7 @@ func TestEveryPage(t *testing.T) {
 	r.snapshot.Domains = nil
 	r.apply()
 	tab.Open(ssoURL + "/signin?other=1")
-	tab.WaitText("Choose who signs you in.")
+	tab.WaitText("Choose your identity provider.")
 	r.look(tab, "chooser")
 }
 
@@ -109,7 +109,7 @@ func TestKeyboardAlone(t *testing.T) {
 	r.snapshot.Domains = nil
 	r.apply()
 	tab.Open(ssoURL + "/signin?other=1")
-	tab.WaitText("Choose who signs you in.")
+	tab.WaitText("Choose your identity provider.")
 	tab.ByKeyboard("button.choice")
 	tab.WaitFor("#login")
 }
@@ -124,7 +124,7 @@ func TestDeniedPageOnTheApplicationsHost(t *testing.T) {
 	tab.Press("button.primary")
 	tab.WaitFor("#login")
 	tab.Press("#login")
-	tab.WaitText("You have no access here")
+	tab.WaitText("Access denied")
 	if !strings.HasPrefix(tab.URL(), appURL) {
 		t.Errorf("at %s", tab.URL())
 	}

@@ -32,7 +32,7 @@ func TestSecondStepWithAnApp(t *testing.T) {
 	}
 	tab.Type("#code", code)
 	tab.Press("button.primary")
-	tab.WaitText("Keep your recovery codes")
+	tab.WaitText("Save your recovery codes")
 	if lines := tab.Evaluate(`String(Math.max(...[...document.querySelectorAll(".codes li")].map(e => { const r = document.createRange(); r.selectNodeContents(e); return r.getClientRects().length })))`); lines != "1" {
 		t.Errorf("a recovery code is broken into %s lines", lines)
 	}
@@ -61,7 +61,7 @@ func TestSecondStepWithAPasskey(t *testing.T) {
 	tab.Authenticator()
 	r.toSecondStep(tab)
 	tab.Press("form[data-passkey=enrol] button")
-	tab.WaitText("Keep your recovery codes")
+	tab.WaitText("Save your recovery codes")
 	tab.Press("a.primary")
 	tab.WaitText("Dashboard of alice@acme.example at /d/1")
 

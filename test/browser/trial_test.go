@@ -63,5 +63,5 @@ func TestBreakGlassLink(t *testing.T) {
 	tab.WaitText(r.person)
 	other := browser.New(t, r.hosts)
 	other.Open(ssoURL + "/signin/break-glass/" + secret)
-	other.WaitText("This link is over")
+	other.WaitText("This link is no longer valid")
 }

@@ -81,10 +81,10 @@ func TestRotatePublishesTheNextCertificate(t *testing.T) {
 	w.fails([]string{"rotate", "idp/okta"}, "rotating already", "cdcd")
 }
 
-func TestNobodyAnswersANudge(t *testing.T) {
+func TestARequestThatTheOperatorDoesNotServeFails(t *testing.T) {
 	w := newCluster(t)
-	w.fails([]string{"refresh", "idp/okta", "--timeout", "1s"}, "nothing was fetched within 1s", "whether the operator runs")
-	contains(t, w.must(0, "rotate", "idp/okta", "--timeout", "0s"), "idp/okta: asked")
+	w.fails([]string{"refresh", "idp/okta", "--timeout", "1s"}, "nothing was fetched within 1s", "check that the operator is running")
+	contains(t, w.must(0, "rotate", "idp/okta", "--timeout", "0s"), "idp/okta: requested")
 }
 
 // operatorOf does something to the ServiceProvider as soon as an annotation has another value than now, as the operator would. The function it returns waits for that.
@@ -120,7 +120,7 @@ func (w *world) operatorOf(annotation string, answer func(*v1alpha1.ServiceProvi
 
 func TestRotateTheAuditKey(t *testing.T) {
 	w := newCluster(t)
-	w.fails([]string{"rotate", "audit-key", "--timeout", "1s"}, "status.auditKey is the same after 1s", "whether the operator runs")
+	w.fails([]string{"rotate", "audit-key", "--timeout", "1s"}, "status.auditKey is the same after 1s", "check that the operator is running")
 	wait := w.operatorOf(v1alpha1.AnnotationRotateAuditKey, func(sp *v1alpha1.ServiceProvider) {
 		sp.Status.AuditKey = &v1alpha1.AuditKeyStatus{ID: "0123456789abcdef", PublicKey: make([]byte, 32)}
 	})
@@ -139,7 +139,7 @@ func TestRotateTheHeaderKey(t *testing.T) {
 	if err := k8s.Update(t.Context(), &sp); err != nil {
 		t.Fatal(err)
 	}
-	w.fails([]string{"rotate", "header-key", "--timeout", "1s"}, "no new key was published within 1s", "whether the operator runs")
+	w.fails([]string{"rotate", "header-key", "--timeout", "1s"}, "no new key was published within 1s", "check that the operator is running")
 	next := strings.Repeat("k", 43)
 	wait := w.operatorOf(v1alpha1.AnnotationRotateKeys, func(sp *v1alpha1.ServiceProvider) {
 		end := metav1.NewTime(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))

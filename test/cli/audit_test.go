@@ -42,7 +42,7 @@ func TestTheAuditLogAnswers(t *testing.T) {
 	// That somebody asked, and who, is a record too.
 	contains(t, w.must(0, "audit", "--type", "audit_queried"), "admin@acme.example")
 	for _, c := range [][]string{
-		{"--type", "user_suspend", `"user_suspend" is no type of record (there is user_suspended)`},
+		{"--type", "user_suspend", `"user_suspend" is not a type of record (there is user_suspended)`},
 		{"--outcome", "bad", `--outcome "bad": write one of success, failure, denied`},
 		{"--since", "soon", `--since "soon" is neither a duration such as 90d`},
 		{"-o", "csv", `--output "csv": write one of table, json, ndjson`},
@@ -120,10 +120,10 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 	w.start()
 	w.browser().signIn("bob@acme.example")
 	got := w.must(0, "audit", "verify")
-	if !strings.HasPrefix(got, "verified ") || !strings.HasSuffix(got, ": no gap, no change\n") || strings.Contains(got, " 0 checkpoints") {
+	if !strings.HasPrefix(got, "verified ") || !strings.HasSuffix(got, ": no gaps, no changes\n") || strings.Contains(got, " 0 checkpoints") {
 		t.Errorf("%s", got)
 	}
-	contains(t, w.must(0, "audit", "verify", "--since", "1h"), "no gap, no change")
+	contains(t, w.must(0, "audit", "verify", "--since", "1h"), "no gaps, no changes")
 
 	file := filepath.Join(t.TempDir(), "audit.ndjson")
 	if got := w.sso("audit", "export", "--file", file); got.code != 0 || !strings.Contains(got.stderr, "records exported") {
@@ -134,7 +134,7 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	contains(t, w.must(0, "audit", "verify", file), "no gap, no change")
+	contains(t, w.must(0, "audit", "verify", file), "no gaps, no changes")
 	lines := strings.SplitAfter(strings.TrimSuffix(string(content), "\n")+"\n", "\n")
 	lines = lines[:len(lines)-1]
 	for name, tampered := range map[string]string{
@@ -153,14 +153,14 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 	}
 	// No cluster is needed where there is a proof, and the stream may come in.
 	offline := &world{t: t, ns: w.ns, kubeconfig: "/nonexistent"}
-	contains(t, offline.must(0, "audit", "verify", file), "no gap, no change")
+	contains(t, offline.must(0, "audit", "verify", file), "no gaps, no changes")
 
 	// What broke off goes on after its last whole record.
 	if err := os.WriteFile(file, []byte(strings.Join(lines[:2], "")+lines[2][:20]), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.must(0, "audit", "export", "--file", file, "--resume")
-	contains(t, w.must(0, "audit", "verify", file), "no gap, no change")
+	contains(t, w.must(0, "audit", "verify", file), "no gaps, no changes")
 
 	// Somebody with access to the database.
 	db, err := sql.Open("sqlite", filepath.Join(w.dir, "sso.db"))

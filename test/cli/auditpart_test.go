@@ -50,19 +50,19 @@ func provePart(t *testing.T, database string) {
 	}
 	// The part is in the middle of one chain and is all of another; a third writer has none of it.
 	part := export("--since", since, "--until", until)
-	contains(t, w.must(0, "audit", "verify", part), "verified 1002 records of 2 writers, 2 checkpoints", ": no gap, no change\n", "proved: these are all records from "+since+" on before "+until+" that the service provider had at ",
+	contains(t, w.must(0, "audit", "verify", part), "verified 1002 records of 2 writers, 2 checkpoints", ": no gaps, no changes\n", "proved: these are all records from "+since+" on before "+until+" that the service provider had at ",
 		"not proved: anything about records from before "+since+"\n", "not proved: anything about records from "+until+" on\n")
-	contains(t, w.must(0, "audit", "verify", export("--since", since)), ": no gap, no change\n", "proved: these are all records from "+since+" on that")
-	contains(t, w.must(0, "audit", "verify", export("--until", until)), ": no gap, no change\n", "not proved: anything about records from "+until+" on\n")
+	contains(t, w.must(0, "audit", "verify", export("--since", since)), ": no gaps, no changes\n", "proved: these are all records from "+since+" on that")
+	contains(t, w.must(0, "audit", "verify", export("--until", until)), ": no gaps, no changes\n", "not proved: anything about records from "+until+" on\n")
 	if whole := w.must(0, "audit", "verify", export()); strings.Contains(whole, "proved") {
 		t.Errorf("%s", whole)
 	}
-	contains(t, w.must(0, "audit", "verify", "--since", "3h"), ": no gap, no change\n", "not proved: anything about records from before ")
+	contains(t, w.must(0, "audit", "verify", "--since", "3h"), ": no gaps, no changes\n", "not proved: anything about records from before ")
 	kept := filepath.Join(t.TempDir(), "kept.json")
 	if err := os.WriteFile(kept, []byte(w.must(0, "audit", "proof")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, w.must(0, "audit", "verify", "--since", "3h", "--proof", kept), ": no gap, no change\n")
+	contains(t, w.must(0, "audit", "verify", "--since", "3h", "--proof", kept), ": no gaps, no changes\n")
 
 	content, err := os.ReadFile(part)
 	if err != nil {

@@ -39,13 +39,13 @@ func TestResumeAddsWhatIsMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.must(0, "audit", "export", "--file", file, "--resume")
-		if got := w.must(0, "audit", "verify", file); !strings.HasSuffix(got, ": no gap, no change\n") {
+		if got := w.must(0, "audit", "verify", file); !strings.HasSuffix(got, ": no gaps, no changes\n") {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
 	if err := os.WriteFile(file, []byte(lines[0]+"{}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.fails([]string{"audit", "export", "--file", file, "--resume"}, "line 2 is no audit record", "it is not an export")
-	w.fails([]string{"audit", "export", "--resume"}, "--resume goes on with the file of --file")
+	w.fails([]string{"audit", "export", "--file", file, "--resume"}, "line 2 is not an audit record", "it is not an export")
+	w.fails([]string{"audit", "export", "--resume"}, "--resume continues the file of --file")
 }

@@ -137,7 +137,7 @@ func TestRetentionMeanwhileIsNoFault(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, database := begin(t)
 			w.before(page, func(int) { w.retain(database) })
-			contains(t, w.must(0, "audit", "verify"), "no gap, no change")
+			contains(t, w.must(0, "audit", "verify"), "no gaps, no changes")
 		})
 	}
 	for finding, page := range map[string]string{"cut_beginning (": first, "missing (": second} {
@@ -156,7 +156,7 @@ func TestRetentionMeanwhileIsNoFault(t *testing.T) {
 		})
 		file := filepath.Join(t.TempDir(), "audit.ndjson")
 		w.must(0, "audit", "export", "--file", file)
-		contains(t, w.must(0, "audit", "verify", file), "no gap, no change")
+		contains(t, w.must(0, "audit", "verify", file), "no gaps, no changes")
 	})
 	t.Run("export of a part that ends before", func(t *testing.T) {
 		w, database := begin(t)
@@ -168,6 +168,6 @@ func TestRetentionMeanwhileIsNoFault(t *testing.T) {
 		})
 		file := filepath.Join(t.TempDir(), "audit.ndjson")
 		w.must(0, "audit", "export", "--until", until, "--file", file)
-		contains(t, w.must(0, "audit", "verify", file), "no gap, no change", "not proved: anything about records from "+until+" on")
+		contains(t, w.must(0, "audit", "verify", file), "no gaps, no changes", "not proved: anything about records from "+until+" on")
 	})
 }

@@ -79,8 +79,8 @@ func TestACheckpointOfAnotherKeyIsLocated(t *testing.T) {
 	w.process.Stop()
 	w.start()
 	w.sealed("bob@acme.example")
-	contains(t, w.must(0, "audit", "verify"), "no gap, no change")
-	contains(t, w.must(0, "audit", "verify", "--proof", kept), "no gap, no change")
+	contains(t, w.must(0, "audit", "verify"), "no gaps, no changes")
+	contains(t, w.must(0, "audit", "verify", "--proof", kept), "no gaps, no changes")
 
 	// Somebody starts it with a key of theirs: it goes on from nothing that another key has signed.
 	w.newAuditKey("foreign.pem")
@@ -118,7 +118,7 @@ func TestACutBeginningIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	contains(t, w.must(1, "audit", "verify", "--proof", file+".proof", cut), "cut_beginning (line 1, writer test/0, record ", "no retention record explains")
-	contains(t, w.must(0, "audit", "verify", "--proof", file+".proof", "--partial", cut), "no gap, no change")
+	contains(t, w.must(0, "audit", "verify", "--proof", file+".proof", "--partial", cut), "no gaps, no changes")
 	w.fails([]string{"audit", "verify", "--partial"}, "--partial is for files")
 
 	db, err := sql.Open("sqlite", filepath.Join(w.dir, "sso.db"))
@@ -135,5 +135,5 @@ func TestACutBeginningIsFound(t *testing.T) {
 		}
 	}
 	contains(t, w.must(1, "audit", "verify"), "cut_beginning (", "no retention record explains")
-	contains(t, w.must(0, "audit", "verify", "--since", "1h"), "no gap, no change")
+	contains(t, w.must(0, "audit", "verify", "--since", "1h"), "no gaps, no changes")
 }

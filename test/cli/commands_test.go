@@ -70,11 +70,11 @@ func TestASecondFactorIsTakenAway(t *testing.T) {
 		b.signIn("alice@acme.example")
 		return b.get("/second-factor").body
 	}
-	if page := next(); strings.Contains(page, "Set up a second step") {
+	if page := next(); strings.Contains(page, "Set up a second factor") {
 		t.Fatalf("it does not know the app: %s", page)
 	}
-	contains(t, w.must(0, "users", "reset-second-factor", "alice@acme.example"), "alice@acme.example has no second factor any more")
-	contains(t, next(), "Set up a second step")
+	contains(t, w.must(0, "users", "reset-second-factor", "alice@acme.example"), "alice@acme.example no longer has a second factor")
+	contains(t, next(), "Set up a second factor")
 	contains(t, w.must(0, "audit", "--type", "second_factor_reset"), "user/alice@acme.example", "admin@acme.example")
 }
 

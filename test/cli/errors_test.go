@@ -55,10 +55,10 @@ func TestUnknownValuesAndArguments(t *testing.T) {
 		{[]string{"users", "fire", "alice@acme.example"}, []string{`unknown command "fire"`, "kubectl sso users --help"}},
 		{[]string{"audti"}, []string{`unknown command "audti" (did you mean audit?): see `, "kubectl sso --help"}},
 		{[]string{"audit", "verfy"}, []string{`unknown command "verfy" (did you mean verify?): see `, "kubectl sso audit --help"}},
-		{[]string{"users", "show"}, []string{"takes the e-mail address of a person", "0 arguments"}},
+		{[]string{"users", "show"}, []string{"takes the e-mail address of a user", "0 arguments"}},
 		{[]string{"status", "all"}, []string{"takes no argument, but 1 argument was given"}},
 		{[]string{"sessions", "revoke"}, []string{"say which sessions", "--user or --idp"}},
-		{[]string{"refresh", "sp/main"}, []string{`"sp/main" names no IdentityProvider: write idp/NAME`}},
+		{[]string{"refresh", "sp/main"}, []string{`"sp/main" is not the name of an IdentityProvider: write idp/NAME`}},
 		{[]string{"refresh", "idp/nobody"}, []string{"there is no IdentityProvider nobody in namespace " + w.ns, "kubectl get idp -A"}},
 		{[]string{"users", "list", "--service-provider", "other"}, []string{"there is no ServiceProvider other in namespace " + w.ns, "kubectl get sp -A"}},
 	} {

@@ -53,11 +53,11 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 	if got := alice.get("/account"); got.status == 200 {
 		t.Error("a suspended person's session is open")
 	}
-	contains(t, w.must(0, "users", "resume", "alice@acme.example"), "may sign in again")
+	contains(t, w.must(0, "users", "resume", "alice@acme.example"), "can sign in again")
 	alice.signIn("alice@acme.example")
 
 	sessions := w.must(0, "sessions", "list", "--user", "alice@acme.example")
-	contains(t, sessions, "ID", "alice@acme.example", "okta", "open")
+	contains(t, sessions, "ID", "alice@acme.example", "okta", "active")
 	id := strings.Fields(strings.Split(sessions, "\n")[1])[0]
 	contains(t, w.must(0, "sessions", "revoke", id), "1 session ended")
 	if got := alice.get("/account"); got.status == 200 {
@@ -66,7 +66,7 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 	// A name that is mistyped, or written as kubectl does, must not end nothing in silence.
 	for _, args := range [][]string{{"sessions", "revoke", "--yes"}, {"sessions", "list"}, {"users", "list"}} {
 		w.fails(append(args, "--idp", "octa"), "there is no IdentityProvider octa in namespace "+w.ns)
-		w.fails(append(args, "--idp", "sp/okta"), `"sp/okta" names no IdentityProvider: write idp/NAME`)
+		w.fails(append(args, "--idp", "sp/okta"), `"sp/okta" is not the name of an IdentityProvider: write idp/NAME`)
 	}
 	contains(t, w.must(0, "users", "list", "--idp", "idp/okta"), "alice@acme.example")
 	contains(t, w.must(0, "sessions", "revoke", "--idp", "idp/okta", "--yes"), "1 session ended")

@@ -48,8 +48,8 @@ func TestStatusIsATree(t *testing.T) {
 	w := newCluster(t)
 	w.allWell()
 	got := w.must(0, "status")
-	contains(t, got, "sp/main  https://sso.example.com  Ready\n", "├─ revision 0123456789ab, served by 1/1 pods\n", "├─ pod/main-sallyport-0  Ready\n", `└─ idp/okta "Acme"  Okta  Enabled  Ready`,
-		"   ├─ certificate of the IdP  abababababab  Signing  until 2040-04-02\n", "   ├─ domain acme.example  domainbinding/acme  Ready\n", "   └─ 3 users\n")
+	contains(t, got, "sp/main  https://sso.example.com  Ready\n", "├─ revision 0123456789abcdef, served by 1/1 pods\n", "├─ pod/main-sallyport-0  Ready\n", `└─ idp/okta "Acme"  Okta  Enabled  Ready`,
+		"   ├─ IdP certificate  abababababababab  Signing  until 2040-04-02\n", "   ├─ domain acme.example  domainbinding/acme  Ready\n", "   └─ 3 users\n")
 	if strings.Contains(got, "attention") {
 		t.Errorf("all is well, and\n%s", got)
 	}
@@ -68,7 +68,7 @@ func TestStatusTellsFirstWhatNeedsAttention(t *testing.T) {
 	if !strings.HasPrefix(got, "3 things need attention in namespace "+w.ns+":\n  idp/okta  MetadataFresh=False FetchFailed\n    GET https://acme.okta.example/metadata: 404") {
 		t.Errorf("what needs attention is not first:\n%s", got)
 	}
-	contains(t, got, "pod/main-sallyport-0  NotReady", "see `kubectl -n "+w.ns+" describe pod main-sallyport-0`", "the IdP's signing certificate ends in 5 days")
+	contains(t, got, "pod/main-sallyport-0  NotReady", "see `kubectl -n "+w.ns+" describe pod main-sallyport-0`", "the IdP's signing certificate expires in 5 days")
 	// A service provider that serves nobody comes before everything else, and once: the conditions that only follow are left out.
 	w.conditions(sp, func() {
 		meta.SetStatusCondition(&sp.Status.Conditions, condition(v1alpha1.ConditionStoreReady, metav1.ConditionFalse, v1alpha1.ReasonStoreUnavailable, "The store does not answer."))
@@ -106,7 +106,7 @@ func TestStatusTellsEachTroubleOnce(t *testing.T) {
 			v1alpha1.ConditionMetadataFresh: v1alpha1.ReasonReferenceNotFound, v1alpha1.ConditionReady: v1alpha1.ReasonReferenceNotFound} {
 			meta.SetStatusCondition(&idp.Status.Conditions, condition(conditionType, metav1.ConditionFalse, reason, missing))
 		}
-		meta.SetStatusCondition(&idp.Status.Conditions, condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotServed, "It is left out of what the pods serve."))
+		meta.SetStatusCondition(&idp.Status.Conditions, condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotServed, "This object is not part of the served snapshot."))
 	})
 	if got := w.must(1, "status"); !strings.HasPrefix(got, "1 thing needs attention in namespace "+w.ns+":\n  idp/okta  Accepted=False ReferenceNotFound\n    "+missing+"\n\n") {
 		t.Errorf("%s", got)
@@ -121,12 +121,12 @@ func TestStatusTellsEachTroubleOnce(t *testing.T) {
 	}
 	w.conditions(sp, func() {
 		noPods(&sp.Status.Conditions)
-		meta.SetStatusCondition(&sp.Status.Conditions, condition(v1alpha1.ConditionStoreReady, metav1.ConditionUnknown, v1alpha1.ReasonNoReadyPods, "No pod is ready to say how the store is."))
-		meta.SetStatusCondition(&sp.Status.Conditions, condition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready. Pod a fits on no node."))
+		meta.SetStatusCondition(&sp.Status.Conditions, condition(v1alpha1.ConditionStoreReady, metav1.ConditionUnknown, v1alpha1.ReasonNoReadyPods, "Unknown, because no pod is ready."))
+		meta.SetStatusCondition(&sp.Status.Conditions, condition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoReadyPods, "No pod is ready. Pod a cannot be scheduled."))
 	})
 	w.conditions(idp, func() { noPods(&idp.Status.Conditions) })
 	w.conditions(binding, func() { noPods(&binding.Status.Conditions) })
-	if got := w.must(1, "status"); !strings.HasPrefix(got, "1 thing needs attention in namespace "+w.ns+":\n  sp/main  Available=False NoReadyPods\n    No pod is ready. Pod a fits on no node.\n\n") {
+	if got := w.must(1, "status"); !strings.HasPrefix(got, "1 thing needs attention in namespace "+w.ns+":\n  sp/main  Available=False NoReadyPods\n    No pod is ready. Pod a cannot be scheduled.\n\n") {
 		t.Errorf("%s", got)
 	}
 }

@@ -123,7 +123,7 @@ func TestAResponseOfATestRunSignsNobodyIn(t *testing.T) {
 		t.Error("somebody is signed in")
 	}
 	w.nobodyIsThere()
-	if got := w.browser().get("/signin/test/AAAAAAAAAAAAAAAAAAAAAA"); got.status != 404 || !strings.Contains(got.body, "This test is over") {
+	if got := w.browser().get("/signin/test/AAAAAAAAAAAAAAAAAAAAAA"); got.status != 404 || !strings.Contains(got.body, "This test has ended") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	w.fails([]string{"test", "idp/nobody"}, "there is no IdentityProvider nobody")
@@ -150,7 +150,7 @@ func TestBreakGlass(t *testing.T) {
 	if got := b.get("/account"); got.status != 200 || !strings.Contains(got.body, "alice@acme.example") || !strings.Contains(got.body, "ml-team") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if got := w.browser().post(path, "same-origin", nil); got.status != 404 || !strings.Contains(got.body, "This link is over") {
+	if got := w.browser().post(path, "same-origin", nil); got.status != 404 || !strings.Contains(got.body, "This link is no longer valid") {
 		t.Errorf("it works twice: %d", got.status)
 	}
 	records := w.must(0, "audit", "--type", "sso_break_glass", "-o", "ndjson")
@@ -169,7 +169,7 @@ func TestBreakGlass(t *testing.T) {
 func TestExplain(t *testing.T) {
 	w := newWorld(t)
 	contains(t, w.must(0, "explain", "Alice@Acme.example"), "acme.example is bound to idp/okta (domainbinding/acme).", "idp/okta is enabled", "Nobody with the address alice@acme.example has signed in yet.",
-		"Nothing is known that a sign-in would fail on.")
+		"No known reason for a sign-in to fail.")
 	w.browser().signIn("alice@acme.example")
 	contains(t, w.must(0, "explain", "alice@acme.example"), "Last sign-in 20", "from 127.0.0.1", `groups dev, ml-team (rule 1 adds ml-team: "ML" in attributes["department"])`)
 	w.browser().signIn("alice@acme.example", func(r *samltest.Response) { r.Audience = "https://other.example" })
@@ -203,7 +203,7 @@ func TestARuleThatFailsIsTold(t *testing.T) {
 	contains(t, page.body, "Add no group by rules[1] of AttributeMapping acme (evaluation_failed).")
 	w.browser().signIn("alice@acme.example")
 	contains(t, w.must(0, "explain", "alice@acme.example"), "groups dev, ml-team (rule 1 adds ml-team", `rule 2 (rules[1]) adds no group, evaluation_failed: timestamp(attributes.shoeSize[0])`,
-		`invalid RFC 3339 timestamp "42"`, "Nothing is known that a sign-in would fail on.")
+		`invalid RFC 3339 timestamp "42"`, "No known reason for a sign-in to fail.")
 	records := w.must(0, "audit", "--type", "user_idp_group_rule_failed", "--idp", "okta", "-o", "ndjson")
 	contains(t, records, `"reason":"evaluation_failed"`, `"mapping":"acme","rules":["rules[1]"]`)
 	if strings.Contains(records, "RFC 3339") {

@@ -53,7 +53,7 @@ func TestTheKindsOfAnEarlierReleaseDoNotReplaceThese(t *testing.T) {
 	}
 	for _, kind := range []string{"serviceproviders", "identityproviders", "domainbindings", "attributemappings"} {
 		mustContain(t, out, fmt.Sprintf("%s.sso.sallyport.dev has schema %s, and this one has schema 1: an older schema drops fields that objects have. Install the release that you come from again.", kind, number),
-			"To go back all the same, back up the objects and delete the ValidatingAdmissionPolicyBinding schema-downgrade.sso.sallyport.dev first.")
+			"To go back anyway, back up the objects and delete the ValidatingAdmissionPolicyBinding schema-downgrade.sso.sallyport.dev first.")
 	}
 	if tracing() != "object" {
 		t.Error("the kinds were refused, and what they lack is gone")

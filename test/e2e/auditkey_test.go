@@ -57,6 +57,6 @@ func (w *world) provesItself(proof string) {
 		return nil
 	})
 	for _, arguments := range [][]string{nil, {"--proof", proof}} {
-		contains(w.t, fmt.Sprint("kubectl sso audit verify ", arguments), w.sso(append([]string{"audit", "verify"}, arguments...)...), "no gap, no change")
+		contains(w.t, fmt.Sprint("kubectl sso audit verify ", arguments), w.sso(append([]string{"audit", "verify"}, arguments...)...), "no gaps, no changes")
 	}
 }

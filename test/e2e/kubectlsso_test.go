@@ -38,11 +38,11 @@ func (w *world) answersKubectlSSO() {
 	contains(w.t, "kubectl sso status", w.sso("status"), "sp/main", w.SSOURL, "served by 1/1 pods", "pod/main-sallyport-0  Ready", "idp/acme", "domain acme.example")
 	contains(w.t, "kubectl sso users list", w.sso("users", "list"), "alice@acme.example", "Alice Adams", "acme")
 	contains(w.t, "kubectl sso users show", w.sso("users", "show", "alice@acme.example"), "ml-team (acme)", "department = ML")
-	contains(w.t, "kubectl sso sessions list", w.sso("sessions", "list", "--user", "alice@acme.example"), "acme", "open")
+	contains(w.t, "kubectl sso sessions list", w.sso("sessions", "list", "--user", "alice@acme.example"), "acme", "active")
 	contains(w.t, "kubectl sso debug", w.sso("debug", "idp/acme"), "domain_not_bound", "ceo@victim.example")
 	contains(w.t, "kubectl sso explain", w.sso("explain", "alice@acme.example"), "acme.example is bound to idp/acme (domainbinding/acme-example).", "groups dev, ml-team, oncall", "Last sign-in")
 	contains(w.t, "kubectl sso audit", w.sso("audit", "--type", "user_signed_in_saml,email_domain_not_bound"), "alice@acme.example", "email_domain_not_bound")
-	contains(w.t, "kubectl sso audit verify", w.sso("audit", "verify"), "no gap, no change")
+	contains(w.t, "kubectl sso audit verify", w.sso("audit", "verify"), "no gaps, no changes")
 	contains(w.t, "kubectl sso refresh", w.sso("refresh", "idp/acme"), "idp/acme: ")
 
 	// A full round trip to the real IdP by somebody who has never signed in: every check passes, and nobody is made.

@@ -35,7 +35,7 @@ func TestNoCheckFails(t *testing.T) {
 		w := w.in(t)
 		w.keepProof(proof)
 		w.under(t, cookies, w.rotatesAuditKey)
-		contains(t, "kubectl sso audit verify", w.sso("audit", "verify", "--proof", proof), "no gap, no change")
+		contains(t, "kubectl sso audit verify", w.sso("audit", "verify", "--proof", proof), "no gaps, no changes")
 	})
 	t.Run("a sign-in that began on one pod ends on another", func(t *testing.T) {
 		w := w.in(t)

@@ -67,7 +67,7 @@ func (w *world) asksForASecondStep() {
 	w.must("wait", "idp/acme", "--timeout=180s", "--for=jsonpath={.status.observedGeneration}="+w.must("get", "idp", "acme", "-o", "jsonpath={.metadata.generation}"))
 	w.must("wait", "idp/acme", "--timeout=180s", "--for=condition=Ready")
 	tab := w.signIn(w.AppURL+"/", "bob@acme.example", "bob")
-	tab.WaitText("Set up a second step")
+	tab.WaitText("Set up a second factor")
 	tab.Press("form[action='/second-factor/app'] button")
 	tab.WaitText("Scan this with your app")
 	if got, err := w.get(w.AppURL+"/api", w.cookies(tab)); err != nil || got.status != http.StatusUnauthorized {

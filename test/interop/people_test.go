@@ -97,7 +97,7 @@ func (r *rig) enrolApp(tab *browser.Tab) (secret string) {
 	}
 	tab.Type("#code", code)
 	tab.Press("button.primary")
-	tab.WaitText("Keep your recovery codes")
+	tab.WaitText("Save your recovery codes")
 	tab.Press("a.primary")
 	return secret
 }
@@ -109,7 +109,7 @@ func TestPasskeyAfterSimpleSAMLphp(t *testing.T) {
 	tab.Authenticator()
 	r.toSecondStep(tab)
 	tab.Press("form[data-passkey=enrol] button")
-	tab.WaitText("Keep your recovery codes")
+	tab.WaitText("Save your recovery codes")
 	tab.Press("a.primary")
 	tab.WaitURL(board)
 	tab.WaitText("Hello Alice Adams")

@@ -125,7 +125,7 @@ func TestGroupsDecideWhoMayEnter(t *testing.T) {
 	}})
 	r.signIn(appURL+"/", "alice@acme.example", "alice").WaitText("Hello Alice Adams")
 	bob := r.signIn(appURL+"/?groups=sales", "bob@acme.example", "bob")
-	bob.WaitText("You have no access here")
+	bob.WaitText("Access denied")
 	if got := r.get(appURL+"/api?groups=sales", r.cookies(bob)); got.status != http.StatusForbidden {
 		t.Errorf("bob's call: %d, want 403", got.status)
 	}

@@ -85,7 +85,7 @@ func TestSignedIn(t *testing.T) {
 			t.Errorf("a preflight: %d", got.status)
 		}
 		denied := b.ask("GET", appURL+"/admin/users", "", "Accept", acceptHTML)
-		if denied.status != http.StatusForbidden || !strings.Contains(denied.body, "You have no access here") || !strings.Contains(denied.body, email) {
+		if denied.status != http.StatusForbidden || !strings.Contains(denied.body, "Access denied") || !strings.Contains(denied.body, email) {
 			t.Errorf("a page for operators: %d %s", denied.status, denied.body)
 		}
 		if got := b.ask("GET", appURL+"/admin/users", "", "Accept", "application/json"); got.status != http.StatusForbidden {

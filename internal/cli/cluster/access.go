@@ -89,7 +89,7 @@ func (c *Cluster) token(ctx context.Context, sp *v1alpha1.ServiceProvider) (stri
 	var secret corev1.Secret
 	err := c.Client.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name}, &secret)
 	if apierrors.IsNotFound(err) || err == nil && len(secret.Data[tokenKey]) == 0 {
-		return "", fmt.Errorf("the Secret %s with the token of the management API is not there: the operator makes it; `kubectl sso status` says whether it runs", name)
+		return "", fmt.Errorf("the Secret %s with the token of the management API does not exist: the operator creates it; `kubectl sso status` says whether it is running", name)
 	}
 	if err != nil {
 		return "", c.explain(err, need{"get", "secrets", name, false})
@@ -131,7 +131,7 @@ func (p portForward) Forward(ctx context.Context, pod *corev1.Pod) (string, func
 		return "", nil, err
 	case <-time.After(openTimeout):
 		stop()
-		return "", nil, fmt.Errorf("the way through the API server did not open within %s", openTimeout)
+		return "", nil, fmt.Errorf("the connection through the API server was not established within %s", openTimeout)
 	}
 	ports, err := forwarder.GetPorts()
 	if err != nil {

@@ -137,7 +137,7 @@ func IdPName(typed string) (string, error) {
 	}
 	known := []string{"idp", "identityprovider", "identityproviders", "identityproviders.sso.sallyport.dev", "identityprovider.sso.sallyport.dev"}
 	if !slices.Contains(known, strings.ToLower(kind)) || name == "" || strings.Contains(name, "/") {
-		return "", fmt.Errorf("%q names no IdentityProvider: write idp/NAME, `kubectl get idp` lists them", typed)
+		return "", fmt.Errorf("%q is not the name of an IdentityProvider: write idp/NAME; `kubectl get idp` lists them", typed)
 	}
 	return name, nil
 }
@@ -164,7 +164,7 @@ func (c *Cluster) Namespaces(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(all)
 	if all = slices.Compact(all); len(all) == 0 {
-		return nil, errors.New("there is no ServiceProvider in this cluster: choose another --context, or make one")
+		return nil, errors.New("there is no ServiceProvider in this cluster: choose another --context, or create one")
 	}
 	return all, nil
 }

@@ -18,11 +18,11 @@ import (
 // Errors that callers tell apart with errors.Is.
 var (
 	// ErrWrong means that the code or passkey was not accepted. The attempt was counted and recorded.
-	ErrWrong = errors.New("the second step was not accepted")
+	ErrWrong = errors.New("the second factor was not accepted")
 	// ErrNotEnrolled means that the user has no factor of the kind.
 	ErrNotEnrolled = errors.New("no such second factor is enrolled")
 	// ErrVerifyFirst means that somebody who has not passed the second step tried to change factors of a user who has some.
-	ErrVerifyFirst = errors.New("pass the second step before changing second factors")
+	ErrVerifyFirst = errors.New("verify a second factor before changing second factors")
 	// ErrNoSession means that the session has ended.
 	ErrNoSession = errors.New("the session has ended: sign in again")
 )

@@ -91,7 +91,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, s *site.Site) *v
 	settings := s.Snapshot.ServiceProvider
 	if !current.InAnyGroup(settings.AdminGroups) || !slices.Contains(settings.AdminIdentityProviders, s.NameOf(current.IdP())) {
 		h.denied(r, by)
-		h.Page(w, s, http.StatusForbidden, pages.Message{Heading: "This is for administrators", Sentence: "You are signed in, but you are not one of this service's administrators.",
+		h.Page(w, s, http.StatusForbidden, pages.Message{Heading: "This page is for administrators", Sentence: "You are signed in, but you are not one of this service's administrators.",
 			Reference: by.Request, Action: &pages.Link{URL: "/account", Label: "Your account"}})
 		return nil
 	}
@@ -103,7 +103,7 @@ func (h *Handler) denied(r *http.Request, by provision.Caller) {
 	err := h.Strangers.Record(r.Context(), audit.Record{Type: audit.TypeUserAccessDenied, Outcome: audit.OutcomeDenied, Reason: "not_an_administrator",
 		Actor: by.Actor, Request: by.Request, Target: audit.Target{Kind: "Path", Name: "/admin"}})
 	if err != nil {
-		h.Log.Error("somebody who is no administrator could not be recorded", "error", err)
+		h.Log.Error("the refusal of somebody who is not an administrator could not be recorded", "error", err)
 	}
 }
 

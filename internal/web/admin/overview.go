@@ -91,7 +91,7 @@ func (v *visit) connection(c snapshot.Connection) pages.AdminConnection {
 	}
 	for _, k := range c.Keys {
 		if k.Phase == snapshot.KeyCurrent {
-			out.Expiries = append(out.Expiries, expiry("Our certificate", now, k.Certificate))
+			out.Expiries = append(out.Expiries, expiry("The SP certificate", now, k.Certificate))
 		}
 	}
 	return out
@@ -110,7 +110,7 @@ func expiry(label string, now time.Time, ders ...[]byte) pages.Expiry {
 	case now.After(last):
 		e.Warning = "expired"
 	case last.Sub(now) < endsSoon:
-		e.Warning = "ends soon"
+		e.Warning = "expires soon"
 	}
 	return e
 }

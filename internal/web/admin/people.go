@@ -103,82 +103,82 @@ func (v *visit) sessionOf(s manageapi.Session) pages.AdminSession {
 
 // done are the words for what a change came to.
 var done = map[string]string{
-	"suspend": "The person is suspended, and every session has ended.", "resume": "The person may sign in again.",
-	"reset-second-factor": "The second step is set up anew at the next sign-in.", "revoke": "Every session of the person has ended.",
+	"suspend": "The user is suspended, and every session has ended.", "resume": "The user can sign in again.",
+	"reset-second-factor": "The second factors are removed. The user sets up a new one at the next sign-in that requires it.", "revoke": "Every session of the user has ended.",
 }
 
-// deed is something that can be done to a person.
-type deed struct {
+// action is something that can be done to a user.
+type action struct {
 	question, consequence, button string
 	method, path                  string
 	reason                        bool
 }
 
-func deedOf(action, email string) (deed, bool) {
-	switch action {
+func actionOf(name, email string) (action, bool) {
+	switch name {
 	case "suspend":
-		return deed{question: "Suspend " + email + "?", button: "Suspend", method: http.MethodPost, path: "/suspend", reason: true,
-			consequence: "Every session ends within two seconds, and sign-ins are refused until the person is resumed."}, true
+		return action{question: "Suspend " + email + "?", button: "Suspend", method: http.MethodPost, path: "/suspend", reason: true,
+			consequence: "Every session ends within two seconds, and sign-ins are refused until the user is resumed."}, true
 	case "resume":
-		return deed{question: "Let " + email + " sign in again?", button: "Resume", method: http.MethodPost, path: "/resume",
+		return action{question: "Let " + email + " sign in again?", button: "Resume", method: http.MethodPost, path: "/resume",
 			consequence: "The suspension ends."}, true
 	case "reset-second-factor":
-		return deed{question: "Reset the second step of " + email + "?", button: "Reset", method: http.MethodPost, path: "/reset-second-factor",
-			consequence: "All second factors and recovery codes are removed. The next sign-in sets up new ones."}, true
+		return action{question: "Reset the second factors of " + email + "?", button: "Reset", method: http.MethodPost, path: "/reset-second-factor",
+			consequence: "All second factors and recovery codes are removed. The user sets up a new one at the next sign-in that requires it."}, true
 	case "revoke":
-		return deed{question: "End every session of " + email + "?", button: "End every session", method: http.MethodPost,
-			consequence: "The person is signed out everywhere within two seconds, and may sign in again."}, true
+		return action{question: "End every session of " + email + "?", button: "End every session", method: http.MethodPost,
+			consequence: "The user is signed out everywhere within two seconds, and can sign in again."}, true
 	case "delete":
-		return deed{question: "Delete " + email + "?", button: "Delete", method: http.MethodDelete,
-			consequence: "The person goes with sessions, profile and second factors; audit records stay. " +
-				"Whoever may still sign in at the identity provider is made anew then."}, true
+		return action{question: "Delete " + email + "?", button: "Delete", method: http.MethodDelete,
+			consequence: "The user is deleted with all sessions, profile values and second factors; audit records are kept. " +
+				"Anyone who can still sign in at the identity provider is created again."}, true
 	}
-	return deed{}, false
+	return action{}, false
 }
 
-// deed is what the path asks for, and whom it is about.
-func (v *visit) deed() (u manageapi.User, action string, d deed, err error) {
+// action is what the path asks for, with its name, and whom it is about.
+func (v *visit) action() (u manageapi.User, name string, a action, err error) {
 	if u, err = v.user(); err != nil {
-		return u, action, d, err
+		return u, name, a, err
 	}
-	action = v.r.PathValue("action")
-	d, ok := deedOf(action, u.Email)
+	name = v.r.PathValue("action")
+	a, ok := actionOf(name, u.Email)
 	if !ok {
-		return u, action, d, &refusal{http.StatusNotFound, "There is no such action."}
+		return u, name, a, &refusal{http.StatusNotFound, "There is no such action."}
 	}
-	return u, action, d, nil
+	return u, name, a, nil
 }
 
 func (v *visit) askPerson() error {
-	u, action, d, err := v.deed()
+	u, name, a, err := v.action()
 	if err != nil {
 		return err
 	}
 	person := "/admin/people/" + url.PathEscape(u.ID)
-	return v.page("people", pages.AdminConfirm{Question: d.question, Consequence: d.consequence, Button: d.button, Action: person + "/" + action, Back: person, WithReason: d.reason})
+	return v.page("people", pages.AdminConfirm{Question: a.question, Consequence: a.consequence, Button: a.button, Action: person + "/" + name, Back: person, WithReason: a.reason})
 }
 
 func (v *visit) changePerson() error {
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 	if err := v.r.ParseForm(); err != nil {
-		return &refusal{http.StatusBadRequest, "The form did not arrive whole."}
+		return &refusal{http.StatusBadRequest, "The form was incomplete."}
 	}
-	u, action, d, err := v.deed()
+	u, name, a, err := v.action()
 	if err != nil {
 		return err
 	}
-	path, body := "/users/"+url.PathEscape(u.ID)+d.path, any(nil)
+	path, body := "/users/"+url.PathEscape(u.ID)+a.path, any(nil)
 	switch {
-	case d.reason:
+	case a.reason:
 		body = map[string]string{"reason": v.r.PostForm.Get("reason")}
-	case action == "revoke":
+	case name == "revoke":
 		path, body = "/sessions/revoke", map[string]string{"user": u.ID}
 	}
-	if _, err := v.ask(d.method, path, nil, body, nil); err != nil {
+	if _, err := v.ask(a.method, path, nil, body, nil); err != nil {
 		return err
 	}
-	to := "/admin/people/" + url.PathEscape(u.ID) + "?done=" + action
-	if action == "delete" {
+	to := "/admin/people/" + url.PathEscape(u.ID) + "?done=" + name
+	if name == "delete" {
 		to = "/admin/people"
 	}
 	http.Redirect(v.w, v.r, to, http.StatusSeeOther)

@@ -86,7 +86,7 @@ func New(issuer string, keys []snapshot.SPKey) (*Signer, error) {
 		parsed, err := x509.ParsePKCS8PrivateKey(k.PrivateKey)
 		key, ok := parsed.(*ecdsa.PrivateKey)
 		if err != nil || !ok || key.Curve != elliptic.P256() {
-			return nil, fmt.Errorf("the %s key is no ECDSA key on P-256", k.Phase)
+			return nil, fmt.Errorf("the %s key is not an ECDSA key on P-256", k.Phase)
 		}
 		public, err := publicOf(&key.PublicKey)
 		if err != nil {

@@ -105,7 +105,7 @@ func (b *Outbox) Run(ctx context.Context) {
 			continue
 		}
 		if err := b.forget(ctx, wanted); err != nil && ctx.Err() == nil {
-			b.o.Log.Error("an audit sink that is not wanted any more could not be removed; it is tried again", "error", err)
+			b.o.Log.Error("an audit sink that is no longer configured could not be removed; retrying", "error", err)
 			again = b.o.Clock.After(forgetRetry)
 		}
 	}

@@ -98,7 +98,7 @@ func (w *worker) refused(ctx context.Context, l audit.Line, err error) {
 	}
 	w.failures, w.refusals = 0, 0
 	w.Metrics.AuditDeadLetters.WithLabelValues(w.label).Inc()
-	w.Log.Error("a record was passed over, because the audit sink refused it again and again", "sink", w.label, "record", l.ID, "error", err)
+	w.Log.Error("a record was skipped, because the audit sink kept refusing it", "sink", w.label, "record", l.ID, "error", err)
 }
 
 func (w *worker) failed(ctx context.Context, what string, err error) {

@@ -22,7 +22,7 @@ func (a Admin) InnerView() string { name, _ := a.Inner.adminView(); return name 
 
 // Tabs are the parts of the view, in their order.
 func (a Admin) Tabs() []AdminTab {
-	tabs := []AdminTab{{"/admin", "Overview", "overview", false}, {"/admin/failures", "Failures", "failures", false}, {"/admin/people", "People", "people", false},
+	tabs := []AdminTab{{"/admin", "Overview", "overview", false}, {"/admin/failures", "Failures", "failures", false}, {"/admin/people", "Users", "people", false},
 		{"/admin/sessions", "Sessions", "sessions", false}, {"/admin/audit", "Audit", "audit", false}}
 	for i := range tabs {
 		tabs[i].Current = tabs[i].name == a.Tab

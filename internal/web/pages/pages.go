@@ -188,8 +188,8 @@ func count(n int, one, many string) string {
 // Link is somewhere to go.
 type Link struct{ URL, Label string }
 
-// Initial is the letter that stands for a name.
-func Initial(name string) string {
+// initial is the letter that stands for a name.
+func initial(name string) string {
 	r, _ := utf8.DecodeRuneInString(name)
 	if r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsDigit(r) {
 		return "·"

@@ -35,11 +35,11 @@ func NewFactor(id string, passkey bool, label string, created, lastUsed time.Tim
 func (s SecondStep) view() (name, title, policy string) {
 	switch {
 	case s.Verify:
-		return "second-verify", "Second step", policyScript
+		return "second-verify", "Second factor", policyScript
 	case s.Enrol:
-		return "second-enrol", "Set up a second step", policyScript
+		return "second-enrol", "Set up a second factor", policyScript
 	}
-	return "second-manage", "Your second step", policyScript
+	return "second-manage", "Your second factors", policyScript
 }
 
 // PasskeyScript is where the only script file is.

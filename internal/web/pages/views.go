@@ -20,7 +20,7 @@ type SignIn struct {
 type Choice struct{ Name, DisplayName string }
 
 // Initial is the letter on the button.
-func (c Choice) Initial() string { return Initial(c.DisplayName) }
+func (c Choice) Initial() string { return initial(c.DisplayName) }
 
 func (SignIn) view() (name, title, policy string) { return "signin", "Sign in", policyAway }
 
@@ -71,7 +71,7 @@ type Account struct {
 }
 
 // Initial is the letter in the circle.
-func (a Account) Initial() string { return Initial(a.DisplayName) }
+func (a Account) Initial() string { return initial(a.DisplayName) }
 
 // ProfileValue is one canonical value; Source says where it comes from.
 type ProfileValue struct{ Label, Value, Source string }

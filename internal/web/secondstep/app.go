@@ -31,7 +31,7 @@ func (v *visit) confirmApp() {
 			return
 		}
 	}
-	if !v.failed(err, "That code is not right. Begin again.") {
+	if !v.failed(err, "That code is not right. Start again.") {
 		v.passed(result)
 	}
 }

@@ -1,4 +1,4 @@
-// Package secondstep is the page of the second step: proving it after SAML, enrolling on first use, and managing what is enrolled.
+// Package secondstep is the page of the second factor: proving it after SAML, enrolling on first use, and managing what is enrolled.
 // Everything works without scripts but passkeys, which browsers give to scripts only.
 package secondstep
 
@@ -20,7 +20,7 @@ import (
 	"sallyport.dev/sallyport/internal/web/site"
 )
 
-// Path is where the second step is done.
+// Path is where a second factor is proved.
 const Path = "/second-factor"
 
 // maxForm bounds the body of a form, in bytes: the answer of an authenticator is the largest.
@@ -72,7 +72,7 @@ type visit struct {
 func (h *Handler) visit(w http.ResponseWriter, r *http.Request, s *site.Site) *visit {
 	service := h.service()
 	if service == nil {
-		h.Page(w, s, http.StatusNotFound, pages.Message{Heading: "There is no second step here", Sentence: "This service provider is set up without one.",
+		h.Page(w, s, http.StatusNotFound, pages.Message{Heading: "There is no second factor here", Sentence: "This service provider is set up without second factors.",
 			Action: &pages.Link{URL: "/account", Label: "Your account"}})
 		return nil
 	}
@@ -166,9 +166,9 @@ func (v *visit) failed(err error, wrong string) bool {
 		v.h.Metrics.SignIns.WithLabelValues(v.s.NameOf(v.current.IdP()), "failure", string(saml.ReasonSecondFactorFailed)).Inc()
 		v.page(http.StatusUnprocessableEntity, wrong, "")
 	case errors.Is(err, secondfactor.ErrNotEnrolled):
-		v.page(http.StatusUnprocessableEntity, "That is not set up for your account.", "")
+		v.page(http.StatusUnprocessableEntity, "This second factor is not set up for your account.", "")
 	case errors.Is(err, secondfactor.ErrVerifyFirst):
-		v.page(http.StatusForbidden, "Use what you have set up already first.", "")
+		v.page(http.StatusForbidden, "Use a second factor that you have already set up first.", "")
 	case errors.Is(err, secondfactor.ErrNoSession):
 		http.Redirect(v.w, v.r, "/signin", http.StatusSeeOther)
 	default:
@@ -180,7 +180,7 @@ func (v *visit) failed(err error, wrong string) bool {
 func (v *visit) remove() {
 	err := v.service.Remove(v.r.Context(), v.current.Key, v.form("id"), v.by)
 	if !v.failed(err, "") {
-		v.page(http.StatusOK, "", "It is removed.")
+		v.page(http.StatusOK, "", "The second factor was removed.")
 	}
 }
 

@@ -281,7 +281,7 @@ func (h *Handler) leave(w http.ResponseWriter, r *http.Request, s *site.Site, to
 		return
 	}
 	w.Header().Set("Refresh", "0; url="+to)
-	h.Page(w, s, http.StatusOK, pages.Message{Good: true, Heading: "You are signed in", Action: &pages.Link{URL: to, Label: "Go on"}})
+	h.Page(w, s, http.StatusOK, pages.Message{Good: true, Heading: "You are signed in", Action: &pages.Link{URL: to, Label: "Continue"}})
 }
 
 func (h *Handler) overloaded(w http.ResponseWriter, a *arrival) {

@@ -28,7 +28,7 @@ func (h *Handler) confirmBreakGlass(w http.ResponseWriter, r *http.Request, s *s
 }
 
 func (h *Handler) breakGlassOver(w http.ResponseWriter, s *site.Site) {
-	h.Page(w, s, http.StatusNotFound, pages.Message{Heading: "This link is over", Sentence: "It was used, or it is more than ten minutes old.",
+	h.Page(w, s, http.StatusNotFound, pages.Message{Heading: "This link is no longer valid", Sentence: "It was used, or it is more than ten minutes old.",
 		Advice: "Ask your administrator for a new one.", Action: &pages.Link{URL: "/signin", Label: "Sign in"}})
 }
 
@@ -61,7 +61,7 @@ func (h *Handler) breakGlass(w http.ResponseWriter, r *http.Request, s *site.Sit
 	to := s.Snapshot.ServiceProvider.URL + accountPath
 	if result.SecondFactorRequired {
 		if h.secondFactor == "" {
-			h.Page(w, s, http.StatusForbidden, pages.Message{Heading: "We could not sign you in", Sentence: "A second step is required, and this service has none.", Reference: reference})
+			h.Page(w, s, http.StatusForbidden, pages.Message{Heading: "We could not sign you in", Sentence: "A second factor is required, but this service is set up without second factors.", Reference: reference})
 			return
 		}
 		to = s.Snapshot.ServiceProvider.URL + h.secondFactor

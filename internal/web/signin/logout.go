@@ -88,7 +88,7 @@ func (h *Handler) signOutAtIdP(w http.ResponseWriter, r *http.Request, s *site.S
 	}
 	message, err := c.SAML.NewLogoutRequest(h.Clock.Now(), saml.NameID(ended.NameID), indexes, "")
 	if err != nil {
-		h.Log.Error("no logout request could be made", "idp", c.Name, "error", err)
+		h.Log.Error("the logout request could not be created", "idp", c.Name, "error", err)
 		h.afterSignOut(w, r, s, back)
 		return
 	}
@@ -229,7 +229,7 @@ func (h *Handler) logoutRequest(w http.ResponseWriter, r *http.Request, s *site.
 	h.Metrics.Logouts.WithLabelValues(c.Name, "idp", "success").Inc()
 	answer, err := c.SAML.NewLogoutResponse(h.Clock.Now(), request.ID, request.Binding, saml.StatusSuccess, request.RelayState)
 	if err != nil {
-		h.Log.Error("no logout response could be made", "idp", c.Name, "error", err)
+		h.Log.Error("the logout response could not be created", "idp", c.Name, "error", err)
 		http.Redirect(w, r, signedOutPath, http.StatusSeeOther)
 		return
 	}

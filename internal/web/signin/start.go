@@ -57,7 +57,7 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request, s *site.Site) {
 func (h *Handler) submit(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		h.Page(w, s, http.StatusBadRequest, pages.Message{Heading: "Please try again", Sentence: "The form did not arrive whole.", Action: &pages.Link{URL: "/signin", Label: "Sign in"}})
+		h.Page(w, s, http.StatusBadRequest, pages.Message{Heading: "Please try again", Sentence: "The form was incomplete.", Action: &pages.Link{URL: "/signin", Label: "Sign in"}})
 		return
 	}
 	a := ask{idp: r.PostForm.Get("idp"), email: r.PostForm.Get("email")}
@@ -184,7 +184,7 @@ func (h *Handler) beginWith(w http.ResponseWriter, r *http.Request, s *site.Site
 	if err != nil {
 		span.Failed()
 		reference := serve.NewReference()
-		h.Log.Error("no request could be made", "idp", c.Name, "reference", reference, "error", err)
+		h.Log.Error("the sign-in request could not be created", "idp", c.Name, "reference", reference, "error", err)
 		h.Page(w, s, http.StatusServiceUnavailable, pages.Message{
 			Heading: "We could not sign you in", Sentence: "The connection to " + c.Label() + " is not complete.",
 			Advice: "Ask your administrator and give them this reference.", Reference: reference,
@@ -207,7 +207,7 @@ func (h *Handler) beginWith(w http.ResponseWriter, r *http.Request, s *site.Site
 		h.send(w, r, s, request.RedirectURL, pages.Post{})
 		return
 	}
-	h.send(w, r, s, "", pages.Post{Heading: "Going on to " + c.Label(), Action: request.PostURL, Field: "SAMLRequest", Message: request.SAMLRequest, RelayState: request.RelayState})
+	h.send(w, r, s, "", pages.Post{Heading: "Continuing to " + c.Label(), Action: request.PostURL, Field: "SAMLRequest", Message: request.SAMLRequest, RelayState: request.RelayState})
 }
 
 // goBack sends somebody who is signed in to where they wanted to go: at once, or past the handover where browsers do not send the session's cookie.

@@ -29,7 +29,7 @@ func (h *Handler) tryConnection(w http.ResponseWriter, r *http.Request, s *site.
 	}
 	c := s.ConnectionByUID(link.IdPUID)
 	if err != nil || c == nil {
-		h.Page(w, s, http.StatusNotFound, pages.Message{Heading: "This test is over", Sentence: "The link has expired or was opened too often, or the connection is gone.", Advice: "Make a new one with kubectl sso test."})
+		h.Page(w, s, http.StatusNotFound, pages.Message{Heading: "This test has ended", Sentence: "The link has expired or was opened too often, or the connection is gone.", Advice: "Create a new link with kubectl sso test."})
 		return
 	}
 	h.beginWith(w, r, s, c, ask{}, func(p *store.Pending) {
@@ -72,7 +72,7 @@ func (h *Handler) finishTrial(w http.ResponseWriter, r *http.Request, a *arrival
 		err = h.concludeTrial(ctx, a, assertion, refusal)
 	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrReplayed) {
-		h.Page(w, a.s, http.StatusForbidden, pages.Message{Heading: "This test is over", Sentence: "Its response came a second time.", Advice: "Open the link once more to run the test again."})
+		h.Page(w, a.s, http.StatusForbidden, pages.Message{Heading: "This test has ended", Sentence: "Its response arrived a second time.", Advice: "Open the link once more to run the test again."})
 		return
 	}
 	if err != nil {
@@ -176,7 +176,7 @@ func outcome(c *site.Connection, r *provision.Result) []string {
 	}
 	out = append(out, "Open a session until "+serve.Moment(r.Session.ExpiresAt)+".")
 	if r.SecondFactorRequired {
-		out = append(out, "Ask for the second step first.")
+		out = append(out, "Ask for the second factor first.")
 	}
 	if !c.Enabled {
 		out = append(out, "But the connection is disabled: until spec.state is Enabled, everybody is refused.")

@@ -24,7 +24,7 @@ func (h *Handler) metadata(w http.ResponseWriter, r *http.Request, s *site.Site)
 	}
 	xml, err := c.SAML.Metadata()
 	if err != nil {
-		h.Log.Error("no metadata could be written", "idp", c.Name, "error", err)
+		h.Log.Error("the SP metadata could not be written", "idp", c.Name, "error", err)
 		h.Page(w, s, http.StatusServiceUnavailable, pages.Message{Heading: "The metadata is not ready", Sentence: "The connection has no key yet. Come back in a moment."})
 		return
 	}
@@ -51,7 +51,7 @@ func (h *Handler) trust(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	}
 	xml, err := c.SAML.Metadata()
 	if err != nil {
-		h.Log.Warn("no metadata could be written", "idp", c.Name, "error", err)
+		h.Log.Warn("the SP metadata could not be written", "idp", c.Name, "error", err)
 	}
 	product, steps := setup.Steps(&c.Connection)
 	h.Page(w, s, http.StatusOK, pages.Trust{

@@ -31,8 +31,8 @@ const (
 	lastWords = 5 * time.Second
 )
 
-// keepHouse runs what has to happen beside requests. Each part logs its failures and goes on; none of them stops serving.
-func (s *Server) keepHouse(ctx context.Context) error {
+// runBackground runs what has to happen beside requests. Each part logs its failures and goes on; none of them stops serving.
+func (s *Server) runBackground(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		if err := s.env.Sessions.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
@@ -81,7 +81,7 @@ func (s *Server) every(ctx context.Context, interval time.Duration, what metrics
 		}
 		if err := work(); err != nil && ctx.Err() == nil {
 			s.env.Metrics.StoreFailed(what)
-			s.env.Log.Error("house-keeping failed; it is tried again", "what", what.String(), "error", err)
+			s.env.Log.Error("background task failed; retrying", "task", what.String(), "error", err)
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (s *Server) enforceSnapshots(ctx context.Context) {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.env.Metrics.StoreFailed(metrics.Enforce)
-			s.env.Log.Error("sessions that the snapshot does not allow could not be ended; it is tried again", "error", err)
+			s.env.Log.Error("sessions that the snapshot does not allow could not be ended; retrying", "error", err)
 			select {
 			case <-ctx.Done():
 			case <-s.ticker.After(enforceRetry):
@@ -131,7 +131,7 @@ func (s *Server) removeRemains(ctx context.Context, current *site.Site) error {
 			return fmt.Errorf("undoing what %s has left: %w", idp.Name, err)
 		}
 		if left != (audit.Deletion{}) {
-			s.env.Log.Info("undid what an IdP has left that was deleted while nobody served", "idp", idp.Name, "sessions", left.Sessions, "groups", left.Groups)
+			s.env.Log.Info("cleaned up after an IdentityProvider that was deleted while no pod was running", "idp", idp.Name, "sessions", left.Sessions, "groups", left.Groups)
 		}
 	}
 	return nil
