@@ -1,12 +1,16 @@
 package web_test
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
+	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/snapshot"
+	"sallyport.dev/sallyport/internal/store"
 )
 
 // ask sends a forward-auth check with headers, as a proxy on loopback does.
@@ -168,6 +172,36 @@ func TestForwardingHeadersOfStrangersDoNotCount(t *testing.T) {
 	if got := b.ask("GET", "/authz/forward?preflight=allow", forwarded("OPTIONS", "/", "Origin", "https://x.example.com", "Access-Control-Request-Method", "PUT")...); got.status != 401 {
 		t.Errorf("preflight: %d", got.status)
 	}
+}
+
+// TestHoweverManySessionsEnd: more than one transaction takes.
+func TestHoweverManySessionsEnd(t *testing.T) {
+	w := newWorld(t)
+	alice := w.browser()
+	alice.signIn("alice@acme.example")
+	key, _ := session.KeyOf(alice.cookie(spURL, "__Secure-sso-main"))
+	leaves := func(want int, end func()) {
+		t.Helper()
+		err := w.store.Do(t.Context(), func(tx store.Tx) error {
+			s, err := tx.Session(key[:])
+			for range 2*provision.RevokeBatch + 1 {
+				_, other := session.NewToken()
+				s.TokenHash = other[:]
+				err = errors.Join(err, tx.CreateSession(s))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		end()
+		left, _, err := w.store.Sessions(t.Context(), store.SessionQuery{})
+		if err != nil || len(left) != want {
+			t.Errorf("%d are left, want %d: %v", len(left), want, err)
+		}
+	}
+	leaves(1, func() { alice.post("/account/sessions/revoke", "same-origin", url.Values{"session": {"others"}}) })
+	leaves(0, func() { w.api("POST", "/v1/sessions/revoke", `{"user":"alice@acme.example"}`, nil) })
 }
 
 func TestRevocationAndSnapshotsReachTheGate(t *testing.T) {

@@ -27,17 +27,14 @@ func userTarget(u store.User) audit.Target {
 	return audit.Target{Kind: audit.KindUser, Name: u.Email, UID: u.ID}
 }
 
-// endAll ends every session that matches, whatever their number, inside the transaction.
-func endAll(tx store.Tx, m store.SessionMatch) ([]store.EndedSession, error) {
-	var all []store.EndedSession
+// endAll ends every session of a user inside the transaction, and says how many.
+func endAll(tx store.Tx, userID string) (int, error) {
+	total := 0
 	for {
-		ended, err := tx.EndSessions(m)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, ended...)
-		if len(ended) < 1000 {
-			return all, nil
+		ended, err := tx.EndSessions(store.SessionMatch{UserID: userID, Limit: RevokeBatch})
+		total += len(ended)
+		if err != nil || len(ended) < RevokeBatch {
+			return total, err
 		}
 	}
 }
@@ -53,11 +50,11 @@ func (s *Service) Suspend(ctx context.Context, userID, reason string, by Caller)
 		if err := tx.UpdateUser(u); err != nil {
 			return err
 		}
-		ended, err := endAll(tx, store.SessionMatch{UserID: userID})
+		ended, err := endAll(tx, userID)
 		if err != nil {
 			return err
 		}
-		return tx.AppendAudit(by.record(audit.TypeUserSuspended, userTarget(u), audit.Revocation{Cause: "suspended", IdP: u.IdP.Name, Sessions: len(ended)}))
+		return tx.AppendAudit(by.record(audit.TypeUserSuspended, userTarget(u), audit.Revocation{Cause: "suspended", IdP: u.IdP.Name, Sessions: ended}))
 	})
 }
 
@@ -83,28 +80,36 @@ func (s *Service) Delete(ctx context.Context, userID string, by Caller) error {
 		if err != nil {
 			return err
 		}
-		ended, err := endAll(tx, store.SessionMatch{UserID: userID})
+		ended, err := endAll(tx, userID)
 		if err != nil {
 			return err
 		}
 		if err := tx.DeleteUser(userID); err != nil {
 			return err
 		}
-		return tx.AppendAudit(by.record(audit.TypeUserDeleted, userTarget(u), audit.Revocation{Cause: "deleted", IdP: u.IdP.Name, Sessions: len(ended)}))
+		return tx.AppendAudit(by.record(audit.TypeUserDeleted, userTarget(u), audit.Revocation{Cause: "deleted", IdP: u.IdP.Name, Sessions: ended}))
 	})
 }
 
-// Revoke ends the sessions that match and records each. cause is a word of audit.Revocation. It returns what was ended; none is not an error.
+// RevokeBatch is how many sessions one transaction ends, with their records.
+const RevokeBatch = 1000
+
+// Revoke ends sessions that match, RevokeBatch at most, and records each: call it again while that many come back, so that a try which fails loses none of those before.
+// What was handed over from a session that is named alone comes on top. cause is a word of audit.Revocation. It returns what was ended; none is not an error.
 func (s *Service) Revoke(ctx context.Context, m store.SessionMatch, cause string, by Caller) ([]store.EndedSession, error) {
-	var all []store.EndedSession
+	var ended []store.EndedSession
+	m.Limit = RevokeBatch
 	err := s.store.Do(ctx, func(tx store.Tx) error {
 		var err error
-		if all, err = endAll(tx, m); err != nil {
+		if ended, err = tx.EndSessions(m); err != nil {
 			return err
 		}
-		return tx.AppendAudit(revocations(all, audit.TypeSessionRevoked, cause, by)...)
+		return tx.AppendAudit(revocations(ended, audit.TypeSessionRevoked, cause, by)...)
 	})
-	return all, err
+	if err != nil {
+		return nil, err
+	}
+	return ended, nil
 }
 
 // SignOut ends one session because its user asked to. It returns ErrNotFound when it had ended already.
@@ -218,7 +223,7 @@ func (s *Service) Enforce(ctx context.Context, connections []ConnectionState, do
 		default:
 			continue
 		}
-		ended, err := s.revokeInBatches(ctx, store.SessionMatch{IdPUID: p.IdPUID, Domain: p.Domain}, cause, by)
+		ended, err := s.revokeAll(ctx, store.SessionMatch{IdPUID: p.IdPUID, Domain: p.Domain}, cause, by)
 		total += ended
 		if err != nil {
 			return total, fmt.Errorf("ending the sessions of %s: %w", c.IdP.Name, err)
@@ -227,21 +232,13 @@ func (s *Service) Enforce(ctx context.Context, connections []ConnectionState, do
 	return total, nil
 }
 
-// revokeInBatches ends any number of sessions, a thousand and their records in each transaction.
-func (s *Service) revokeInBatches(ctx context.Context, m store.SessionMatch, cause string, by Caller) (int, error) {
+// revokeAll ends any number of sessions.
+func (s *Service) revokeAll(ctx context.Context, m store.SessionMatch, cause string, by Caller) (int, error) {
 	total := 0
 	for {
-		n := 0
-		err := s.store.Do(ctx, func(tx store.Tx) error {
-			ended, err := tx.EndSessions(m)
-			if err != nil {
-				return err
-			}
-			n = len(ended)
-			return tx.AppendAudit(revocations(ended, audit.TypeSessionRevoked, cause, by)...)
-		})
-		total += n
-		if err != nil || n < 1000 {
+		ended, err := s.Revoke(ctx, m, cause, by)
+		total += len(ended)
+		if err != nil || len(ended) < RevokeBatch {
 			return total, err
 		}
 	}

@@ -102,6 +102,35 @@ func TestRevokeByWhatALogoutRequestNames(t *testing.T) {
 	})
 }
 
+// TestManySessionsEndInSeveralTransactions: what one try has ended stays so, whatever becomes of the next.
+func TestManySessionsEndInSeveralTransactions(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		r := w.must(w.signIn("okta", email("alice@example.com")))
+		const many = 2*provision.RevokeBatch + 100
+		err := w.db.Do(t.Context(), func(tx store.Tx) error {
+			for range many {
+				more := r.Session
+				_, key := session.NewToken()
+				more.TokenHash = key[:]
+				if err := tx.CreateSession(more); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []int{provision.RevokeBatch, provision.RevokeBatch, 101, 0} {
+			ended, err := w.service.Revoke(t.Context(), store.SessionMatch{IdPUID: "uid-okta"}, "admin", admin)
+			if err != nil || len(ended) != want {
+				t.Fatalf("ended %d at once, want %d: %v", len(ended), want, err)
+			}
+		}
+		equal(t, "left", w.sessions(), 0)
+	})
+}
+
 func TestSignOutIsRecordedOnce(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		r := w.must(w.signIn("okta", email("alice@example.com"), persistent("p1")))

@@ -222,17 +222,27 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request, s *site.Site) {
 		}
 		match.TokenHash, done = hash, "one"
 	}
-	who := serve.ClientOf(s, r)
-	ended, err := h.people.Revoke(r.Context(), match, "user", provision.Caller{
-		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.Email(), IP: who.IP, UserAgent: who.UserAgent},
-		Request: serve.NewReference(),
-	})
-	if err != nil {
+	if err := h.end(r, s, current, match); err != nil {
 		h.StoreFailed(w, s, metrics.Revoke, err)
 		return
 	}
-	for _, e := range ended {
-		h.Sessions.Forget(session.Key(e.TokenHash))
-	}
 	http.Redirect(w, r, "/account?done="+done, http.StatusSeeOther)
+}
+
+// end ends sessions for the person who has them.
+func (h *Handler) end(r *http.Request, s *site.Site, current *session.Session, match store.SessionMatch) error {
+	who := serve.ClientOf(s, r)
+	by := provision.Caller{
+		Actor:   audit.Actor{Kind: audit.ActorUser, ID: current.UserID, Email: current.Email(), IP: who.IP, UserAgent: who.UserAgent},
+		Request: serve.NewReference(),
+	}
+	for {
+		ended, err := h.people.Revoke(r.Context(), match, "user", by)
+		for _, e := range ended {
+			h.Sessions.Forget(session.Key(e.TokenHash))
+		}
+		if err != nil || len(ended) < provision.RevokeBatch {
+			return err
+		}
+	}
 }

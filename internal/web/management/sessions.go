@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
@@ -52,7 +53,7 @@ func (m *Server) revokeSessions(w http.ResponseWriter, r *http.Request) error {
 	if in.Session != "" && (len(in.Session) < 8 || strings.Trim(in.Session, "0123456789abcdef") != "") {
 		return status(http.StatusBadRequest, "session %q is not at least 8 digits of an ID as the list shows it", in.Session)
 	}
-	match := store.SessionMatch{SessionPrefix: in.Session, Limit: maxPageSize}
+	match := store.SessionMatch{SessionPrefix: in.Session}
 	if in.IdP != "" {
 		match.IdPUID = m.uid(in.IdP)
 	}
@@ -69,7 +70,7 @@ func (m *Server) revokeSessions(w http.ResponseWriter, r *http.Request) error {
 		for _, e := range ended {
 			m.Sessions.Forget(session.Key(e.TokenHash))
 		}
-		if total += len(ended); len(ended) < maxPageSize {
+		if total += len(ended); len(ended) < provision.RevokeBatch {
 			return writeJSON(w, map[string]int{"ended": total})
 		}
 	}

@@ -25,8 +25,6 @@ const (
 	logoutCookie   = "__Host-sso-out"
 	logoutLifetime = 300
 	signedOutPath  = "/signed-out"
-	// revokeBatch is how many sessions one transaction ends.
-	revokeBatch = 1000
 )
 
 // confirmSignOut asks before it signs out: a link must not.
@@ -246,9 +244,9 @@ func (h *Handler) endSessions(r *http.Request, s *site.Site, c *site.Connection,
 	by := provision.Caller{Actor: audit.Actor{Kind: audit.ActorIdP, ID: c.Name, IP: who.IP, UserAgent: who.UserAgent}, Request: serve.NewReference()}
 	var all []store.EndedSession
 	for {
-		ended, err := h.people.Revoke(r.Context(), store.SessionMatch{IdPUID: c.UID, NameID: &id, SessionIndexes: request.SessionIndexes, Limit: revokeBatch}, "slo", by)
+		ended, err := h.people.Revoke(r.Context(), store.SessionMatch{IdPUID: c.UID, NameID: &id, SessionIndexes: request.SessionIndexes}, "slo", by)
 		all = append(all, ended...)
-		if err != nil || len(ended) < revokeBatch {
+		if err != nil || len(ended) < provision.RevokeBatch {
 			return all, err
 		}
 	}
