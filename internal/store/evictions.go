@@ -14,7 +14,7 @@ const (
 	channel = "sallyport_evictions"
 	// pollEvery is how often the table is read even when no notification came: a lost one costs a second.
 	pollEvery = time.Second
-	// overlap is how far back each read looks, for transactions that committed late; evictionsKept is how long rows stay, for replicas that were cut off.
+	// overlap is how much further than it has to each read looks back; evictionsKept is how long rows stay, for replicas that were cut off.
 	overlap       = time.Minute
 	evictionsKept = time.Hour
 )
@@ -98,10 +98,22 @@ type watcher struct {
 	db            *DB
 	fn            func(Eviction)
 	started, lost bool
-	// at is the database's time of the last read, seen the rows of the overlap that were told already.
-	at   int64
+	// at is the database's time of the last read. What was written until settled has been told; the next one settles when all who were writing then have ended.
+	at, settled int64
+	next        mark
+	// seen are the rows since settled, and of the overlap, that were told already.
 	seen map[string]int64
 }
+
+// mark is a moment of the database: its time, and the transactions that were writing evictions.
+type mark struct {
+	at      int64
+	writers []string
+}
+
+// writing reads the time and who has rows in the table that nobody else sees: from before such a row gets its time until it shows, its transaction has this lock.
+const writing = `SELECT ` + dbClock + `, COALESCE(array_agg(virtualtransaction), '{}') FROM pg_locks WHERE locktype = 'relation' AND relation = 'evictions'::regclass
+	AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND mode = 'RowExclusiveLock' AND granted`
 
 // follow listens on one connection until it breaks. Every wake-up and every second it reads the table, which also proves that the connection lives.
 func (w *watcher) follow(ctx context.Context) {
@@ -120,7 +132,7 @@ func (w *watcher) follow(ctx context.Context) {
 		return
 	}
 	for ctx.Err() == nil {
-		limited, cancel := context.WithTimeout(ctx, 2*pollEvery)
+		limited, cancel := context.WithTimeout(ctx, w.patience())
 		err := w.poll(limited, c)
 		cancel()
 		if err != nil {
@@ -139,19 +151,24 @@ func (w *watcher) follow(ctx context.Context) {
 	}
 }
 
+// patience is how long a read may take: longer where it may find many rows.
+func (w *watcher) patience() time.Duration {
+	if w.lost || w.at == 0 || w.at-w.settled > overlap.Microseconds() {
+		return 15 * pollEvery
+	}
+	return 2 * pollEvery
+}
+
 func (w *watcher) poll(ctx context.Context, c *pgx.Conn) error {
-	var now int64
-	if err := c.QueryRow(ctx, "SELECT "+dbClock).Scan(&now); err != nil {
+	var now mark
+	if err := c.QueryRow(ctx, writing).Scan(&now.at, &now.writers); err != nil {
 		return err
 	}
-	if !w.started {
-		// What ended before the cache existed needs no telling.
-		w.started, w.at = true, now
-	}
-	if now-w.at > (evictionsKept - overlap).Microseconds() {
+	if w.started && now.at-w.at > (evictionsKept-overlap).Microseconds() {
 		w.fn(Eviction{Scope: EvictAll})
 	}
-	rows, err := c.Query(ctx, `SELECT id, at, hash FROM evictions WHERE at > $1`, w.at-overlap.Microseconds())
+	w.started = true
+	rows, err := c.Query(ctx, `SELECT id, at, hash FROM evictions WHERE at > $1`, w.settled-overlap.Microseconds())
 	if err != nil {
 		return err
 	}
@@ -171,9 +188,13 @@ func (w *watcher) poll(ctx context.Context, c *pgx.Conn) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	w.at = now
+	w.at = now.at
+	// A row bears the time at which it was written, and shows when its transaction has committed, however long that takes: a standby may hold it up.
+	if !slices.ContainsFunc(w.next.writers, func(writer string) bool { return slices.Contains(now.writers, writer) }) {
+		w.settled, w.next = w.next.at, now
+	}
 	for id, at := range w.seen {
-		if at <= now-2*overlap.Microseconds() {
+		if at <= w.settled-2*overlap.Microseconds() {
 			delete(w.seen, id)
 		}
 	}
