@@ -78,6 +78,7 @@ func TestContract(t *testing.T) {
 		"sessions are found, listed and touched":   testSessions,
 		"sessions end by every match":              testEndSessions,
 		"no handover outlives an end":              testHandoverMeetsEnd,
+		"no rotation outlives an end":              testRotationMeetsEnd,
 		"sessions rotate":                          testRotate,
 		"second factors and throttles":             testFactors,
 		"jobs survive":                             testJobs,
@@ -477,19 +478,7 @@ func testHandoverMeetsEnd(e *env) {
 			if err != nil {
 				return err
 			}
-			go func() {
-				n := 0
-				err := e.db.Do(context.Background(), func(tx store.Tx) error {
-					all, err := tx.EndSessions(m)
-					n = len(all)
-					return err
-				})
-				if err != nil {
-					e.Error(err)
-				}
-				ended <- n
-			}()
-			e.untilWaiting(ended)
+			e.end(m, ended)
 			child.TokenHash, child.Audience, child.Parent = hash(2), "wiki.example.org", hex.EncodeToString(parent.TokenHash)
 			return tx.CreateSession(child)
 		})
@@ -498,6 +487,44 @@ func testHandoverMeetsEnd(e *env) {
 			e.Errorf("%s: what was handed over is still there: %v", name, err)
 		}
 	}
+}
+
+// testRotationMeetsEnd: a session gets another token at the very moment at which it is ended.
+func testRotationMeetsEnd(e *env) {
+	alice := e.user("alice@example.com")
+	for name, m := range map[string]store.SessionMatch{"user": {UserID: alice.ID}, "domain": {IdPUID: okta.UID, Domain: "example.com"}} {
+		e.session(alice.ID, 1)
+		ended := make(chan int, 1)
+		e.do(func(tx store.Tx) error {
+			if err := tx.UpdateSession(hash(1), store.SessionUpdate{NewTokenHash: hash(2), SecondFactorDone: true}); err != nil {
+				return err
+			}
+			e.end(m, ended)
+			return nil
+		})
+		same(e.T, name, <-ended, 1)
+		if _, err := e.db.SessionByHash(e.Context(), hash(2)); !errors.Is(err, store.ErrNotFound) {
+			e.Errorf("%s: the session goes on with its new token: %v", name, err)
+		}
+	}
+}
+
+// end ends sessions beside the transaction that runs, and returns when it waits for that one.
+func (e *env) end(m store.SessionMatch, ended chan int) {
+	e.Helper()
+	go func() {
+		n := 0
+		err := e.db.Do(context.Background(), func(tx store.Tx) error {
+			all, err := tx.EndSessions(m)
+			n = len(all)
+			return err
+		})
+		if err != nil {
+			e.Error(err)
+		}
+		ended <- n
+	}()
+	e.untilWaiting(ended)
 }
 
 // untilWaiting returns when another transaction waits for this one, or is done. With SQLite it cannot even begin.

@@ -218,12 +218,12 @@ func (t *txn) EndSessions(m SessionMatch) ([]EndedSession, error) {
 		return nil, err
 	}
 	ended, err := t.endSessions(w, m.Limit)
-	if err != nil || len(ended) == 0 {
+	if err != nil {
 		return nil, err
 	}
 	if m.TokenHash == nil && m.SessionPrefix == "" {
 		// What was handed over is of the same user, IdP, name ID and domain, so that every other match finds it: this statement the one that a transaction has just added
-		// which held one of those locked.
+		// which held one of those locked, and the one whose token it has changed.
 		left := limitOf(m.Limit, 1000) - len(ended)
 		if left == 0 {
 			return ended, nil
