@@ -141,11 +141,15 @@ func (m *Manager) check(key Key) (*Session, error) {
 	return s, nil
 }
 
-// see moves LastSeen forward, and back where a clock has set it that was ahead: idle time counts from here on.
+// see moves LastSeen forward, and back where a clock has set it that was ahead: idle time counts from here on. Whoever works on another host uses the session that was handed
+// over and the one that it came from: signing out there has to find the latter, and ends both.
 func (m *Manager) see(s *Session, now int64) {
 	seen := s.lastSeen.Load()
 	if (now-seen >= m.o.TouchEvery.Microseconds() || seen-now > store.ClockSlack.Microseconds()) && s.lastSeen.CompareAndSwap(seen, now) {
 		m.touch(s.Key, now)
+		if s.parent != nil {
+			m.touch(*s.parent, now)
+		}
 	}
 }
 

@@ -254,6 +254,34 @@ func TestIdleSessionSeenByAnotherReplica(t *testing.T) {
 	a.expect(token, nil)
 }
 
+// TestUseElsewhereKeepsTheSessionThatItCameFrom: somebody works for hours on the host that their session was handed over to, and on no other.
+func TestUseElsewhereKeepsTheSessionThatItCameFrom(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, storeURL string) {
+		f := newFixture(t, storeURL, session.Options{})
+		const host = "wiki.example.org"
+		parent := f.add("alice@example.com")
+		parentKey, _ := session.KeyOf(parent)
+		child, childKey := session.NewTokenFor(host)
+		f.add("alice@example.com", func(s *store.Session) { s.TokenHash, s.Audience, s.Parent = childKey[:], host, parentKey.Hex() })
+		idle := f.add("alice@example.com")
+		f.expect(parent, nil)
+		for range 12 { // two hours
+			f.clock.Step(10 * time.Minute)
+			if _, err := f.manager.CheckFor(child, host); err != nil {
+				t.Fatal(err)
+			}
+			written := f.backend.touches.Load() + 1
+			f.clock.Step(10 * time.Second)
+			f.eventually("the touches", func() bool { return f.backend.touches.Load() >= written })
+		}
+		if _, err := f.backend.Sweep(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		f.expect(parent, nil)
+		f.expect(idle, session.ErrNone)
+	})
+}
+
 func TestSecondStepIsWaitedForABoundedTime(t *testing.T) {
 	f := newFixture(t, storetest.SQLiteURL(t), session.Options{})
 	token := f.add("alice@example.com", func(s *store.Session) { s.SecondFactorPending = true })

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"encoding/hex"
 	"errors"
 	"iter"
 	"net/url"
@@ -33,6 +34,8 @@ type Session struct {
 	// email, name and groups are the values of the identity headers, as net/http wants them.
 	email, name, groups [1]string
 	common              unique.Handle[common]
+	// parent is the session that this one was handed over from; nil for most.
+	parent *Key
 
 	// Unix microseconds. lastSeen is of the last request.
 	createdAt, expiresAt int64
@@ -88,6 +91,9 @@ func prepare(in store.Session) *Session {
 		common: unique.Make(common{in.IdP, in.EmailDomain, in.Audience, in.IdleTimeout}),
 	}
 	s.lastSeen.Store(in.LastSeenAt.UnixMicro())
+	if hash, err := hex.DecodeString(in.Parent); err == nil && len(hash) == len(Key{}) {
+		s.parent = (*Key)(hash)
+	}
 	email, name, groups := headerValue(in.User.Email), headerValue(in.User.Name()), GroupsHeader(in.Groups)
 	// One piece of memory for all of a session's own texts.
 	text := in.UserID + email + name + groups
