@@ -23,6 +23,8 @@ type Pending struct {
 	Classes    []string
 	Comparison string
 	ForceAuthn bool
+	// Previous is the token hash of the session that the browser had when it began, which ends when the new one opens; nil for none.
+	Previous []byte `json:",omitempty"`
 	// Session is the token hash, in hex, of the session that is handed over to the host of ReturnURL; "" for a sign-in.
 	Session string
 	// Test marks a test run: no user, no session. RequestedBy is who asked for it, Run what its result is found by, Result that result as JSON.

@@ -239,7 +239,44 @@ func (w *world) browser() *browser {
 	}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	w.transports = append(w.transports, transport)
-	return &browser{w.t, w, &http.Client{Jar: jar, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &browser{w.t, w, &http.Client{Jar: jar, Transport: &sameSite{RoundTripper: transport, ours: map[string]bool{}}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+// sameSite keeps from a form of another site the cookies that a browser does not send with it.
+type sameSite struct {
+	http.RoundTripper
+	mu   sync.Mutex
+	ours map[string]bool
+}
+
+func (s *sameSite) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPost && r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		r = s.withoutOurs(r)
+	}
+	response, err := s.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range response.Cookies() {
+		s.ours[c.Name] = c.SameSite != http.SameSiteNoneMode
+	}
+	return response, nil
+}
+
+func (s *sameSite) withoutOurs(r *http.Request) *http.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := r.Cookies()
+	r = r.Clone(r.Context())
+	r.Header.Del("Cookie")
+	for _, c := range all {
+		if !s.ours[c.Name] {
+			r.AddCookie(c)
+		}
+	}
+	return r
 }
 
 // answer is a response that was read whole.

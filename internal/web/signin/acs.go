@@ -264,6 +264,10 @@ func (h *Handler) signInOf(r *http.Request, a *arrival, assertion *saml.Assertio
 	}
 	if a.pending != nil {
 		in.PendingHandle = a.pending.HandleHash
+		// A response is a form of another site, with which a browser sends no cookie that is Lax: the one of the beginning counts.
+		if len(a.pending.Previous) == len(session.Key{}) {
+			in.Previous = (*session.Key)(a.pending.Previous)
+		}
 	}
 	if previous, ok := session.KeyOf(serve.Cookie(r, a.s.Cookie.Name)); ok {
 		in.Previous = &previous

@@ -196,6 +196,9 @@ func (h *Handler) beginWith(w http.ResponseWriter, r *http.Request, s *site.Site
 		HandleHash: hash(handle), BrowserHash: hash(secret), Connection: c.Name, IdPUID: c.UID, RequestID: p.RequestID, ReturnURL: a.back,
 		Classes: p.Classes, Comparison: p.Comparison, ForceAuthn: p.ForceAuthn, IssuedAt: p.IssuedAt, ExpiresAt: now.Add(pendingLifetime),
 	}
+	if previous, ok := session.KeyOf(serve.Cookie(r, s.Cookie.Name)); ok {
+		remembered.Previous = previous[:]
+	}
 	more(&remembered)
 	if err = h.Store.SavePending(r.Context(), remembered); err != nil {
 		span.Failed()
