@@ -181,7 +181,7 @@ func (l *load) during(do func()) figures {
 	return figures{after.checks - before.checks, after.failed - before.failed, after.acknowledged - before.acknowledged, after.turnedAway - before.turnedAway, after.longest}
 }
 
-// signedIn waits until in every lane so many more people were told that they are signed in. The second of them began after the call.
+// signedIn waits until in every lane so many more people were told that they are signed in, or one was turned away without an excuse. The second of them began after the call.
 func (l *load) signedIn(t *testing.T, more int) {
 	t.Helper()
 	count := func() []int {
@@ -190,7 +190,11 @@ func (l *load) signedIn(t *testing.T, more int) {
 		return slices.Clone(l.lanes)
 	}
 	for lane, before := range count() {
-		await.Until(t, fmt.Sprintf("%d more people are signed in", more), func() bool { return count()[lane] >= before+more })
+		await.Until(t, fmt.Sprintf("%d more people are signed in", more), func() bool { return count()[lane] >= before+more || len(l.unexplained()) > 0 })
+	}
+	if len(l.unexplained()) > 0 {
+		l.holds(t)
+		t.FailNow()
 	}
 }
 
