@@ -15,6 +15,7 @@ var (
 	testName = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
 	function = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9]+)\(`)
 	eventOf  = regexp.MustCompile(`(?m)^\tevent\("([^"]+)"`)
+	partOf   = regexp.MustCompile(`(?m)^\tt\.Run\("([^"]+)"`)
 )
 
 // TestReliabilityNamesTestsThatRun: what docs/reliability.md says is held has a test, and the command that the page names runs it.
@@ -56,20 +57,39 @@ func TestReliabilityNamesTestsThatRun(t *testing.T) {
 	}
 }
 
-// TestReliabilityShowsEveryEvent: the table of figures has a row for each event of the steady load, in its order.
+// TestReliabilityShowsEveryEvent: the table of figures has a row for each event of the steady load, in its order, and that of the pods has no row of what is no part of its test.
 func TestReliabilityShowsEveryEvent(t *testing.T) {
-	_, figures, _ := strings.Cut(read(t, "docs/reliability.md"), "\n## Under a steady load\n")
-	figures, _, _ = strings.Cut(figures, "\n## ")
-	rows := tableRow.FindAllStringSubmatch(figures, -1)[1:]
+	rows := figures(t, "Under a steady load")
 	events := eventOf.FindAllStringSubmatch(read(t, "test/replicas/steady_test.go"), -1)
 	if len(events) < 5 || len(rows) != len(events)+1 {
 		t.Fatalf("%d rows, one for each of %d events and one for all", len(rows), len(events))
 	}
 	for i, event := range events {
-		if !strings.HasPrefix(rows[i][1], event[1]) {
-			t.Errorf("the row %q is no row of %q", rows[i][1], event[1])
+		if !strings.HasPrefix(rows[i], event[1]) {
+			t.Errorf("the row %q is no row of %q", rows[i], event[1])
 		}
 	}
+	parts := partOf.FindAllStringSubmatch(read(t, "test/e2e/load_test.go"), -1)
+	rows = figures(t, "Under a steady load as pods")
+	for _, row := range rows[:len(rows)-1] { // the last one is of the keys' own test
+		if !slices.ContainsFunc(parts, func(part []string) bool { return strings.HasPrefix(row, part[1]) }) {
+			t.Errorf("the row %q is no row of TestNoCheckFails", row)
+		}
+	}
+}
+
+// figures are the rows of the table in a section of the page.
+func figures(t *testing.T, section string) (rows []string) {
+	t.Helper()
+	_, text, _ := strings.Cut(read(t, "docs/reliability.md"), "\n## "+section+"\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	for _, row := range tableRow.FindAllStringSubmatch(text, -1) {
+		rows = append(rows, row[1])
+	}
+	if len(rows) < 5 {
+		t.Fatalf("%q has only %d rows", section, len(rows))
+	}
+	return rows[1:]
 }
 
 // TestReliabilityPromisesWhatTestsDemand: the numbers of the page are those that tests fail without.
@@ -78,6 +98,7 @@ func TestReliabilityPromisesWhatTestsDemand(t *testing.T) {
 	for _, c := range []struct{ promised, file, demanded string }{
 		{`at least (\d+) that the API server refuses`, "test/controllers/invalid_test.go", `refusedAtLeast = (\d+)`},
 		{`ready within (\d+) s of the promotion`, "test/replicas/failover_test.go", `failoverTime = (\d+) \* time.Second`},
+		{`no check waits for more than (\d+) s`, "test/e2e/load_test.go", `stall = (\d+) \* time.Second`},
 		{`no check waits for more than (\d+) s`, "test/replicas/load_test.go", `stall = (\d+) \* time.Second`},
 	} {
 		if promised, demanded := one(t, page, c.promised), one(t, read(t, c.file), c.demanded); promised != demanded {

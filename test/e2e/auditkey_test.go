@@ -25,6 +25,7 @@ func (w *world) auditKey() string {
 // rotatesAuditKey has another key sign the audit log, and returns when every pod does that.
 func (w *world) rotatesAuditKey() {
 	w.t.Helper()
+	w.noteSecrets()
 	before := w.auditKey()
 	said := w.sso("rotate", "audit-key")
 	after := w.auditKey()

@@ -58,16 +58,13 @@ func installChart(ctx context.Context) error {
 // survivesHelm upgrades the release, uninstalls it and installs it again while applications ask and people sign in. Not one of them may notice.
 func (w *world) survivesHelm(t *testing.T, cookies http.Header) {
 	t.Helper()
-	people := w.keepSigningIn()
-	w.under(t, cookies, func() {
-		w.isUpgraded(cookies)
+	w.under(t, cookies, w.byForms, func(people *signingIn) {
+		w.isUpgraded()
 		people.pass(t, 3)
 		w.isUninstalled()
 		people.pass(t, 3)
 		w.isAdopted()
-		people.pass(t, 3)
 	})
-	people.stop(t)
 }
 
 func (w *world) mustHelm(arguments ...string) {
@@ -84,7 +81,7 @@ func (w *world) deleteIdP() string {
 	return out
 }
 
-func (w *world) isUpgraded(cookies http.Header) {
+func (w *world) isUpgraded() {
 	w.t.Helper()
 	if level := w.must("get", "namespace", operatorNamespace, "-o", `jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}`); level != "restricted" {
 		w.t.Errorf("the operator's namespace takes pods that are %q", level)
@@ -107,7 +104,6 @@ func (w *world) isUpgraded(cookies http.Header) {
 	if logs := w.must("logs", "-n", operatorNamespace, "-l", "app.kubernetes.io/component=operator", "--tail=-1"); !strings.Contains(logs, `"level":"DEBUG`) {
 		w.t.Error("the operator writes no debug lines")
 	}
-	w.keepsQuiet(cookies)
 }
 
 // isUninstalled takes the release away: the kinds, the objects and the service providers are kept.

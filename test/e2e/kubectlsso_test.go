@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -47,6 +48,7 @@ func (w *world) answersKubectlSSO() {
 
 	// A full round trip to the real IdP by somebody who has never signed in: every check passes, and nobody is made.
 	link := testLink.FindString(w.sso("test", "idp/acme", "--timeout", "0"))
+	w.seen.secret("the link of a test run", path.Base(link))
 	tab := w.browser()
 	tab.Open(link)
 	tab.WaitURL(w.IdPURL)
@@ -57,6 +59,7 @@ func (w *world) answersKubectlSSO() {
 		w.t.Errorf("a test run made a user:\n%s", users)
 	}
 	link = strings.TrimSpace(w.ssoLastLine("break-glass", "alice@acme.example", "--reason", "the end-to-end test"))
+	w.seen.secret("a break-glass link", path.Base(link))
 	tab = w.browser()
 	tab.Open(link)
 	tab.Press("form button")

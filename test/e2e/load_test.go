@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestNoCheckFails keeps asking through nginx for a person who is signed in, while pods, the operator and the API server go away.
+// TestNoCheckFails keeps asking through nginx for a person who is signed in, while others sign in, and pods, the operator and the API server go away.
 func TestNoCheckFails(t *testing.T) {
 	w := newWorld(t, "steady", "127.0.0.1:8444", true)
 	tab := w.signIn(w.AppURL+"/", "alice@acme.example", "alice")
@@ -23,7 +23,7 @@ func TestNoCheckFails(t *testing.T) {
 
 	t.Run("a service provider's pod is deleted", func(t *testing.T) {
 		w := w.in(t)
-		w.under(t, cookies, func() {
+		w.under(t, cookies, w.byForms, func(*signingIn) {
 			for _, pod := range strings.Fields(w.must("get", "pods", "-l", "app.kubernetes.io/name=sallyport", "-o", "jsonpath={.items[*].metadata.name}")) {
 				w.must("delete", "pod", pod, "--wait=true")
 				w.rolledOut("main-sallyport")
@@ -34,7 +34,7 @@ func TestNoCheckFails(t *testing.T) {
 	t.Run("every pod is replaced, because another key signs the audit log", func(t *testing.T) {
 		w := w.in(t)
 		w.keepProof(proof)
-		w.under(t, cookies, w.rotatesAuditKey)
+		w.under(t, cookies, w.byForms, func(*signingIn) { w.rotatesAuditKey() })
 		contains(t, "kubectl sso audit verify", w.sso("audit", "verify", "--proof", proof), "no gaps, no changes")
 	})
 	t.Run("a sign-in that began on one pod ends on another", func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestNoCheckFails(t *testing.T) {
 	})
 	t.Run("the operator is killed", func(t *testing.T) {
 		w := w.in(t)
-		w.under(t, cookies, func() {
+		w.under(t, cookies, w.byForms, func(*signingIn) {
 			w.must("-n", "sallyport-system", "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
 			w.must("-n", "sallyport-system", "rollout", "status", "deployment/sallyport-operator", "--timeout=120s")
 			w.becomesReadyAfterAChange("Acme after the operator")
@@ -68,7 +68,7 @@ func TestNoCheckFails(t *testing.T) {
 	})
 	t.Run("the API server is away for a minute", func(t *testing.T) {
 		w := w.in(t)
-		w.under(t, cookies, func() {
+		w.under(t, cookies, w.byForms, func(*signingIn) {
 			// Where leaders are elected, a controller manager ends when it cannot renew its lease, and begins anew. This cluster's elects nobody: if it lived on, it would
 			// take the node for lost the moment the API server is back, and every pod out of every Service.
 			component(t, "pause-component", "kube-controller-manager")
@@ -84,7 +84,7 @@ func TestNoCheckFails(t *testing.T) {
 	if _, err := os.Stat(proof); err == nil { // not where another part was asked for alone
 		w.provesItself(proof)
 	}
-	w.keepsQuiet(cookies)
+	w.keepsQuiet(1)
 }
 
 // becomesReadyAfterAChange holds that the operator works: a change reaches the pods.
@@ -107,49 +107,77 @@ func component(t *testing.T, command, name string) {
 	}
 }
 
-// under does something while checks go on, 50 a second on kept connections and 10 a second on new ones, for 3 s before and 5 s after.
-// Not one of them may fail.
-func (w *world) under(t *testing.T, cookies http.Header, do func()) {
+// stall is how long a check may wait for its answer: a machine with other work to do stands still for some seconds.
+const stall = 15 * time.Second
+
+// under does something while checks go on, up to 50 a second on kept connections and 10 a second on new ones, and somebody signs in every second, from 3 s before until 5 s
+// after. Not one check or sign-in may fail, no check may wait for long, and each sign-in has its record.
+func (w *world) under(t *testing.T, cookies http.Header, signIn func() (session string, err error), do func(people *signingIn)) {
 	t.Helper()
+	w = w.in(t)
+	c := &checking{w: w, began: time.Now()}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var mutex sync.Mutex
-	var failures []string
-	asked := 0
-	began := time.Now()
-	ask := func(every time.Duration, header http.Header) {
-		ticker := time.NewTicker(every)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-			err := w.check(header)
-			mutex.Lock()
-			asked++
-			if err != nil {
-				failures = append(failures, fmt.Sprintf("after %s: %v", time.Since(began).Round(time.Millisecond), err))
-			}
-			mutex.Unlock()
-		}
-	}
-	var asking sync.WaitGroup
 	fresh := cookies.Clone()
 	fresh.Set("Connection", "close")
-	asking.Go(func() { ask(20*time.Millisecond, cookies) })
-	asking.Go(func() { ask(100*time.Millisecond, fresh) })
+	c.lanes.Go(func() { c.ask(ctx, 20*time.Millisecond, cookies) })
+	c.lanes.Go(func() { c.ask(ctx, 100*time.Millisecond, fresh) })
+	people := w.keepSigningIn(signIn)
 	time.Sleep(3 * time.Second)
-	do()
+	do(people)
+	people.pass(t, 3)
 	time.Sleep(5 * time.Second)
 	stop()
-	asking.Wait()
-	if len(failures) > 0 {
-		t.Errorf("%d of %d checks failed in %s:\n%s", len(failures), asked, time.Since(began).Round(time.Second), strings.Join(failures[:min(len(failures), 20)], "\n"))
+	c.lanes.Wait()
+	c.holds()
+	people.stop(w)
+}
+
+// checking are checks that go on.
+type checking struct {
+	w     *world
+	began time.Time
+	lanes sync.WaitGroup
+
+	mutex    sync.Mutex
+	asked    int
+	longest  time.Duration
+	failures []string
+}
+
+func (c *checking) ask(ctx context.Context, every time.Duration, header http.Header) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for answered := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		err := c.w.check(header)
+		c.mutex.Lock()
+		c.asked++
+		if err != nil {
+			c.failures = append(c.failures, fmt.Sprintf("after %s: %v", time.Since(c.began).Round(time.Millisecond), err))
+		} else {
+			c.longest = max(c.longest, time.Since(answered))
+			answered = time.Now()
+		}
+		c.mutex.Unlock()
 	}
-	if seconds := time.Since(began).Seconds(); float64(asked) < 5*seconds {
-		t.Errorf("only %d checks in %.0f s: the load was not steady", asked, seconds)
+}
+
+func (c *checking) holds() {
+	t, took := c.w.t, time.Since(c.began)
+	t.Helper()
+	if len(c.failures) > 0 {
+		t.Errorf("%d of %d checks failed in %s:\n%s", len(c.failures), c.asked, took.Round(time.Second), strings.Join(c.failures[:min(len(c.failures), 20)], "\n"))
 	}
-	t.Logf("%d checks in %s, %d failed", asked, time.Since(began).Round(time.Second), len(failures))
+	if c.longest > stall {
+		t.Errorf("for %s no check was answered", c.longest.Round(time.Millisecond))
+	}
+	if float64(c.asked) < 5*took.Seconds() {
+		t.Errorf("only %d checks in %.0f s: the load was not steady", c.asked, took.Seconds())
+	}
+	t.Logf("%d checks in %s, %d failed, %s without an answer at the longest", c.asked, took.Round(time.Second), len(c.failures), c.longest.Round(10*time.Millisecond))
 }

@@ -20,6 +20,9 @@ var images struct{ product, pods, nginx, simpleSAMLphp, postgres string }
 // ground is the checkout with its cluster.
 var ground *stage.Stage
 
+// operators are what the operator's pods write, from before they are there.
+var operators *logbook
+
 func TestMain(m *testing.M) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
@@ -46,6 +49,9 @@ func prepare(ctx context.Context) (err error) {
 		images.product, images.pods, images.nginx, images.simpleSAMLphp, images.postgres = refs[0], refs[1], refs[2], refs[3], refs[4]
 		return fmt.Sprintf("%d of %d are new", loaded, len(refs)), nil
 	}); err != nil {
+		return err
+	}
+	if operators, err = followLogs(context.Background(), operatorNamespace); err != nil {
 		return err
 	}
 	return ground.Step("Operator, by Helm", func() (string, error) { return "", installChart(ctx) })

@@ -7,22 +7,23 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"sallyport.dev/sallyport/test/internal/browser"
 )
 
 // TestKeysRollOverWhilePeopleSignIn replaces the IdP's signing certificate and then our own keys, with encrypted assertions, while somebody signs in
-// with a browser every second. Nobody may fail.
+// with a browser every second, and somebody who is signed in is checked. Nobody may fail.
 func TestKeysRollOverWhilePeopleSignIn(t *testing.T) {
 	w := newWorld(t, "roll", "127.0.0.1:8446", false)
-	people := w.keepSigningIn()
+	tab := w.signIn(w.AppURL+"/", "alice@acme.example", "alice")
+	tab.WaitText("Hello Alice Adams")
 
-	w.idpReplacesItsCertificate(people)
-	w.ourKeysRotate(people)
-	people.stop(t)
+	w.under(t, w.cookies(tab), w.byChromium(), func(people *signingIn) {
+		w.idpReplacesItsCertificate(people)
+		w.noteSecrets()
+		w.ourKeysRotate(people)
+	})
+	w.keepsQuiet(0)
 }
 
 func (w *world) idpReplacesItsCertificate(people *signingIn) {
@@ -58,6 +59,7 @@ func (w *world) ourKeysRotate(people *signingIn) {
 	// The IdP reads our metadata: it knows the next key, and goes on encrypting to the current one.
 	w.rereadOurs()
 	people.pass(w.t, 3)
+	w.noteSecrets()
 	w.longAgo("Next")
 	w.phases("Current", "Previous")
 	// The IdP has not looked again: it encrypts to the key that is the previous one now.
@@ -68,102 +70,6 @@ func (w *world) ourKeysRotate(people *signingIn) {
 	w.phases("Current")
 	people.pass(w.t, 3)
 	w.toldOf("KeyPublished", "KeyRotated", "KeyRetired")
-}
-
-// signingIn are people with a browser, of whom one begins to sign in every second.
-type signingIn struct {
-	began time.Time
-	end   chan struct{}
-	done  sync.WaitGroup
-
-	mutex    sync.Mutex
-	arrived  int
-	longest  time.Duration
-	failures []string
-}
-
-// keepSigningIn begins a sign-in every second, each in a window of its own and with no past, as long as no more than four are under way: one browser shows them
-// all, and one IdP process answers them.
-func (w *world) keepSigningIn() *signingIn {
-	w.t.Helper()
-	p := &signingIn{began: time.Now(), end: make(chan struct{})}
-	chromium, places := w.browser(), make(chan struct{}, 4)
-	p.done.Go(func() {
-		ticker := time.NewTicker(time.Second)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-p.end:
-				return
-			case <-ticker.C:
-			}
-			places <- struct{}{}
-			p.done.Go(func() {
-				defer func() { <-places }()
-				at := time.Now()
-				err := chromium.Visit(func(window *browser.Tab) {
-					w.signInWith(window, w.AppURL+"/page?x=1", "alice@acme.example", "alice")
-					window.WaitText("Hello Alice Adams")
-				})
-				p.note(at, err)
-			})
-		}
-	})
-	w.t.Cleanup(func() {
-		select {
-		case <-p.end:
-		default:
-			close(p.end)
-		}
-		p.done.Wait()
-	})
-	return p
-}
-
-func (p *signingIn) note(at time.Time, err error) {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	if err != nil {
-		p.failures = append(p.failures, fmt.Sprintf("at %s: %v", at.Sub(p.began).Round(time.Millisecond), err))
-		return
-	}
-	p.arrived++
-	p.longest = max(p.longest, time.Since(at))
-}
-
-// pass waits until so many more people have arrived, and fails when one did not.
-func (p *signingIn) pass(t *testing.T, more int) {
-	t.Helper()
-	count := func() (int, []string) {
-		p.mutex.Lock()
-		defer p.mutex.Unlock()
-		return p.arrived, p.failures
-	}
-	before, _ := count()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		now, failures := count()
-		if len(failures) > 0 {
-			t.Fatalf("%d of %d could not sign in:\n%s", len(failures), now+len(failures), strings.Join(failures[:min(len(failures), 10)], "\n"))
-		}
-		if now >= before+more {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("only %d people have arrived in two minutes", now-before)
-		}
-	}
-}
-
-func (p *signingIn) stop(t *testing.T) {
-	t.Helper()
-	close(p.end)
-	p.done.Wait()
-	if len(p.failures) > 0 {
-		t.Errorf("%d could not sign in:\n%s", len(p.failures), strings.Join(p.failures[:min(len(p.failures), 10)], "\n"))
-	}
-	took := time.Since(p.began)
-	t.Logf("%d sign-ins with Chromium in %s, one in %s, the longest %s, %d failed", p.arrived, took.Round(time.Second),
-		(took / time.Duration(max(p.arrived, 1))).Round(10*time.Millisecond), p.longest.Round(10*time.Millisecond), len(p.failures))
 }
 
 // rewriteIdP gives the running IdP its new files, and waits until it has the named one.

@@ -42,6 +42,9 @@ type world struct {
 
 	idp    simplesamlphp.Config
 	client *http.Client
+	// logs are what our pods in the namespace write, and seen what they may not.
+	logs *logbook
+	seen *seen
 }
 
 // IdPDigest changes with the identity provider's files, so that its pod is replaced then.
@@ -57,7 +60,7 @@ func newWorld(t *testing.T, namespace, listen string, postgres bool) *world {
 		t.Fatal(err)
 	}
 	domain := namespace + ".example.com"
-	w := &world{t: t, Domain: domain, Listen: listen, AppURL: "https://grafana." + domain + ":" + port, SimpleSAMLphpImage: images.simpleSAMLphp,
+	w := &world{t: t, seen: newSeen(), Domain: domain, Listen: listen, AppURL: "https://grafana." + domain + ":" + port, SimpleSAMLphpImage: images.simpleSAMLphp,
 		World: manifests.World{Namespace: namespace, PodImage: images.pods, NginxImage: images.nginx,
 			SSOURL: "https://sso." + domain + ":" + port, IdPURL: "https://idp." + domain + ":" + port}}
 	w.idp = simplesamlphp.Config{BaseURL: w.IdPURL + "/", Dir: "/idp", RunDir: "/work", Users: simplesamlphp.Users()}
@@ -84,12 +87,16 @@ func newWorld(t *testing.T, namespace, listen string, postgres bool) *world {
 		w.rolledOut("postgres")
 	}
 	w.rolledOut("simplesamlphp")
+	if w.logs, err = followLogs(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
 	w.applyFile("our objects", w.fill("sso.yaml"))
 	if err := ground.WaitReady(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
 	w.edge()
 	w.introduce()
+	w.noteSecrets()
 	return w
 }
 
@@ -130,7 +137,7 @@ func (w *world) certificates() {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(authority.PEM)
 	w.client = &http.Client{
-		Timeout:       10 * time.Second,
+		Timeout:       stall,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			MaxIdleConnsPerHost: 4,
@@ -242,10 +249,23 @@ func (w *world) browser() *browser.Tab {
 func (w *world) cookies(tab *browser.Tab) http.Header {
 	w.t.Helper()
 	var all []string
-	for name, cookie := range tab.Cookies(w.AppURL) {
-		all = append(all, name+"="+cookie.Value)
+	for name, value := range w.noteCookies(tab) {
+		all = append(all, name+"="+value)
 	}
 	return http.Header{"Cookie": {strings.Join(all, "; ")}}
+}
+
+// noteCookies returns the cookies that a browser has for the application, by name. Those that it has for us are secrets too.
+func (w *world) noteCookies(tab *browser.Tab) map[string]string {
+	values := map[string]string{}
+	for _, at := range []string{w.SSOURL, w.AppURL} {
+		clear(values)
+		for name, cookie := range tab.Cookies(at) {
+			values[name] = cookie.Value
+			w.seen.secret("the cookie "+name, cookie.Value)
+		}
+	}
+	return values
 }
 
 // signIn opens the address in a new browser, types the e-mail address and signs in at the identity provider as user.
