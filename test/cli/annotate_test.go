@@ -120,7 +120,7 @@ func (w *world) operatorOf(annotation string, answer func(*v1alpha1.ServiceProvi
 
 func TestRotateTheAuditKey(t *testing.T) {
 	w := newCluster(t)
-	w.fails([]string{"rotate", "audit-key", "--timeout", "1s"}, "status.auditKey is the same after 1s", "check that the operator is running")
+	w.fails([]string{"rotate", "audit-key", "--timeout", "1s"}, "status.auditKey is still the same after 1s", "check that the operator is running")
 	wait := w.operatorOf(v1alpha1.AnnotationRotateAuditKey, func(sp *v1alpha1.ServiceProvider) {
 		sp.Status.AuditKey = &v1alpha1.AuditKeyStatus{ID: "0123456789abcdef", PublicKey: make([]byte, 32)}
 	})
@@ -130,7 +130,7 @@ func TestRotateTheAuditKey(t *testing.T) {
 
 func TestRotateTheHeaderKey(t *testing.T) {
 	w := newCluster(t)
-	w.fails([]string{"rotate", "header-key"}, "sp/main signs no header", "spec.signedHeader switches it on")
+	w.fails([]string{"rotate", "header-key"}, "sp/main signs no header", "spec.signedHeader turns it on")
 	var sp v1alpha1.ServiceProvider
 	if err := k8s.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "main"}, &sp); err != nil {
 		t.Fatal(err)

@@ -129,7 +129,7 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 	if got := w.sso("audit", "export", "--file", file); got.code != 0 || !strings.Contains(got.stderr, "records exported") {
 		t.Fatalf("%+v", got)
 	}
-	w.fails([]string{"audit", "export", "--file", file}, "is there already", "--resume")
+	w.fails([]string{"audit", "export", "--file", file}, "exists already", "--resume")
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

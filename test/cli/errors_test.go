@@ -143,7 +143,7 @@ func TestAWrongTokenIsRefusedAndRecorded(t *testing.T) {
 	if err := k8s.Delete(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
-	w.fails([]string{"users", "list"}, "the Secret main-management with the token", "is not there")
+	w.fails([]string{"users", "list"}, "the Secret main-management with the token", "does not exist")
 }
 
 func TestAMissingPermissionIsNamed(t *testing.T) {

@@ -42,7 +42,7 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 		t.Error(page.body)
 	}
 	w.fails([]string{"users", "set", "alice@acme.example"}, "at least one NAME=VALUE")
-	w.fails([]string{"users", "set", "alice@acme.example", "jobTitle"}, `"jobTitle" is no NAME=VALUE`)
+	w.fails([]string{"users", "set", "alice@acme.example", "jobTitle"}, `"jobTitle" is not NAME=VALUE`)
 	w.fails([]string{"users", "set", "alice@acme.example", "shoesize=42"}, `"shoesize" is neither a standard attribute`, "spec.profileAttributes")
 	w.fails([]string{"users", "set", "alice@acme.example", "country=XX"}, "country: not a two-letter code")
 	w.fails([]string{"users", "set", "nobody@acme.example", "city=Oxford"}, "there is no user nobody@acme.example")
@@ -72,7 +72,7 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 	contains(t, w.must(0, "sessions", "revoke", "--idp", "idp/okta", "--yes"), "1 session ended")
 
 	w.fails([]string{"users", "delete", "alice@acme.example"}, "add --yes")
-	contains(t, w.must(0, "users", "delete", "alice@acme.example", "--yes"), "alice@acme.example is deleted")
+	contains(t, w.must(0, "users", "delete", "alice@acme.example", "--yes"), "alice@acme.example was deleted")
 	w.fails([]string{"users", "show", "alice@acme.example"}, "there is no user alice@acme.example", "kubectl sso users list")
 	w.fails([]string{"users", "reset-second-factor", "bob@acme.example"}, "--second-factor-key-file")
 
