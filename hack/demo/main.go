@@ -28,6 +28,9 @@ const (
 	idpURL    = "https://idp." + domain + port
 )
 
+// edgeNamespace is where nginx is.
+var edgeNamespace = manifests.World{Namespace: namespace}.EdgeNamespace()
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -91,10 +94,14 @@ func up(ctx context.Context, s *stage.Stage) error {
 
 // around applies the IdP and the application. Certificates are made once: the browser has been told to trust them.
 func around(ctx context.Context, s *stage.Stage, world manifests.World) error {
-	if _, err := s.Apply(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n"); err != nil {
+	namespaces, err := world.Namespaces()
+	if err != nil {
 		return err
 	}
-	err := s.EnsureSecret(ctx, namespace, "demo-tls", func() (string, error) {
+	if _, err := s.Apply(ctx, namespaces); err != nil {
+		return err
+	}
+	err = s.EnsureSecret(ctx, edgeNamespace, "demo-tls", func() (string, error) {
 		authority, err := edge.NewAuthority("Sallyport demonstration on this machine")
 		if err != nil {
 			return "", err
@@ -110,8 +117,14 @@ func around(ctx context.Context, s *stage.Stage, world manifests.World) error {
 		if err != nil {
 			return "", err
 		}
-		secret, err := manifests.TLSSecret(namespace, "demo-tls", pair, authority.PEM)
-		return ca + "---\n" + secret, err
+		for _, namespace := range []string{world.Namespace, edgeNamespace} {
+			secret, err := manifests.TLSSecret(namespace, "demo-tls", pair, authority.PEM)
+			if err != nil {
+				return "", err
+			}
+			ca += "---\n" + secret
+		}
+		return ca, nil
 	})
 	if err != nil {
 		return err
@@ -178,7 +191,7 @@ func door(ctx context.Context, s *stage.Stage, world manifests.World) error {
 	if _, err := s.Apply(ctx, manifest); err != nil {
 		return err
 	}
-	if _, err := s.Kubectl(ctx, "rollout", "status", "-n", namespace, "deployment/demo-edge", "--timeout=120s"); err != nil {
+	if _, err := s.Kubectl(ctx, "rollout", "status", "-n", edgeNamespace, "deployment/demo-edge", "--timeout=120s"); err != nil {
 		return err
 	}
 	if os.Getenv("CLUSTER") != "" {

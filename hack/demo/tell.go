@@ -63,7 +63,7 @@ func tell(ctx context.Context, s *stage.Stage) error {
 	}
 	fmt.Fprintf(s.Out, "\n%s\nReady after %s.\n\n", state, s.Elapsed().Round(time.Second))
 	if os.Getenv("CLUSTER") != "" {
-		fmt.Fprintf(s.Out, "First, and leave it running:\n\n    kubectl -n %s port-forward deployment/demo-edge 8443:8443\n\n", namespace)
+		fmt.Fprintf(s.Out, "First, and leave it running:\n\n    kubectl -n %s port-forward deployment/demo-edge 8443:8443\n\n", edgeNamespace)
 	}
 	alice, bob := idp.Accounts[0], idp.Accounts[1]
 	kubectl := s.KubectlPath()
@@ -95,7 +95,7 @@ make demo brings it up to date after a change of the code; make demo-down remove
 func down(ctx context.Context, s *stage.Stage) error {
 	if os.Getenv("CLUSTER") != "" {
 		if err := s.Step("The demonstration's objects", func() (string, error) {
-			_, err := s.Kubectl(ctx, "delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s")
+			_, err := s.Kubectl(ctx, "delete", "namespace", namespace, edgeNamespace, "--ignore-not-found", "--timeout=120s")
 			return "", err
 		}); err != nil {
 			return err

@@ -74,6 +74,7 @@ func TestSamplesFromApplyToServing(t *testing.T) {
 	if out, err := kubectl(t, "create", "namespace", namespace); err != nil && !strings.Contains(out, "already exists") {
 		t.Fatal(out)
 	}
+	must(t, "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted", "--overwrite")
 	must(t, "apply", "-k", filepath.Join(root(), "config", "samples"))
 	must(t, "wait", "--for=condition=Ready", "sp,idp,domainbindings,attributemappings", "--all", "--timeout=120s")
 

@@ -68,7 +68,11 @@ func newWorld(t *testing.T, namespace, listen string, postgres bool) *world {
 	if postgres {
 		w.PostgresImage, w.Password = images.postgres, "only-for-tests"
 	}
-	w.must("create", "namespace", namespace)
+	namespaces, err := w.Namespaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.applyFile("namespaces", namespaces)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("what is left of %s:\n%s", namespace, w.kubectl("get", "sso,pods,events"))
@@ -76,7 +80,7 @@ func newWorld(t *testing.T, namespace, listen string, postgres bool) *world {
 				t.Logf("the last lines of %s:\n%s", pod, w.kubectl("logs", pod, "--all-containers", "--tail=15"))
 			}
 		}
-		w.kubectl("delete", "namespace", namespace, "--timeout=120s")
+		w.kubectl("delete", "namespace", namespace, w.EdgeNamespace(), "--timeout=120s")
 	})
 
 	w.certificates()
@@ -117,11 +121,15 @@ func (w *world) certificates() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	secret, err := manifests.TLSSecret(w.Namespace, "demo-tls", pair, authority.PEM)
-	if err != nil {
-		w.t.Fatal(err)
+	all := mustRender(w.t, "ca.yaml", map[string]any{"Namespace": w.Namespace, "CA": string(authority.PEM)})
+	for _, namespace := range []string{w.Namespace, w.EdgeNamespace()} {
+		secret, err := manifests.TLSSecret(namespace, "demo-tls", pair, authority.PEM)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all += "---\n" + secret
 	}
-	w.applyFile("certificates", mustRender(w.t, "ca.yaml", map[string]any{"Namespace": w.Namespace, "CA": string(authority.PEM)})+"---\n"+secret)
+	w.applyFile("certificates", all)
 	w.IdPFiles, w.IdPPaths = map[string]string{}, map[string]string{}
 	// The second pair waits for a rollover.
 	for _, name := range []string{"idp", "next"} {
@@ -173,7 +181,7 @@ func (w *world) edge() {
 		"server { listen %s ssl; server_name idp.%s; ssl_certificate /etc/nginx/tls/tls.crt; ssl_certificate_key /etc/nginx/tls/tls.key; location / { proxy_pass https://simplesamlphp%s; proxy_set_header Host $http_host; } }",
 		w.Listen, w.Domain, inside))
 	w.applyFile("nginx", mustRender(w.t, "edge.yaml", w.World))
-	w.rolledOut("demo-edge")
+	w.must("rollout", "status", "deployment/demo-edge", "-n", w.EdgeNamespace(), "--timeout=120s")
 	w.eventually("nginx to answer", 2*time.Minute, func() error {
 		_, err := w.get(w.SSOURL+"/signin", nil)
 		return err

@@ -31,6 +31,9 @@ type World struct {
 	EdgeFiles map[string]string
 }
 
+// EdgeNamespace is where the edge is.
+func (w World) EdgeNamespace() string { return w.Namespace + "-edge" }
+
 // EdgeDigest changes with the configuration, so that the edge's pod is replaced then.
 func (w World) EdgeDigest() string {
 	sum := sha256.New()
@@ -46,6 +49,9 @@ func Render(file string, data any) (string, error) {
 	err := templates.ExecuteTemplate(&out, file, data)
 	return out.String(), err
 }
+
+// Namespaces are that of the World and that of its edge. The API server takes no pod into the former that the restricted Pod Security Standard forbids.
+func (w World) Namespaces() (string, error) { return Render("namespaces.yaml", w) }
 
 // TLSSecret is a Secret of type kubernetes.io/tls; ca may be empty.
 func TLSSecret(namespace, name string, pair edge.Pair, ca []byte) (string, error) {
