@@ -36,7 +36,7 @@ func (r *Reconciler) hold(ctx context.Context, s *scope) error {
 			continue
 		}
 		holders.Go(func() error {
-			there, err := r.applyFinalizers(writers, s, idp, v1alpha1.FinalizerDomainBindings)
+			there, err := r.applyFinalizer(writers, s, idp)
 			if err == nil && !there {
 				return fmt.Errorf("IdentityProvider %s was deleted a moment ago", idp.Name)
 			}
@@ -57,8 +57,7 @@ func (r *Reconciler) release(ctx context.Context, s *scope) error {
 	var errs []error
 	for i := range s.idps {
 		if idp := &s.idps[i]; s.ownsIdP(idp) && held(idp) && (s.idle(idp) || s.goes(idp) && !s.parts(idp)) {
-			_, err := r.applyFinalizers(ctx, s, idp)
-			errs = append(errs, err)
+			errs = append(errs, r.dropFinalizer(ctx, s, idp))
 		}
 	}
 	return errors.Join(errs...)
@@ -76,10 +75,10 @@ func (s *scope) bound(idp *v1alpha1.IdentityProvider) bool {
 	return slices.ContainsFunc(s.bindingsOf[idp.Name], func(b *v1alpha1.DomainBinding) bool { return compile.Holds(b, idp) })
 }
 
-// applyFinalizers writes our finalizers, and tells whether the object was there.
-func (r *Reconciler) applyFinalizers(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider, finalizers ...string) (there bool, err error) {
+// applyFinalizer writes our finalizer, and tells whether the object was there.
+func (r *Reconciler) applyFinalizer(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider) (there bool, err error) {
 	// The UID keeps the apply from making a new object of the same name.
-	intent := apply.IdentityProvider(idp.Name, idp.Namespace).WithUID(idp.UID).WithFinalizers(finalizers...)
+	intent := apply.IdentityProvider(idp.Name, idp.Namespace).WithUID(idp.UID).WithFinalizers(v1alpha1.FinalizerDomainBindings)
 	err = r.Client.Apply(ctx, intent, client.FieldOwner(ownerFinalizer), client.ForceOwnership)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return false, nil // its event brings another pass
@@ -87,8 +86,39 @@ func (r *Reconciler) applyFinalizers(ctx context.Context, s *scope, idp *v1alpha
 	if err != nil {
 		return false, err
 	}
+	s.leftFinalizers(idp, ptr.Deref(intent.ResourceVersion, ""), intent.Finalizers)
+	return true, nil
+}
+
+// dropFinalizer takes our finalizer off and leaves those of others. It is no apply: that would only take off what we have applied, and one that came back from a backup
+// belongs to whoever has restored it.
+func (r *Reconciler) dropFinalizer(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider) error {
+	var now v1alpha1.IdentityProvider
+	err := r.Live.Get(ctx, client.ObjectKeyFromObject(idp), &now)
+	if apierrors.IsNotFound(err) || err == nil && now.UID != idp.UID {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	before := now.DeepCopy()
+	now.Finalizers = slices.DeleteFunc(now.Finalizers, func(f string) bool { return f == v1alpha1.FinalizerDomainBindings })
+	// The list is written as a whole, so the version that was read must still be there.
+	err = r.Client.Patch(ctx, &now, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(ownerFinalizer))
+	if apierrors.IsConflict(err) {
+		s.later(settle)
+		return nil
+	}
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	s.leftFinalizers(idp, now.ResourceVersion, now.Finalizers)
+	return nil
+}
+
+// leftFinalizers remembers, until the cache shows them, the finalizers that an object was left with.
+func (s *scope) leftFinalizers(idp *v1alpha1.IdentityProvider, version string, names []string) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.memory.finalizers[idp.UID] = writtenFinalizers{version: ptr.Deref(intent.ResourceVersion, ""), names: intent.Finalizers}
-	return true, nil
+	s.memory.finalizers[idp.UID] = writtenFinalizers{version: version, names: names}
 }

@@ -1,11 +1,15 @@
 package controllers
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/render"
@@ -107,6 +111,51 @@ func withSignedHeader(ns string) *v1alpha1.ServiceProvider {
 	main := serviceProvider(ns)
 	main.Spec.SignedHeader = &v1alpha1.SignedHeaderSettings{State: v1alpha1.StateEnabled}
 	return main
+}
+
+// TestWhatWasRestoredCanBeDeleted saves and restores the objects as docs/backup.md says: the finalizer that comes back belongs to kubectl, and goes all the same. One of
+// somebody else stays.
+func TestWhatWasRestoredCanBeDeleted(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	objects := household(t, ns)
+	for _, object := range objects {
+		create(t, object)
+	}
+	p := newPod(t, ns, "main")
+	o.ready(objects)
+	saved := filepath.Join(t.TempDir(), "sallyport-objects.yaml")
+	if err := os.WriteFile(saved, []byte(kubectl(t, "-n", ns, "get", "sso", "-o", "yaml")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range objects {
+		remove(t, object)
+	}
+	o.gone("before the restore", objects, p)
+	collectGarbage(t, ns)
+
+	kubectl(t, "apply", "-n", ns, "-f", saved)
+	objects = household(t, ns)
+	idp := objects["idp"]
+	if get(t, idp); !slices.Contains(idp.GetFinalizers(), v1alpha1.FinalizerDomainBindings) {
+		t.Fatal("the backup has no finalizer: this test shows nothing")
+	}
+	p = newPod(t, ns, "main")
+	o.ready(objects)
+	const foreign = "example.com/other"
+	before := idp.DeepCopyObject().(client.Object)
+	idp.SetFinalizers(append(idp.GetFinalizers(), foreign))
+	if err := k8s.Patch(t.Context(), idp, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, idp)
+	await(t, idp, "DeletionBlocked", isTrue, "DomainsBound")
+	remove(t, objects["binding"], objects["other binding"])
+	eventually(t, "only somebody else holds it", func() bool { get(t, idp); return slices.Equal(idp.GetFinalizers(), []string{foreign}) })
+	letGo(t, idp)
+	remove(t, objects["mapping"], objects["sp"])
+	o.gone("after the restore", objects, p)
 }
 
 // keysOfANewIdP has an operator make an IdentityProvider Ready, and returns the fingerprint of the certificate that it signs with.
