@@ -25,7 +25,9 @@ type memory struct {
 	recent []recent
 	// applied is the digest of the workload that was applied; zero: apply it.
 	applied [32]byte
-	token   string
+	// routeSeen is when it was looked at the HTTPRoute last; zero: not yet.
+	routeSeen time.Time
+	token     string
 	// lastingKeys is true once the keys that outlive the ServiceProvider are known to exist.
 	lastingKeys bool
 	// auditKey is the one that signs the audit log; nil: not read yet.
@@ -103,7 +105,7 @@ func newMemory() *memory {
 func (m *memory) reset() {
 	m.sinks, m.lastingKeys, m.auditKey, m.header = sinkMemory{}, false, nil, keptKeys{}
 	m.recalled, m.published, m.served, m.recent, m.applied, m.token, m.present = false, &published{}, nil, nil, [32]byte{}, "", nil
-	m.spreading = time.Time{}
+	m.spreading, m.routeSeen = time.Time{}, time.Time{}
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	clear(m.versions)

@@ -49,6 +49,9 @@ func (r *Reconciler) workload(ctx context.Context, s *scope) error {
 		return err
 	}
 	digest := sha256.Sum256(encoded)
+	if err := r.lookAtRoute(ctx, s, out.HTTPRoute); err != nil {
+		return err
+	}
 	if m.takeDrift() {
 		m.applied = [32]byte{}
 	}
@@ -84,7 +87,7 @@ func (r *Reconciler) applyWorkload(ctx context.Context, s *scope, objects []runt
 		}
 		err = r.adoptable(ctx, s, kind, name)
 		if meta.IsNoMatchError(err) {
-			return blocked(v1alpha1.ReasonInvalid, time.Minute, "spec.expose.httpRoute: the cluster has no Gateway API: install its CRDs, or use spec.expose.ingress.")
+			return noGatewayAPI()
 		}
 		if err != nil {
 			return err
@@ -97,6 +100,10 @@ func (r *Reconciler) applyWorkload(ctx context.Context, s *scope, objects []runt
 			return err
 		}
 		err = r.Client.Apply(ctx, object, client.FieldOwner(ownerWorkload), client.ForceOwnership)
+		if kind.Kind == "HTTPRoute" && apierrors.IsNotFound(err) {
+			refused = cmp.Or(refused, noGatewayAPI()) // it had one when it was asked last
+			continue
+		}
 		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
 			refused = cmp.Or(refused, blocked(v1alpha1.ReasonInvalid, 5*time.Minute, "%s %s cannot be changed to what spec says: %v", kind.Kind, name, err))
 			continue

@@ -36,6 +36,8 @@ const (
 	// ManagedBy is the value of LabelManagedBy.
 	ManagedBy = "sallyport-operator"
 
+	gatewayAPI = "gateway.networking.k8s.io/v1"
+
 	nameValue      = "sallyport"
 	componentValue = "service-provider"
 )
@@ -128,6 +130,8 @@ func Render(in Input) Output {
 	}
 	if sp.Spec.Expose != nil && sp.Spec.Expose.HTTPRoute != nil {
 		out.HTTPRoute = httpRoute(sp)
+	} else {
+		out.Absent = append(out.Absent, Absent{gatewayAPI, "HTTPRoute", workload})
 	}
 	return out
 }
@@ -167,7 +171,7 @@ func httpRoute(sp *v1alpha1.ServiceProvider) *unstructured.Unstructured {
 	}
 	backend := map[string]any{"name": WorkloadName(sp.Name), "port": int64(80)}
 	route := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "gateway.networking.k8s.io/v1",
+		"apiVersion": gatewayAPI,
 		"kind":       "HTTPRoute",
 		"spec": map[string]any{
 			"hostnames":  []any{host(sp.Spec.URL)},
