@@ -44,6 +44,14 @@ func (r *Reconciler) collect(ctx context.Context, s *scope) error {
 		}
 	}
 	s.idps, s.bindings, s.mappings = idps.Items, bindings.Items, mappings.Items
+	var sps v1alpha1.ServiceProviderList
+	if err := r.Client.List(ctx, &sps, client.InNamespace(s.key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return err
+	}
+	for i := range sps.Items {
+		sp := &sps.Items[i]
+		s.follows = s.follows || sp.DeletionTimestamp == nil && sp.Name != s.key.Name && (s.serviceProvider == nil || sp.Name < s.key.Name)
+	}
 	s.catchUp()
 	r.letGo(s)
 	return nil

@@ -32,6 +32,7 @@ type scope struct {
 	mappings        []v1alpha1.AttributeMapping
 	bindingsOf      map[string][]*v1alpha1.DomainBinding  // by the name of the IdentityProvider; see bound
 	idpsByName      map[string]*v1alpha1.IdentityProvider // see idpNamed
+	follows         bool                                  // there is a ServiceProvider in the namespace that comes before this one; see tells
 
 	// hold: those that the next pass looks at
 	unheld sets.Set[types.UID]

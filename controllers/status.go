@@ -100,12 +100,12 @@ func (r *Reconciler) subjects(s *scope) []subject {
 		}
 	}
 	for i := range s.bindings {
-		if f := s.output.Finding(v1alpha1.KindDomainBinding, s.bindings[i].Name); f != nil {
+		if f := s.output.Finding(v1alpha1.KindDomainBinding, s.bindings[i].Name); f != nil && s.tells(s.bindings[i].Spec.IdentityProviderRef) {
 			all = append(all, r.domainBinding(s, &s.bindings[i], f))
 		}
 	}
 	for i := range s.mappings {
-		if f := s.output.Finding(v1alpha1.KindAttributeMapping, s.mappings[i].Name); f != nil {
+		if f := s.output.Finding(v1alpha1.KindAttributeMapping, s.mappings[i].Name); f != nil && s.tells(s.mappings[i].Spec.IdentityProviderRef) {
 			all = append(all, r.attributeMapping(s, &s.mappings[i], f))
 		}
 	}
@@ -113,6 +113,12 @@ func (r *Reconciler) subjects(s *scope) []subject {
 		all = append(all, r.serviceProvider(s))
 	}
 	return all
+}
+
+// tells is true when it is for this pass to say what becomes of an object that refers to that IdentityProvider. Where there is no such IdentityProvider, every ServiceProvider
+// of the namespace has a finding, and one may find a conflict where another does not: only the first by name says its own.
+func (s *scope) tells(of v1alpha1.IdentityProviderReference) bool {
+	return !s.follows || s.idpNamed(string(of.Name)) != nil
 }
 
 // intent makes the apply configuration.

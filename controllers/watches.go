@@ -113,7 +113,7 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 	warm := true
 	b := ctrl.NewControllerManagedBy(m).
 		Named("sallyport").
-		Watches(&v1alpha1.ServiceProvider{}, r.settled(itself), changed).
+		Watches(&v1alpha1.ServiceProvider{}, r.settled(r.neighbours), changed).
 		Watches(&v1alpha1.IdentityProvider{}, r.settled(r.concerned), changed).
 		Watches(&v1alpha1.DomainBinding{}, r.settled(r.concerned), changed).
 		Watches(&v1alpha1.AttributeMapping{}, r.settled(r.concerned), changed).
@@ -239,6 +239,17 @@ func (r *Reconciler) after(d time.Duration, do func()) {
 
 func itself(_ context.Context, object client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(object)}}
+}
+
+// neighbours are the ServiceProvider and the others of its namespace: one of them may have to take over what is for the first of them to say, see tells.
+func (r *Reconciler) neighbours(ctx context.Context, object client.Object) []reconcile.Request {
+	requests := itself(ctx, object)
+	for _, request := range r.anyServiceProvider(ctx, object.GetNamespace()) {
+		if request != requests[0] {
+			requests = append(requests, request)
+		}
+	}
+	return requests
 }
 
 // instance is the ServiceProvider whose label an object carries.
