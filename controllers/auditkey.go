@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,6 +31,8 @@ const (
 type auditKey struct {
 	public   ed25519.PublicKey
 	rotation string
+	// before are the IDs of the keys that lead to it: each has introduced the next one.
+	before []string
 }
 
 // keepAuditKey finds out which key signs the audit log, and has it replaced when somebody asks for that. The old key introduces the new one and is then gone; one write
@@ -40,7 +44,11 @@ func (r *Reconciler) keepAuditKey(ctx context.Context, s *scope) error {
 	}
 	var secret corev1.Secret
 	name := render.AuditSecretName(s.key.Name)
-	if err := r.Live.Get(ctx, types.NamespacedName{Namespace: s.key.Namespace, Name: name}, &secret); err != nil {
+	err := r.Live.Get(ctx, types.NamespacedName{Namespace: s.key.Namespace, Name: name}, &secret)
+	if apierrors.IsNotFound(err) {
+		return blocked(v1alpha1.ReasonInvalid, lookAgain, "%s", missingKey(name, auditKeyPurpose))
+	}
+	if err != nil {
 		return err
 	}
 	private, err := parseAuditKey(secret.Data[render.AuditKeyFile])
@@ -57,16 +65,32 @@ func (r *Reconciler) keepAuditKey(ctx context.Context, s *scope) error {
 			return fmt.Errorf("replacing the key that signs the audit log: %w", err)
 		}
 	}
-	s.memory.auditKey = &auditKey{private.Public().(ed25519.PublicKey), string(secret.Data[rotationName])}
+	successions, err := successionsOf(&secret)
+	if err != nil {
+		return err
+	}
+	known := &auditKey{public: private.Public().(ed25519.PublicKey), rotation: string(secret.Data[rotationName])}
+	for _, succession := range successions {
+		known.before = append(known.before, audit.KeyID(succession.Previous))
+	}
+	s.memory.auditKey = known
 	return nil
 }
 
-func replaceAuditKey(secret *corev1.Secret, old ed25519.PrivateKey, rotation string, now time.Time) (ed25519.PrivateKey, error) {
-	var successions []audit.Succession
+// successionsOf returns what led to the key in the Secret.
+func successionsOf(secret *corev1.Secret) (successions []audit.Succession, err error) {
 	if given := secret.Data[render.AuditSuccessionsFile]; len(given) > 0 {
 		if err := json.Unmarshal(given, &successions); err != nil {
 			return nil, blocked(v1alpha1.ReasonInvalid, time.Minute, "Secret %s, key %s: %v.", secret.Name, render.AuditSuccessionsFile, err)
 		}
+	}
+	return successions, nil
+}
+
+func replaceAuditKey(secret *corev1.Secret, old ed25519.PrivateKey, rotation string, now time.Time) (ed25519.PrivateKey, error) {
+	successions, err := successionsOf(secret)
+	if err != nil {
+		return nil, err
 	}
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -132,10 +156,16 @@ func parseAuditKey(content []byte) (ed25519.PrivateKey, error) {
 	return private, nil
 }
 
-// auditKeyNews tells that another key signs the audit log. The first one is no news.
-func auditKeyNews(sp *v1alpha1.ServiceProvider, before, after string) []news {
+// auditKeyNews tells that another key signs the audit log. The first one is no news, and one that was introduced by none before it is no rotation.
+func auditKeyNews(sp *v1alpha1.ServiceProvider, before string, now *auditKey) []news {
+	after := audit.KeyID(now.public)
 	if before == "" || before == after {
 		return nil
+	}
+	if !slices.Contains(now.before, before) {
+		return []news{{key: key(sp, "audit key", after), kind: v1alpha1.KindServiceProvider, about: sp, event: &eventNote{warning: true, reason: "AuditKeyReplaced", action: "Check",
+			note: fmt.Sprintf("Key %s signs the audit log instead of key %s, which has not introduced it: Secret %s was deleted or replaced. Restore it from the backup, if that was not meant; "+
+				"otherwise keep the public key of %s for what it has signed.", after, before, render.AuditSecretName(sp.Name), before)}}}
 	}
 	return []news{{key: key(sp, "audit key", after), kind: v1alpha1.KindServiceProvider, about: sp,
 		record: &audit.Record{Type: audit.TypeAuditKeyRotated, Actor: actor(sp),

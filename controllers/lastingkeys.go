@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,9 +26,35 @@ type lastingKey struct {
 
 func lastingKeys(serviceProvider, rotation string) []lastingKey {
 	return []lastingKey{
-		{render.AuditSecretName(serviceProvider), render.AuditKeyFile, "audit-key", "signs the audit log", makeAuditKey(rotation)},
+		{render.AuditSecretName(serviceProvider), render.AuditKeyFile, "audit-key", auditKeyPurpose, makeAuditKey(rotation)},
 		{render.FactorSecretName(serviceProvider), render.FactorKeyFile, "second-factor-key", "encrypts second factors", makeFactorKey},
 	}
+}
+
+const auditKeyPurpose = "signs the audit log"
+
+// missingKey says what to do when such a Secret is gone. The operator makes no other one as long as it remembers that there was one: what the key has signed or encrypted
+// would be worth nothing.
+func missingKey(secret, purpose string) string {
+	return fmt.Sprintf("There is no Secret %s any more, whose key %s: restore it from the backup.", secret, purpose)
+}
+
+// lostLastingKey says which of the keys that were there is gone; empty: none.
+func (r *Reconciler) lostLastingKey(ctx context.Context, s *scope) (string, error) {
+	if !s.memory.lastingKeys {
+		return "", nil
+	}
+	for _, key := range lastingKeys(s.key.Name, "") {
+		var secret corev1.Secret
+		err := r.Live.Get(ctx, types.NamespacedName{Namespace: s.key.Namespace, Name: key.secret}, &secret)
+		if apierrors.IsNotFound(err) {
+			return missingKey(key.secret, key.purpose), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 // keepLastingKeys makes the keys that are not there yet.

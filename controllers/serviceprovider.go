@@ -24,8 +24,8 @@ func (s *scope) serviceProviderNews(sp *v1alpha1.ServiceProvider, was toldStatus
 		all = append(all, news{key: key(sp, sp.ResourceVersion, "programmed", revision), about: sp, kind: v1alpha1.KindServiceProvider,
 			record: &audit.Record{Type: audit.TypeSnapshotProgrammed, Actor: operator, Details: details{Revision: revision, Pods: s.programmed.ready}}})
 	}
-	if is.AuditKey != nil {
-		all = append(all, auditKeyNews(sp, was.AuditKey, is.AuditKey.ID)...)
+	if known := s.memory.auditKey; known != nil {
+		all = append(all, auditKeyNews(sp, was.AuditKey, known)...)
 	}
 	return append(all, headerKeyNews(sp, was.HeaderKeys, is.HeaderKeys)...)
 }

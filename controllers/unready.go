@@ -30,7 +30,12 @@ func (r *Reconciler) whyUnready(ctx context.Context, s *scope, pods []corev1.Pod
 			return "", err
 		}
 	}
-	return troubleOf(pods), nil
+	lost, err := r.lostLastingKey(ctx, s)
+	if lost != "" {
+		s.later(lookAgain)
+		return lost, nil
+	}
+	return troubleOf(pods), err
 }
 
 // troubleOf is what the newest pod has come to; empty: nothing that it tells of.

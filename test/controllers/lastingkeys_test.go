@@ -15,6 +15,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -169,5 +170,25 @@ func TestTheAuditKeyIsReplacedByOneThatItIntroduces(t *testing.T) {
 	}
 	if len(told) != 4 {
 		t.Errorf("%d rotations were told", len(told))
+	}
+}
+
+// TestALostAuditKeyIsNoRotation: an operator that finds no key when it starts makes one. Nobody has introduced it, so that nobody may say so.
+func TestALostAuditKeyIsNoRotation(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	sp := serviceProvider(ns)
+	create(t, sp)
+	_ = newPod(t, ns, "main")
+	await(t, sp, "Ready", isTrue, "Serving")
+	before := sp.Status.AuditKey.ID
+	o.stop()
+	remove(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "main-audit"}})
+	o.restart()
+	eventually(t, "another key in status", func() bool { get(t, sp); return sp.Status.AuditKey.ID != before })
+	awaitEvent(t, sp, corev1.EventTypeWarning, "AuditKeyReplaced", "Key "+sp.Status.AuditKey.ID, "instead of key "+before+", which has not introduced it", "Secret main-audit", "Restore it from the backup")
+	if n := o.audit.count(audit.TypeAuditKeyRotated, "main"); n != 0 || len(told(t, sp, "AuditKeyRotated")) != 0 {
+		t.Errorf("it was told as a rotation, and recorded %d times", n)
 	}
 }

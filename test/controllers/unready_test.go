@@ -99,6 +99,38 @@ func TestDescribeNamesTheSecretOfTheDatabase(t *testing.T) {
 	})
 }
 
+// TestDescribeNamesALostKey: nobody but the operator makes those Secrets, and a pod waits for one that is gone without a word.
+func TestDescribeNamesALostKey(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	o := newOperator(t, ns)
+	sp := serviceProvider(ns)
+	create(t, sp)
+	p := newPod(t, ns, "main")
+	await(t, sp, "Ready", isTrue, "Serving")
+	for name, purpose := range map[string]string{"main-audit": "signs the audit log", "main-second-factor": "encrypts second factors"} {
+		var saved corev1.Secret
+		if err := k8s.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: name}, &saved); err != nil {
+			t.Fatal(err)
+		}
+		remove(t, &saved)
+		p.setReady(t, false)
+		says := "No pod is ready. There is no Secret " + name + " any more, whose key " + purpose + ": restore it from the backup."
+		eventually(t, says, func() bool { get(t, sp); return message(t, sp, v1alpha1.ConditionAvailable) == says })
+		create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Data: saved.Data})
+		p.setReady(t, true)
+		await(t, sp, "Ready", isTrue, "Serving")
+		p.setReady(t, false)
+		eventually(t, "nothing is wrong with the keys any more", func() bool {
+			get(t, sp)
+			return strings.Contains(message(t, sp, v1alpha1.ConditionAvailable), "describe pods")
+		})
+		p.setReady(t, true)
+		await(t, sp, "Ready", isTrue, "Serving")
+	}
+	o.atRest(t)
+}
+
 // message is what a condition says now; empty when it is not there.
 func message(t *testing.T, object client.Object, conditionType string) string {
 	t.Helper()
