@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
@@ -58,8 +59,7 @@ func (r *Reconciler) verify(_ context.Context, s *scope) error {
 		}
 		asked[b.UID] = true
 		record := challenge(s.serviceProvider, b.Spec.Domain)
-		before := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionVerified)
-		p, next := r.proofs.of(s.key, b.UID, *record, before != nil && before.Status == metav1.ConditionTrue && before.Reason == v1alpha1.ReasonVerified)
+		p, next := r.proofs.of(s.key, b.UID, *record, wasVerified(b, *record))
 		s.laterAt(next)
 		if v, ok := p.verification(s.now, record); ok {
 			s.verified[b.Name] = v
@@ -67,6 +67,12 @@ func (r *Reconciler) verify(_ context.Context, s *scope) error {
 	}
 	r.proofs.keep(s.key, asked)
 	return nil
+}
+
+// wasVerified tells whether an earlier run of the operator has seen that very record, and not the one that another ServiceProvider had asked for.
+func wasVerified(b *v1alpha1.DomainBinding, record v1alpha1.VerificationRecord) bool {
+	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionVerified)
+	return c != nil && c.Status == metav1.ConditionTrue && c.Reason == v1alpha1.ReasonVerified && ptr.Deref(b.Status.Verification, v1alpha1.VerificationRecord{}) == record
 }
 
 // proof is what is known of one domain.

@@ -218,6 +218,31 @@ func TestADNSThatDoesNotAnswerFailsClosed(t *testing.T) {
 	}
 }
 
+// TestAProofIsForOneServiceProvider: a binding that moves takes the proof of the one along to no other, also while the DNS gives no answer.
+func TestAProofIsForOneServiceProvider(t *testing.T) {
+	t.Parallel()
+	s, _, clock, ns, binding := verified(t)
+	await(t, binding, "Verified", isFalse, "RecordNotFound")
+	first := *binding.Status.Verification
+	s.set(func(s *nameServer) { s.records[first.RecordName] = []string{first.RecordValue} })
+	eventually(t, "the record is seen", func() bool { clock.Step(time.Minute); nudge(t, binding); return isReady(t, binding) })
+	s.set(func(s *nameServer) { s.refuse = dns.RcodeServerFailure })
+	other, entra := serviceProvider(ns), identityProvider(ns, "entra", inline(t))
+	other.Name, other.Spec.URL, entra.Spec.ServiceProviderRef.Name = "other", "https://sso.example.org", "other"
+	create(t, other, entra)
+	newPod(t, ns, "other")
+	get(t, binding)
+	before := client.MergeFrom(binding.DeepCopy())
+	binding.Spec.IdentityProviderRef.Name = "entra"
+	if err := k8s.Patch(t.Context(), binding, before); err != nil {
+		t.Fatal(err)
+	}
+	await(t, binding, "Verified", isFalse, "LookupFailed")
+	if second := binding.Status.Verification; second.RecordValue == first.RecordValue {
+		t.Error("both ask for the same value")
+	}
+}
+
 // nudge brings a pass: the operator itself looks again by the real time.
 func nudge(t *testing.T, binding *v1alpha1.DomainBinding) {
 	t.Helper()
