@@ -191,14 +191,15 @@ func (r *Reconciler) writeLedger(ctx context.Context, key types.NamespacedName, 
 	return nil
 }
 
-// openLedgers asks for a pass over every ServiceProvider that there is a ledger of: what was deleted while the operator was down is found out so.
+// openLedgers asks for a pass over every ServiceProvider that there is a ledger of: what was deleted while the operator was down is found out so. What is in a namespace that
+// it works in no more waits for an operator that does.
 func (r *Reconciler) openLedgers(ctx context.Context) error {
 	var secrets corev1.SecretList
 	if err := r.Live.List(ctx, &secrets, client.InNamespace(r.Options.Namespace), client.MatchingLabels(ledgerLabels())); err != nil {
 		return err
 	}
 	for i := range secrets.Items {
-		if l, err := decodeLedger(secrets.Items[i].Data[ledgerKey]); err == nil {
+		if l, err := decodeLedger(secrets.Items[i].Data[ledgerKey]); err == nil && r.Options.worksIn(l.Namespace) {
 			r.notify(types.NamespacedName{Namespace: l.Namespace, Name: l.ServiceProvider})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,12 @@ type Options struct {
 	Image string
 	// Namespace of the operator itself. What it has told the audit log about is kept there, so that not even a deleted namespace goes untold.
 	Namespace string
+	// Namespaces are those that it works in. None: all.
+	Namespaces []string
+}
+
+func (o Options) worksIn(namespace string) bool {
+	return len(o.Namespaces) == 0 || slices.Contains(o.Namespaces, namespace)
 }
 
 func (o Options) check() error {

@@ -153,7 +153,7 @@ func newReconciler(f flags, manager ctrl.Manager) (*controllers.Reconciler, erro
 		Fetcher:   trust.NewFetcher(trust.FetcherOptions{AllowPrivate: f.allowPrivate, AllowLoopback: f.allowLoopback, UserAgent: "sallyport/" + version.Version}),
 		LookUpTXT: lookUp,
 		Metrics:   metrics.Registry,
-		Options:   controllers.Options{Image: f.image, Namespace: f.namespace},
+		Options:   controllers.Options{Image: f.image, Namespace: f.namespace, Namespaces: f.namespaces},
 	}, nil
 }
 

@@ -88,7 +88,7 @@ func (o *operator) start() {
 		Client: manager.GetClient(), Live: manager.GetAPIReader(), Events: manager.GetEventRecorder("sallyport-operator"), Audit: o.audit,
 		Clock: o.clock, Pods: addressOf, Metrics: o.metrics, LookUpTXT: o.dns, MakeKey: spareKey,
 		Fetcher: trust.NewFetcher(o.fetcher), Tracer: o.tracer,
-		Options: controllers.Options{Image: "sallyport.dev/sallyport:test", Namespace: o.home},
+		Options: controllers.Options{Image: "sallyport.dev/sallyport:test", Namespace: o.home, Namespaces: []string{o.ns}},
 	}
 	if err := reconciler.SetUp(manager); err != nil {
 		o.t.Fatal(err)
