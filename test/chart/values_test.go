@@ -84,3 +84,21 @@ func TestEveryObjectIsOfTheRelease(t *testing.T) {
 		}
 	}
 }
+
+// TestDashboardsNeedNoLabel: whoever has no sidecar sets the label to null, and Helm takes it out.
+func TestDashboardsNeedNoLabel(t *testing.T) {
+	for _, set := range []string{"dashboards.labels=null", "dashboards.labels.grafana_dashboard=null"} {
+		n := 0
+		for name, object := range template(t, "--set", "dashboards.enabled=true", "--set", set) {
+			if !strings.HasPrefix(name, "ConfigMap/sallyport-dashboard-") {
+				continue
+			}
+			if n++; object.GetLabels()["grafana_dashboard"] != "" || object.GetLabels()["app.kubernetes.io/instance"] == "" {
+				t.Errorf("%s: the labels of %s are %v", set, name, object.GetLabels())
+			}
+		}
+		if n == 0 {
+			t.Errorf("%s: no dashboard", set)
+		}
+	}
+}
