@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,7 +46,11 @@ func run() error {
 	// Not the flags of the process: what starts the API server brings some of its own.
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	out := flags.String("o", ".bench/results.json", "file to write the results to")
-	only := flags.String("only", "", "comma-separated suites to run; all when empty")
+	chosen := suites
+	flags.Func("only", "comma-separated suites to run; all when it is not given", func(names string) (err error) {
+		chosen, err = named(names)
+		return err
+	})
 	peer := flags.String("peer", "", "serve one of the peers instead of measuring; used by the benchmark itself")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", ".cluster/kubeconfig", "cluster that runs Sallyport")
 	flags.StringVar(&o.namespace, "namespace", "sallyport-demo", "namespace of the ServiceProvider to add to")
@@ -67,10 +72,7 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var all []Result
-	for _, s := range suites {
-		if *only != "" && !strings.Contains(","+*only+",", ","+s.name+",") {
-			continue
-		}
+	for _, s := range chosen {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", s.title)
 		results, err := s.run(ctx, o)
 		if err != nil {
@@ -83,4 +85,19 @@ func run() error {
 		all = append(all, results...)
 	}
 	return save(*out, all)
+}
+
+// named are the suites of a list, in their own order.
+func named(list string) ([]suite, error) {
+	wanted := strings.Split(list, ",")
+	var known []string
+	for _, s := range suites {
+		known = append(known, s.name)
+	}
+	for _, name := range wanted {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("there is no suite %q: take some of %s", name, strings.Join(known, ", "))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(suites), func(s suite) bool { return !slices.Contains(wanted, s.name) }), nil
 }
