@@ -1,7 +1,7 @@
 ##@ Check
 
 # What the tests run for real: a browser, IdPs, proxies, a database and a syslog receiver.
-TEST_PACKAGES := ca-certificates openssl tzdata chromium fonts-dejavu-core nginx-light haproxy simplesamlphp php-cli php-xml php-mbstring php-curl \
+TEST_PACKAGES := ca-certificates openssl jq tzdata chromium fonts-dejavu-core nginx-light haproxy simplesamlphp php-cli php-xml php-mbstring php-curl \
 	php-sqlite3 prometheus python3-pysaml2 xmlsec1 postgresql rsyslog rsyslog-openssl node:nodejs npm:npm
 
 .PHONY: test-deps

@@ -1,7 +1,6 @@
 package chart
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,6 +63,17 @@ func documented(t *testing.T) [][]string {
 			"--set", "prometheusRule.enabled=true,prometheusRule.labels.release=prometheus"})
 }
 
+// quoted makes JSON of a short YAML value.
+func quoted(value string) string {
+	switch {
+	case value == "true" || value == "false" || regexp.MustCompile(`^\d+$`).MatchString(value):
+		return value
+	case strings.HasPrefix(value, "["):
+		return `["` + strings.Trim(value, "[]") + `"]`
+	}
+	return `"` + value + `"`
+}
+
 // TestTheAPIServerTakesWhatIsRendered: a field of the wrong name or type passes every test that only reads YAML.
 func TestTheAPIServerTakesWhatIsRendered(t *testing.T) {
 	c := newCluster(t)
@@ -99,18 +109,11 @@ func (c cluster) dryRun(stdin, file string) (string, error) {
 // bringMonitoring gives the API server those kinds of the Prometheus operator that objects of ours are of, as its release has them.
 func (c cluster) bringMonitoring(t *testing.T) {
 	t.Helper()
-	download := exec.Command("go", "mod", "download", "-json")
-	download.Dir = filepath.Join(root, "hack", "tools", "prometheusoperator")
-	out, err := download.Output()
+	files, err := apiserver.MonitoringKinds()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal(out, &module); err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"podmonitors", "prometheusrules", "servicemonitors"} {
-		file := filepath.Join(module.Dir, "example", "prometheus-operator-crd", "monitoring.coreos.com_"+kind+".yaml")
+	for _, file := range files {
 		if out, err := c.kubectl("", "apply", "--server-side", "-f", file); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}

@@ -2,7 +2,10 @@
 package apiserver
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -34,4 +37,23 @@ func Root() string {
 		}
 	}
 	return "."
+}
+
+// MonitoringKinds are the files of those kinds of the Prometheus operator that objects of ours are of, as its release has them.
+func MonitoringKinds() ([]string, error) {
+	download := exec.Command("go", "mod", "download", "-json")
+	download.Dir = filepath.Join(Root(), "hack", "tools", "prometheusoperator")
+	out, err := download.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, out)
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(out, &module); err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, kind := range []string{"podmonitors", "prometheusrules", "servicemonitors"} {
+		files = append(files, filepath.Join(module.Dir, "example", "prometheus-operator-crd", "monitoring.coreos.com_"+kind+".yaml"))
+	}
+	return files, nil
 }
