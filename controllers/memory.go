@@ -37,7 +37,9 @@ type memory struct {
 	idps    map[types.UID]*idpMemory
 	header  keptKeys
 	ledger  *ledger
-	sinks   sinkMemory
+	// taker is the place among the ready pods of the one that is asked first to take records.
+	taker int
+	sinks sinkMemory
 	// written are statuses that the cache may not show yet.
 	written map[types.UID]writtenStatus
 	// finalizers are those that we have written and the cache may not show yet.

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -79,7 +80,9 @@ func (r *Reconciler) deliverRecords(ctx context.Context, s *scope) error {
 	for len(l.Records) > 0 {
 		n := recordsThatFit(l.Records)
 		if !r.sendRecords(ctx, s, l.Records[:n]) {
-			s.later(recordsRetry)
+			if len(s.ready) > 0 { // a pod that becomes ready brings a pass itself
+				s.later(recordsRetry)
+			}
 			break
 		}
 		l.Records, l.dirty = l.Records[n:], true
@@ -97,16 +100,23 @@ func recordsThatFit(records []audit.Incoming) int {
 	return len(records)
 }
 
+// sendRecords tells whether a pod has taken the records. One that does not answer in time ends it: mostly it is the store that all of them wait for. Another one is the first
+// to be asked the next time.
 func (r *Reconciler) sendRecords(ctx context.Context, s *scope, records []audit.Incoming) bool {
-	for _, pod := range s.ready {
-		if r.sendTo(ctx, s, pod, records) {
+	for range s.ready {
+		err := r.sendTo(ctx, s, s.ready[s.memory.taker%len(s.ready)], records)
+		if err == nil {
 			return true
+		}
+		s.memory.taker++
+		if errors.Is(err, context.DeadlineExceeded) {
+			break
 		}
 	}
 	return false
 }
 
-func (r *Reconciler) sendTo(ctx context.Context, s *scope, pod *corev1.Pod, records []audit.Incoming) bool {
+func (r *Reconciler) sendTo(ctx context.Context, s *scope, pod *corev1.Pod, records []audit.Incoming) error {
 	ctx, cancel := context.WithTimeout(ctx, recordsTimeout)
 	defer cancel()
 	var answer struct {
@@ -116,5 +126,5 @@ func (r *Reconciler) sendTo(ctx context.Context, s *scope, pod *corev1.Pod, reco
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Info("a pod did not take the operator's audit records; they wait", "pod", pod.Name, "records", len(records), "error", err.Error())
 	}
-	return err == nil
+	return err
 }
