@@ -195,7 +195,8 @@ func (w *place) quickStart() error {
 			return err
 		}
 	}
-	if err := w.must("", "apply", "-n", "sso", "-f", folder); err != nil {
+	// Until the policies know kinds that were made just now, the API server answers that there can be a delay.
+	if err := inTime(func() error { return w.must("", "apply", "-n", "sso", "-f", folder) }); err != nil {
 		return err
 	}
 	for _, name := range []string{"sallyport-keys-okta", "main-audit", "main-second-factor", "main-signed-header"} {
@@ -290,12 +291,20 @@ func (w *place) files() error {
 
 // policy waits until the one that protects an identity provider answers, some time after it was made.
 func (w *place) policy() error {
-	var err error
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		err = w.must("", "delete", "idp", "okta", "-n", "sso", "--dry-run=server")
+	return inTime(func() error {
+		err := w.must("", "delete", "idp", "okta", "-n", "sso", "--dry-run=server")
 		if err != nil && strings.Contains(err.Error(), "delete or rebind ") {
 			return nil
 		}
+		return fmt.Errorf("the policy lets an identity provider in use be deleted: %v", err)
+	})
+}
+
+// inTime tries again for two minutes.
+func inTime(try func() error) error {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if err := try(); err == nil || time.Now().After(deadline) {
+			return err
+		}
 	}
-	return fmt.Errorf("the policy lets an identity provider in use be deleted: %v", err)
 }
