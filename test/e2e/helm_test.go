@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -25,8 +26,12 @@ func helm(ctx context.Context, arguments ...string) (string, error) {
 
 // chart are the arguments of `helm install` and `helm upgrade` with the product's image and further values.
 func chart(values ...string) []string {
+	return chartIn(filepath.Join(ground.Root, "charts", "sallyport"), values...)
+}
+
+func chartIn(folder string, values ...string) []string {
 	repository, tag, _ := strings.Cut(images.product, ":")
-	arguments := []string{"sallyport", filepath.Join(ground.Root, "charts", "sallyport"), "-n", operatorNamespace, "--wait", "--timeout", "3m",
+	arguments := []string{"sallyport", folder, "-n", operatorNamespace, "--wait", "--timeout", "3m",
 		// In a local cluster there are no other networks than private ones.
 		"--set", "image.repository=" + repository + ",image.tag=" + tag + ",operator.allowPrivateMetadata=true"}
 	for _, value := range values {
@@ -55,15 +60,18 @@ func installChart(ctx context.Context) error {
 	return err
 }
 
-// survivesHelm upgrades the release, uninstalls it and installs it again while applications ask and people sign in. Not one of them may notice.
+// survivesHelm uninstalls the release, installs an earlier one, upgrades it and tries to go back, while applications ask and people sign in. Not one of them may notice.
 func (w *world) survivesHelm(t *testing.T, cookies http.Header) {
 	t.Helper()
 	w.under(t, cookies, w.byForms, func(people *signingIn) {
-		w.isUpgraded()
-		people.pass(t, 3)
 		w.isUninstalled()
 		people.pass(t, 3)
 		w.isAdopted()
+		people.pass(t, 3)
+		w.isUpgraded()
+		people.pass(t, 3)
+		w.isNotRolledBack()
+		people.pass(t, 3)
 	})
 }
 
@@ -100,6 +108,16 @@ func (w *world) isUpgraded() {
 		}
 		return nil
 	})
+	if now := w.schema(); now == "1" {
+		w.t.Error("the upgrade has left the kinds as they were")
+	}
+	w.eventually("the ServiceProvider to be Ready, with what the kinds have more", 2*time.Minute, func() error {
+		if w.auditKey() == "" {
+			return errors.New("there is no audit key in status")
+		}
+		_, err := ground.Kubectl(w.t.Context(), "-n", w.Namespace, "wait", "sp/main", "--for=condition=Ready", "--timeout=30s")
+		return err
+	})
 	w.becomesReadyAfterAChange("Acme after the upgrade")
 	if logs := w.must("logs", "-n", operatorNamespace, "-l", "app.kubernetes.io/component=operator", "--tail=-1"); !strings.Contains(logs, `"level":"DEBUG`) {
 		w.t.Error("the operator writes no debug lines")
@@ -125,15 +143,48 @@ func (w *world) isUninstalled() {
 	}
 }
 
-// isAdopted installs the release again, without any flag of force: it takes what the first one has kept, and the operator goes on where it was.
+// isAdopted installs an earlier release: it takes what the first one has kept, and the operator, which is newer than the kinds, goes on where it was. kubectl has installed the
+// kinds once, so that whoever changes them has to say --force-conflicts.
 func (w *world) isAdopted() {
 	w.t.Helper()
-	w.mustHelm(append([]string{"install"}, chart()...)...)
+	w.mustHelm(append([]string{"install", "--force-conflicts"}, chartIn(w.earlierChart())...)...)
+	if now := w.schema(); now != "1" {
+		w.t.Errorf("the earlier release has brought kinds of schema %s", now)
+	}
 	w.becomesReadyAfterAChange("Acme after Helm")
+	w.eventually("the operator to ask for its kinds", 2*time.Minute, func() error {
+		if said := w.kubectl("describe", "sp", "main"); !strings.Contains(said, "KindsOutdated") || !strings.Contains(said, "of the operator's release") {
+			return fmt.Errorf("kubectl describe sp says: %s", said)
+		}
+		return nil
+	})
 	if said := w.deleteIdP(); !strings.Contains(said, "Forbidden") {
 		w.t.Errorf("the policy is not back: %s", said)
 	}
 	w.grantsWhatTheRolesSay()
+}
+
+// isNotRolledBack tries to go back to the earlier release: its kinds are refused, and with the later release everything is as it was.
+func (w *world) isNotRolledBack() {
+	w.t.Helper()
+	before := w.schema()
+	if out, err := helm(w.t.Context(), "rollback", "sallyport", "1", "-n", operatorNamespace, "--wait", "--timeout", "2m"); err == nil || !strings.Contains(err.Error(), "an older schema drops fields that objects have") {
+		w.t.Errorf("helm rollback: %v\n%s", err, out)
+	}
+	if now := w.schema(); now != before {
+		w.t.Errorf("the kinds had schema %s and have %s", before, now)
+	}
+	w.mustHelm(append([]string{"upgrade"}, chart()...)...)
+	w.becomesReadyAfterAChange("Acme after the way back")
+	if said := w.deleteIdP(); !strings.Contains(said, "Forbidden") {
+		w.t.Errorf("the policy is not back: %s", said)
+	}
+}
+
+// schema is the number of the kinds in the cluster.
+func (w *world) schema() string {
+	w.t.Helper()
+	return w.must("get", "crd", "serviceproviders.sso.sallyport.dev", "-o", `jsonpath={.metadata.annotations.sso\.sallyport\.dev/schema}`)
 }
 
 // grantsWhatTheRolesSay asks the API server what holders of the cluster's own roles may do with our kinds.

@@ -80,7 +80,7 @@ func TestNoCheckFails(t *testing.T) {
 			w.rolledOut("main-sallyport")
 		})
 	})
-	t.Run("the chart is upgraded, uninstalled and installed again", func(t *testing.T) { w.in(t).survivesHelm(t, cookies) })
+	t.Run("the chart is uninstalled, installed as an earlier release, and upgraded", func(t *testing.T) { w.in(t).survivesHelm(t, cookies) })
 	if _, err := os.Stat(proof); err == nil { // not where another part was asked for alone
 		w.provesItself(proof)
 	}
