@@ -97,9 +97,17 @@ const RevokeBatch = 1000
 // Revoke ends sessions that match, RevokeBatch at most, and records each: call it again while that many come back, so that a try which fails loses none of those before.
 // What was handed over from a session that is named alone comes on top. cause is a word of audit.Revocation. It returns what was ended; none is not an error.
 func (s *Service) Revoke(ctx context.Context, m store.SessionMatch, cause string, by Caller) ([]store.EndedSession, error) {
+	return s.RevokeOnce(ctx, m, cause, by, func(store.Tx) error { return nil })
+}
+
+// RevokeOnce is Revoke on behalf of a message that counts once: remember notes it in the same transaction, so that one which could not be carried out can come again.
+func (s *Service) RevokeOnce(ctx context.Context, m store.SessionMatch, cause string, by Caller, remember func(store.Tx) error) ([]store.EndedSession, error) {
 	var ended []store.EndedSession
 	m.Limit = RevokeBatch
 	err := s.store.Do(ctx, func(tx store.Tx) error {
+		if err := remember(tx); err != nil {
+			return err
+		}
 		var err error
 		if ended, err = tx.EndSessions(m); err != nil {
 			return err

@@ -234,22 +234,20 @@ func (h *Handler) logoutRequest(w http.ResponseWriter, r *http.Request, s *site.
 	h.sendMessage(w, r, s, c, answer)
 }
 
-// endSessions remembers the request, so that a copy of it ends nothing more, and ends what it names.
+// endSessions ends what the request names, and remembers it, so that a copy of it ends nothing more.
 func (h *Handler) endSessions(r *http.Request, s *site.Site, c *site.Connection, request *saml.LogoutRequest) ([]store.EndedSession, error) {
-	err := h.Store.Do(r.Context(), func(tx store.Tx) error { return tx.RememberAssertion(c.UID, "logout:"+request.ID, request.ReplayUntil) })
-	if err != nil {
-		return nil, err
-	}
 	id, who := store.NameID(request.NameID), serve.ClientOf(s, r)
 	by := provision.Caller{Actor: audit.Actor{Kind: audit.ActorIdP, ID: c.Name, IP: who.IP, UserAgent: who.UserAgent}, Request: serve.NewReference()}
-	var all []store.EndedSession
-	for {
-		ended, err := h.people.Revoke(r.Context(), store.SessionMatch{IdPUID: c.UID, NameID: &id, SessionIndexes: request.SessionIndexes}, "slo", by)
+	named := store.SessionMatch{IdPUID: c.UID, NameID: &id, SessionIndexes: request.SessionIndexes}
+	ended, err := h.people.RevokeOnce(r.Context(), named, "slo", by, func(tx store.Tx) error {
+		return tx.RememberAssertion(c.UID, "logout:"+request.ID, request.ReplayUntil)
+	})
+	all := ended
+	for err == nil && len(ended) >= provision.RevokeBatch {
+		ended, err = h.people.Revoke(r.Context(), named, "slo", by)
 		all = append(all, ended...)
-		if err != nil || len(ended) < provision.RevokeBatch {
-			return all, err
-		}
 	}
+	return all, err
 }
 
 // sentLogout reads and clears what this browser was given with our request: the request's ID, and where the person wanted to go.
