@@ -235,12 +235,12 @@ func showGo(data []byte) (string, error) {
 		}
 		switch tok := tok.(type) {
 		case xml.StartElement:
-			n := &Node{Space: tok.Name.Space, Local: tok.Name.Local}
+			n := &Node{Space: normalize(tok.Name.Space, string(data)), Local: tok.Name.Local}
 			for _, a := range tok.Attr {
 				if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
 					continue
 				}
-				n.Attrs = append(n.Attrs, Attr{Space: a.Name.Space, Local: a.Name.Local, Value: normalize(a.Value, string(data))})
+				n.Attrs = append(n.Attrs, Attr{Space: normalize(a.Name.Space, string(data)), Local: a.Name.Local, Value: normalize(a.Value, string(data))})
 			}
 			if len(stack) > 0 {
 				attach(stack[len(stack)-1], n)
@@ -259,7 +259,7 @@ func showGo(data []byte) (string, error) {
 	}
 }
 
-// normalize does what encoding/xml leaves out: white space in attribute values (XML 1.0, 3.3.3). Documents that write such
+// normalize does what encoding/xml leaves out: white space in attribute values, the names of namespaces among them (XML 1.0, 3.3.3). Documents that write such
 // characters by reference are left as they are.
 func normalize(value, doc string) string {
 	if strings.Contains(doc, "&#") {
