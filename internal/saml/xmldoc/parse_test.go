@@ -164,7 +164,7 @@ func TestCanonicalLeavesOutOneElement(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`<a/>`, `<p:a xmlns:p="urn:1" xmlns="urn:2" p:x="1" x="2"><b>t</b></p:a>`, "<a>1\r\n2<![CDATA[<&]]></a>", `<a b="&lt;&#65;">&amp;</a>`, `<!-- x --><a><b/><!-- y --></a>`,
-		`<?xml version="1.0" encoding="UTF-8"?><a xml:lang="de"/>`, `<a xmlns="u"><b xmlns=""><c xmlns="v"/></b></a>`, `<!DOCTYPE a><a/>`, `<a::b/>`, "<größe/>", `<a><a><a/></a></a>`,
+		`<a xmlns:p="xmlns" p:b="1"/>`, `<?xml version="1.0" encoding="UTF-8"?><a xml:lang="de"/>`, `<a xmlns="u"><b xmlns=""><c xmlns="v"/></b></a>`, `<!DOCTYPE a><a/>`, `<a::b/>`, "<größe/>", `<a><a><a/></a></a>`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -185,7 +185,8 @@ func FuzzParse(f *testing.F) {
 			// A character that is written by reference is not normalized, and encoding/xml no longer knows which one was.
 			ours, theirs = flat.Replace(ours), flat.Replace(theirs)
 		}
-		if ours != theirs {
+		// encoding/xml shows attributes of a namespace of that name as declarations.
+		if ours != theirs && !strings.Contains(ours, "{xmlns}") {
 			t.Fatalf("%q is %s here and %s there", data, ours, theirs)
 		}
 		canonical, err := n.Canonical(nil, "")
