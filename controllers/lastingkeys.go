@@ -22,12 +22,14 @@ import (
 type lastingKey struct {
 	secret, file, component, purpose string
 	make                             func() (map[string][]byte, error)
+	// note tells when another key is there than before; nil: somebody else does.
+	note func(ctx context.Context, s *scope, data map[string][]byte) error
 }
 
-func lastingKeys(serviceProvider, rotation string) []lastingKey {
+func (r *Reconciler) lastingKeys(serviceProvider, rotation string) []lastingKey {
 	return []lastingKey{
-		{render.AuditSecretName(serviceProvider), render.AuditKeyFile, "audit-key", auditKeyPurpose, makeAuditKey(rotation)},
-		{render.FactorSecretName(serviceProvider), render.FactorKeyFile, "second-factor-key", "encrypts second factors", makeFactorKey},
+		{render.AuditSecretName(serviceProvider), render.AuditKeyFile, "audit-key", auditKeyPurpose, makeAuditKey(rotation), nil},
+		{render.FactorSecretName(serviceProvider), render.FactorKeyFile, "second-factor-key", "encrypts second factors", makeFactorKey, r.noteFactorKeys},
 	}
 }
 
@@ -44,7 +46,7 @@ func (r *Reconciler) lostLastingKey(ctx context.Context, s *scope) (string, erro
 	if !s.memory.lastingKeys {
 		return "", nil
 	}
-	for _, key := range lastingKeys(s.key.Name, "") {
+	for _, key := range r.lastingKeys(s.key.Name, "") {
 		var secret corev1.Secret
 		err := r.Live.Get(ctx, types.NamespacedName{Namespace: s.key.Namespace, Name: key.secret}, &secret)
 		if apierrors.IsNotFound(err) {
@@ -62,37 +64,44 @@ func (r *Reconciler) keepLastingKeys(ctx context.Context, s *scope) error {
 	if s.memory.lastingKeys {
 		return nil
 	}
-	for _, key := range lastingKeys(s.key.Name, s.serviceProvider.Annotations[v1alpha1.AnnotationRotateAuditKey]) {
-		if err := r.keepLastingKey(ctx, s.key.Namespace, s.key.Name, key); err != nil {
+	for _, key := range r.lastingKeys(s.key.Name, s.serviceProvider.Annotations[v1alpha1.AnnotationRotateAuditKey]) {
+		data, err := r.keepLastingKey(ctx, s.key.Namespace, s.key.Name, key)
+		if err != nil {
 			return err
+		}
+		if key.note != nil {
+			if err := key.note(ctx, s, data); err != nil {
+				return err
+			}
 		}
 	}
 	s.memory.lastingKeys = true
 	return nil
 }
 
-func (r *Reconciler) keepLastingKey(ctx context.Context, namespace, serviceProvider string, key lastingKey) error {
+// keepLastingKey returns what is in the Secret, which it makes where there is none.
+func (r *Reconciler) keepLastingKey(ctx context.Context, namespace, serviceProvider string, key lastingKey) (map[string][]byte, error) {
 	var secret corev1.Secret
 	err := r.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: key.secret}, &secret)
 	switch {
 	case client.IgnoreNotFound(err) != nil:
-		return err
+		return nil, err
 	case err == nil && len(secret.Data[key.file]) == 0:
-		return blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and has no %s: delete or rename it: the operator keeps the key that %s in a Secret of that name.", key.secret, key.file, key.purpose)
+		return nil, blocked(v1alpha1.ReasonConflicted, time.Minute, "Secret %s exists and has no %s: delete or rename it: the operator keeps the key that %s in a Secret of that name.", key.secret, key.file, key.purpose)
 	case err == nil:
-		return nil
+		return secret.Data, nil
 	}
 	data, err := key.make()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// Create, not apply: two operators must not both believe that theirs is the key.
 	labels := map[string]string{render.LabelInstance: serviceProvider, render.LabelComponent: key.component}
 	made := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: key.secret, Labels: labels}, Type: corev1.SecretTypeOpaque, Data: data}
 	if err := r.Client.Create(ctx, made, client.FieldOwner(ownerKeys)); err != nil {
-		return fmt.Errorf("making the key that %s: %w", key.purpose, err)
+		return nil, fmt.Errorf("making the key that %s: %w", key.purpose, err)
 	}
-	return nil
+	return data, nil
 }
 
 // makeFactorKey makes one line of 32 random bytes. A newer key is a line above it: the old one goes on reading what it has encrypted.

@@ -33,6 +33,8 @@ type ledger struct {
 	// Ahead are settings that were told of and may not be published yet, and Statuses those statuses that may not be written yet: see told.go.
 	Ahead    map[types.UID]settings   `json:"ahead,omitempty"`
 	Statuses map[types.UID]toldStatus `json:"statuses,omitempty"`
+	// Keys are the names of the keys in those Secrets whose loss is told, by the name of the Secret: see knownkeys.go.
+	Keys map[string][]string `json:"keys,omitempty"`
 
 	exists, dirty bool
 	// unsaved is true while records are only in memory.
@@ -121,7 +123,8 @@ func decodeLedger(data []byte) (*ledger, error) {
 }
 
 func newLedger(key types.NamespacedName) *ledger {
-	return &ledger{Namespace: key.Namespace, ServiceProvider: key.Name, Entries: map[types.UID]ledgerEntry{}, Ahead: map[types.UID]settings{}, Statuses: map[types.UID]toldStatus{}}
+	return &ledger{Namespace: key.Namespace, ServiceProvider: key.Name, Entries: map[types.UID]ledgerEntry{}, Ahead: map[types.UID]settings{}, Statuses: map[types.UID]toldStatus{},
+		Keys: map[string][]string{}}
 }
 
 func (l *ledger) encode() ([]byte, error) {
