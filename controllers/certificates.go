@@ -86,7 +86,7 @@ func replaceable(idp *v1alpha1.IdentityProvider, status *v1alpha1.IdentityProvid
 	for _, c := range status.ServiceProvider.Certificates {
 		succeeded = succeeded || c.Phase == v1alpha1.KeyPhaseNext
 	}
-	remedy := "its replacement is published automatically; to start now: kubectl sso rotate idp/" + idp.Name
+	remedy := fmt.Sprintf("its replacement is published automatically; to start now: kubectl sso rotate idp/%s -n %s", idp.Name, idp.Namespace)
 	if ref := idp.Spec.SAML.Keys.SecretRef; ref != nil {
 		remedy = fmt.Sprintf("put a new key pair into Secret %s", ref.Name)
 	}

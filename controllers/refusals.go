@@ -253,11 +253,13 @@ func (r *refusals) again(k refusalKey) {
 
 // refusalEvent is a series as an Event. What may not change in an Event follows from the first refusal alone.
 func refusalEvent(owner idpOwner, k refusalKey, s refusalSeries) *eventsac.EventApplyConfiguration {
-	event := eventsac.Event(owner.name+"."+keyOf(k.idpUID, "refused", k.reason, s.first.UTC().Format(time.RFC3339Nano)), owner.serviceProvider.Namespace).
+	note := refusalNote(owner.serviceProvider.Namespace, owner.name, k.reason)
+	// The note is in the name, because it may not change either: another release may word it otherwise.
+	event := eventsac.Event(owner.name+"."+keyOf(k.idpUID, "refused", k.reason, s.first.UTC().Format(time.RFC3339Nano), note), owner.serviceProvider.Namespace).
 		WithEventTime(metav1.NewMicroTime(s.first.Truncate(time.Microsecond))).WithType(corev1.EventTypeWarning).
 		WithReason("SignInRejected").WithAction("AcceptAssertion").
 		WithReportingController("sallyport-operator").WithReportingInstance("sallyport-operator").
-		WithNote(refusalNote(owner.name, k.reason)).
+		WithNote(note).
 		WithRegarding(coreac.ObjectReference().WithAPIVersion(v1alpha1.GroupVersion.String()).WithKind(v1alpha1.KindIdentityProvider).
 			WithNamespace(owner.serviceProvider.Namespace).WithName(owner.name).WithUID(types.UID(k.idpUID)))
 	if s.count > 1 {
@@ -266,10 +268,10 @@ func refusalEvent(owner idpOwner, k refusalKey, s refusalSeries) *eventsac.Event
 	return event
 }
 
-func refusalNote(name, reason string) string {
+func refusalNote(namespace, name, reason string) string {
 	what := "Sign-ins were rejected: " + reason
 	if reason == "domain_not_bound" {
 		what += " (addresses of a domain that is not bound to this IdP)"
 	}
-	return fmt.Sprintf("%s. To see why: kubectl sso debug idp/%s", what, name)
+	return fmt.Sprintf("%s. To see why: kubectl sso debug idp/%s -n %s", what, name, namespace)
 }

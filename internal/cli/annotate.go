@@ -23,7 +23,7 @@ type annotationTrigger[O client.Object] struct {
 	annotation string
 	// find reads the object that the command is about.
 	find func(ctx context.Context, k *cluster.Cluster, args []string) (O, error)
-	// waiting is what the terminal shows meanwhile, late what is said when it takes too long.
+	// waiting is what the terminal shows meanwhile, late what is said when it takes too long: of the timeout, the object and its namespace.
 	waiting, late string
 	// begins refuses what cannot work; done says from the object before and now whether the operator has done it.
 	begins func(object O) error
@@ -69,7 +69,7 @@ func triggerCommand[O client.Object](a *app, c *cobra.Command, n annotationTrigg
 		})
 		p.done()
 		if wait.Interrupted(err) && ctx.Err() == nil {
-			return fmt.Errorf("%s: "+n.late, name, timeout)
+			return fmt.Errorf("%s: "+n.late, name, timeout, name, k.Namespace)
 		}
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ func (a *app) refreshCommand() *cobra.Command {
 		Example: "  kubectl sso refresh idp/okta",
 	}, annotationTrigger[*v1alpha1.IdentityProvider]{
 		annotation: v1alpha1.AnnotationRefresh, waiting: "fetching the metadata of %s",
-		late: "requested, but nothing was fetched within %s: see `kubectl describe idp`, and check that the operator is running",
+		late: "requested, but nothing was fetched within %s: see `kubectl describe %s -n %s`, and check that the operator is running",
 		begins: func(idp *v1alpha1.IdentityProvider) error {
 			if idp.Spec.SAML.Metadata.URL == "" {
 				return fmt.Errorf("idp/%s has no spec.saml.metadata.url: what it trusts is in the object, a ConfigMap or a Secret, and takes effect as soon as that changes", idp.Name)
@@ -160,7 +160,7 @@ spec.saml.keys.overlap, so that the IdP has time to read it; the old key decrypt
 			}
 			return nil
 		},
-		late: "requested, but no new certificate was published within %s: see `kubectl describe idp`, and check that the operator is running",
+		late: "requested, but no new certificate was published within %s: see `kubectl describe %s -n %s`, and check that the operator is running",
 		done: func(before, now *v1alpha1.IdentityProvider) bool { return newest(now, before) != nil },
 		outcome: func(idp *v1alpha1.IdentityProvider) (string, bool) {
 			for _, c := range ours(idp) {

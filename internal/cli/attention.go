@@ -141,7 +141,7 @@ func ending(idp *v1alpha1.IdentityProvider, now time.Time) []concern {
 	}
 	next := map[string]string{
 		"the IdP's signing certificate": "ask the IdP's administrator for the next one; with metadata by URL it is picked up automatically",
-		"the SP certificate":            "kubectl sso rotate idp/" + idp.Name + ", and have the IdP read the SP metadata again",
+		"the SP certificate":            "kubectl sso rotate idp/" + idp.Name + " -n " + idp.Namespace + ", and have the IdP read the SP metadata again",
 	}
 	var all []concern
 	for _, which := range sortedKeys(last) {

@@ -25,10 +25,10 @@ says that it was created: without permission to create Events there is no link.`
 			}
 			return a.open(command, func(s served) error {
 				// Whoever does not exist needs no Event.
-				if err := noSuchUser(s.Get(command.Context(), userPath(args[0], ""), nil, nil), args[0]); err != nil {
+				if err := noSuchUser(s, s.Get(command.Context(), userPath(args[0], ""), nil, nil), args[0]); err != nil {
 					return err
 				}
-				if err := s.Warn(command.Context(), s.serviceProvider, "BreakGlass", "IssueLink", "A break-glass link was created for one user. kubectl sso audit --type sso_break_glass says for whom, by whom and why."); err != nil {
+				if err := s.Warn(command.Context(), s.serviceProvider, "BreakGlass", "IssueLink", breakGlassNote(s.Namespace)); err != nil {
 					return err
 				}
 				var link manageapi.BreakGlassLink
@@ -44,4 +44,9 @@ says that it was created: without permission to create Events there is no link.`
 	a.pickServiceProvider(c.Flags())
 	c.Flags().StringVar(&reason, "reason", "", "why; required, and recorded")
 	return c
+}
+
+// breakGlassNote is the Event that says that a link was created. For whom is no business of whoever may read Events.
+func breakGlassNote(namespace string) string {
+	return "A break-glass link was created for one user. kubectl sso audit --type sso_break_glass -n " + namespace + " says for whom, by whom and why."
 }

@@ -102,7 +102,7 @@ func showEntry(command *cobra.Command, s served, name string, xml bool, output s
 	var raw json.RawMessage
 	err := s.Get(command.Context(), "/debug/"+url.PathEscape(name), query, &raw)
 	if manage.IsNotFound(err) {
-		return fmt.Errorf("there is no debug entry %s: entries are kept for spec.debugLog.retention; `kubectl sso debug` lists what there is, `kubectl sso audit --request %s` what was recorded", name, name)
+		return fmt.Errorf("there is no debug entry %s: entries are kept for spec.debugLog.retention; `kubectl sso debug -n %[2]s` lists what there is, `kubectl sso audit --request %[1]s -n %[2]s` what was recorded", name, s.Namespace)
 	}
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ Exit code 1: something would fail.`,
 						return err
 					}
 				} else {
-					printExplanation(command.OutOrStdout(), e)
+					printExplanation(command.OutOrStdout(), s.Namespace, e)
 				}
 				if len(e.Problems) > 0 || e.Access != nil && e.Access.Outcome != manageapi.AccessAllowed {
 					return errFindings
@@ -59,7 +59,7 @@ Exit code 1: something would fail.`,
 	return c
 }
 
-func printExplanation(w io.Writer, e manageapi.Explanation) {
+func printExplanation(w io.Writer, namespace string, e manageapi.Explanation) {
 	say := func(format string, args ...any) { fmt.Fprintln(w, clean(fmt.Sprintf(format, args...))) }
 	switch {
 	case e.IdP == "":
@@ -99,7 +99,7 @@ func printExplanation(w io.Writer, e manageapi.Explanation) {
 		say("Access: %s. %s", e.Access.Outcome, e.Access.Why)
 	}
 	if f := e.LastFailure; f != nil {
-		say("Since then a sign-in was refused (kubectl sso debug %s):", f.Reference)
+		say("Since then a sign-in was refused (kubectl sso debug %s -n %s):", f.Reference, namespace)
 		printDiagnosis(w, *f)
 	}
 	if len(e.Problems) == 0 {

@@ -156,7 +156,7 @@ func (a *app) usersShow() *cobra.Command {
 			}
 			return a.open(command, func(s served) error {
 				var raw json.RawMessage
-				if err := noSuchUser(s.Get(command.Context(), userPath(args[0], ""), nil, &raw), args[0]); err != nil {
+				if err := noSuchUser(s, s.Get(command.Context(), userPath(args[0], ""), nil, &raw), args[0]); err != nil {
 					return err
 				}
 				if output == "json" {
@@ -183,9 +183,9 @@ func userPath(address, action string) string {
 	return path
 }
 
-func noSuchUser(err error, address string) error {
+func noSuchUser(s served, err error, address string) error {
 	if manage.IsNotFound(err) {
-		return fmt.Errorf("there is no user %s: users are created at their first sign-in; `kubectl sso users list` lists them, `kubectl sso explain %s` says where they would sign in", address, address)
+		return fmt.Errorf("there is no user %s: users are created at their first sign-in; `kubectl sso users list -n %[2]s` lists them, `kubectl sso explain %[1]s -n %[2]s` says where they would sign in", address, s.Namespace)
 	}
 	return err
 }
@@ -244,7 +244,7 @@ func (a *app) usersSet() *cobra.Command {
 				}
 				values[name] = value
 			}
-			return a.change(command, args[0], "profile", map[string]any{"values": values}, "The profile of ADDRESS was changed: `kubectl sso users show ADDRESS` shows it")
+			return a.change(command, args[0], "profile", map[string]any{"values": values}, "The profile of ADDRESS was changed: `kubectl sso users show ADDRESS -n NAMESPACE` shows it")
 		},
 	}
 }
@@ -264,7 +264,7 @@ func (a *app) usersSuspend() *cobra.Command {
 		Example: "  kubectl sso users suspend alice@acme.example --reason \"left the company\"",
 		Args:    exactly("the e-mail address of a user"),
 		RunE: func(command *cobra.Command, args []string) error {
-			return a.change(command, args[0], "suspend", map[string]string{"reason": reason}, "ADDRESS is suspended: sessions ended, sign-ins refused. `kubectl sso users resume ADDRESS` undoes it")
+			return a.change(command, args[0], "suspend", map[string]string{"reason": reason}, "ADDRESS is suspended: sessions ended, sign-ins refused. `kubectl sso users resume ADDRESS -n NAMESPACE` undoes it")
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why; shown to administrators")
@@ -299,10 +299,10 @@ func (a *app) change(command *cobra.Command, address, action string, body any, d
 		if body == nil {
 			body = struct{}{}
 		}
-		if err := noSuchUser(s.Post(command.Context(), userPath(address, action), body, nil), address); err != nil {
+		if err := noSuchUser(s, s.Post(command.Context(), userPath(address, action), body, nil), address); err != nil {
 			return err
 		}
-		_, err := io.WriteString(command.OutOrStdout(), strings.ReplaceAll(done, "ADDRESS", clean(address))+"\n")
+		_, err := io.WriteString(command.OutOrStdout(), strings.NewReplacer("ADDRESS", clean(address), "NAMESPACE", s.Namespace).Replace(done)+"\n")
 		return err
 	})
 }
@@ -319,7 +319,7 @@ func (a *app) usersDelete() *cobra.Command {
 				return err
 			}
 			return a.open(command, func(s served) error {
-				if err := noSuchUser(s.Client.Delete(command.Context(), userPath(args[0], "")), args[0]); err != nil {
+				if err := noSuchUser(s, s.Client.Delete(command.Context(), userPath(args[0], "")), args[0]); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(command.OutOrStdout(), "%s was deleted\n", clean(args[0]))

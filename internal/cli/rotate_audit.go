@@ -18,10 +18,10 @@ What the old key has signed stays good, and whoever keeps only its public half v
 		Example: "  kubectl sso rotate audit-key",
 	}, annotationTrigger[*v1alpha1.ServiceProvider]{
 		annotation: v1alpha1.AnnotationRotateAuditKey, waiting: "replacing the audit key of %s",
-		late: "requested, but status.auditKey is still the same after %s: see `kubectl describe sp`, and check that the operator is running",
+		late: "requested, but status.auditKey is still the same after %s: see `kubectl describe %s -n %s`, and check that the operator is running",
 		done: func(before, now *v1alpha1.ServiceProvider) bool { return auditKeyID(now) != auditKeyID(before) },
 		outcome: func(sp *v1alpha1.ServiceProvider) (string, bool) {
-			return fmt.Sprintf("key %s signs the audit log now: keep `kubectl sso audit proof` elsewhere", auditKeyID(sp)), true
+			return fmt.Sprintf("key %s signs the audit log now: keep `kubectl sso audit proof -n %s` elsewhere", auditKeyID(sp), sp.Namespace), true
 		},
 	})
 }

@@ -28,7 +28,7 @@ says notice nothing.`,
 			}
 			return nil
 		},
-		late: "requested, but no new key was published within %s: see `kubectl describe sp`, and check that the operator is running",
+		late: "requested, but no new key was published within %s: see `kubectl describe %s -n %s`, and check that the operator is running",
 		done: func(_, now *v1alpha1.ServiceProvider) bool { return nextHeaderKey(now) != "" },
 		outcome: func(sp *v1alpha1.ServiceProvider) (string, bool) {
 			return fmt.Sprintf("key %s is published at %s/.well-known/jwks.json. It signs an hour after every pod publishes it, and the previous key stays published for another hour",

@@ -43,7 +43,7 @@ func (a *app) sessionsList() *cobra.Command {
 			}
 			return a.open(command, func(s served) error {
 				if output == "json" {
-					return noSuchUser(listJSON(command, s, "/sessions", query, limit), who)
+					return noSuchUser(s, listJSON(command, s, "/sessions", query, limit), who)
 				}
 				t := newTable(command.OutOrStdout(), "ID", "EMAIL", "IDP", "IP", "SIGNED IN", "LAST SEEN", "UNTIL", "STATE")
 				found := 0
@@ -59,7 +59,7 @@ func (a *app) sessionsList() *cobra.Command {
 					err = s.knows(command.Context(), connection)
 				}
 				if err != nil {
-					return noSuchUser(err, who)
+					return noSuchUser(s, err, who)
 				}
 				return t.flush()
 			})
@@ -105,7 +105,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 				var answer struct {
 					Ended int `json:"ended"`
 				}
-				if err := noSuchUser(s.Post(command.Context(), "/sessions/revoke", body, &answer), who); err != nil {
+				if err := noSuchUser(s, s.Post(command.Context(), "/sessions/revoke", body, &answer), who); err != nil {
 					return err
 				}
 				if answer.Ended == 0 {

@@ -134,12 +134,15 @@ func (c *Connection) adviceOn(t topic) string {
 			text = texts[""]
 		}
 	}
-	issuer := ""
+	issuer, in := "", ""
 	if c.conf.Trust != nil {
 		issuer = c.conf.Trust.EntityID
 	}
+	if c.namespace != "" {
+		in = " -n " + c.namespace
+	}
 	return strings.NewReplacer("{entityID}", c.conf.EntityID, "{acs}", c.conf.ACSURL, "{slo}", c.conf.SLOURL, "{metadata}", c.conf.MetadataURL,
-		"{name}", c.conf.Name, "{issuer}", issuer, "{skew}", span(c.skew())).Replace(text)
+		"{name}", c.conf.Name, "{in}", in, "{issuer}", issuer, "{skew}", span(c.skew())).Replace(text)
 }
 
 // policySentence explains the reasons that other layers find.

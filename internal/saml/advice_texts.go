@@ -1,6 +1,7 @@
 package saml
 
 // adviceTexts are in the words of each IdP's console, by topic and then by type. The key "" holds for every type.
+// {in} ends the commands of kubectl: it is the flag that names the namespace.
 var adviceTexts = map[topic]map[string]string{
 	topicAudience: {
 		"Okta":            "In Okta: General > SAML Settings > Audience URI (SP Entity ID): set it to {entityID}.",
@@ -26,12 +27,12 @@ var adviceTexts = map[topic]map[string]string{
 		"Generic":  "At the IdP: set the single logout URL to {slo}.",
 	},
 	topicCertificate: {
-		"Okta":            "In Okta: Sign On > SAML Signing Certificates shows the active certificate. If it was rotated, refresh the metadata here: kubectl sso refresh idp/{name}.",
-		"EntraID":         "In Microsoft Entra: Single sign-on > SAML Certificates shows the active token signing certificate. If it was rotated, refresh the metadata here: kubectl sso refresh idp/{name}.",
+		"Okta":            "In Okta: Sign On > SAML Signing Certificates shows the active certificate. If it was rotated, refresh the metadata here: kubectl sso refresh idp/{name}{in}.",
+		"EntraID":         "In Microsoft Entra: Single sign-on > SAML Certificates shows the active token signing certificate. If it was rotated, refresh the metadata here: kubectl sso refresh idp/{name}{in}.",
 		"GoogleWorkspace": "In the Google Admin console: the app > Service provider details > Certificate shows the certificate in use. Download the IdP metadata again and put it into spec.saml.metadata of idp/{name}.",
-		"ADFS":            "In AD FS Management: Service > Certificates > Token-signing shows the primary certificate. If it rolled over, refresh the metadata here: kubectl sso refresh idp/{name}.",
-		"Keycloak":        "In Keycloak: Realm settings > Keys shows the active RS256 certificate. If it was rotated, refresh the metadata here: kubectl sso refresh idp/{name}.",
-		"Generic":         "If the IdP changed its signing certificate, refresh its metadata here (kubectl sso refresh idp/{name}) or put the new certificate into spec.saml.metadata.",
+		"ADFS":            "In AD FS Management: Service > Certificates > Token-signing shows the primary certificate. If it rolled over, refresh the metadata here: kubectl sso refresh idp/{name}{in}.",
+		"Keycloak":        "In Keycloak: Realm settings > Keys shows the active RS256 certificate. If it was rotated, refresh the metadata here: kubectl sso refresh idp/{name}{in}.",
+		"Generic":         "If the IdP changed its signing certificate, refresh its metadata here (kubectl sso refresh idp/{name}{in}) or put the new certificate into spec.saml.metadata.",
 	},
 	topicSigning: {
 		"Okta":            "In Okta: General > SAML Settings > Show Advanced Settings > Assertion Signature: set it to Signed.",
@@ -117,10 +118,10 @@ var adviceTexts = map[topic]map[string]string{
 		"": "Set spec.provisioning.jit of idp/{name} to Enabled, or check that the IdP sends the NameID that the user is known by.",
 	},
 	topicSuspended: {
-		"": "kubectl sso users show ADDRESS says since when and why; kubectl sso users resume ADDRESS lets them sign in again.",
+		"": "kubectl sso users show ADDRESS{in} says since when and why; kubectl sso users resume ADDRESS{in} lets them sign in again.",
 	},
 	topicFactor: {
-		"": "kubectl sso users reset-second-factor ADDRESS lets the person enrol again.",
+		"": "kubectl sso users reset-second-factor ADDRESS{in} lets the person enrol again.",
 	},
 	topicSignLogout: {
 		"Okta":     "Okta signs its logout messages: check that this one came from Okta unchanged, and that single logout was set up with this service provider's signature certificate (General > SAML Settings > Signature Certificate).",
@@ -134,7 +135,7 @@ var adviceTexts = map[topic]map[string]string{
 		"": "Nothing has to be done: the session here ended before the IdP was asked. The answer came twice, too late, or to another browser; signing out at the IdP itself ends a session that it may still have.",
 	},
 	topicTrust: {
-		"": "The condition TrustEstablished of idp/{name} (kubectl describe idp {name}) says what is missing: give the IdP's metadata in spec.saml.metadata.",
+		"": "The condition TrustEstablished of idp/{name} (kubectl describe idp {name}{in}) says what is missing: give the IdP's metadata in spec.saml.metadata.",
 	},
 	topicRequest: {
 		"": "Start the sign-in again from the application. If it fails every time, the IdP does not copy the request's ID into InResponseTo, or answers from another connection's settings: the assertion consumer service of this one is {acs}.",
@@ -143,6 +144,6 @@ var adviceTexts = map[topic]map[string]string{
 		"": "Sign in again. If it fails every time, something between the browser and this service sends the form twice.",
 	},
 	topicMalformed: {
-		"": "Compare the message (kubectl sso debug idp/{name} --xml) with what the IdP's own log says it sent: something on the way may have changed it, or the IdP does not follow the SAML 2.0 browser profile here.",
+		"": "Compare the message (kubectl sso debug idp/{name}{in} --xml) with what the IdP's own log says it sent: something on the way may have changed it, or the IdP does not follow the SAML 2.0 browser profile here.",
 	},
 }

@@ -18,6 +18,8 @@ import (
 type Connection struct {
 	conf   snapshot.Connection
 	limits Limits
+	// namespace is where the IdentityProvider is, for the commands in our advice; "" names none there.
+	namespace string
 
 	// trusted are the IdP's verification keys, each once; trustedCertificates are the certificates as they were given.
 	trusted             []crypto.PublicKey
@@ -50,6 +52,13 @@ func NewConnection(c snapshot.Connection, limits Limits) (*Connection, error) {
 		return nil, fmt.Errorf("connection %s: %w", c.Name, err)
 	}
 	return conn, nil
+}
+
+// WithNamespace is the same connection with the namespace of its IdentityProvider, which the commands in its advice then name.
+func (c *Connection) WithNamespace(namespace string) *Connection {
+	named := *c
+	named.namespace = namespace
+	return &named
 }
 
 func absoluteURL(s string) error {

@@ -90,7 +90,7 @@ func (f *fixture) connection() *Connection {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return c
+	return c.WithNamespace("sso")
 }
 
 // response is what the IdP says when nothing is wrong.

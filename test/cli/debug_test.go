@@ -36,7 +36,7 @@ func TestDebugSaysWhatWasWrongAndWhatToChange(t *testing.T) {
 	contains(t, w.must(0, "debug", "-o", "json"), `"errorType": "audience_mismatch"`)
 	contains(t, w.must(0, "audit", "--type", "debug_entry_viewed"), "admin@acme.example", "debugentry/"+reference)
 
-	w.fails([]string{"debug", "AAAA-AAAA"}, "there is no debug entry AAAA-AAAA", "kubectl sso audit --request")
+	w.fails([]string{"debug", "AAAA-AAAA"}, "there is no debug entry AAAA-AAAA", "kubectl sso debug -n "+w.ns, "kubectl sso audit --request AAAA-AAAA -n "+w.ns)
 	w.fails([]string{"debug", "sp/main"}, "neither an IdentityProvider (idp/NAME) nor a reference")
 	w.fails([]string{"debug", "--xml"}, "--xml is for one response")
 	w.fails([]string{"debug", "--limit", "0"}, "--limit 0")

@@ -105,7 +105,7 @@ func TestHelpFitsOnAScreen(t *testing.T) {
 
 func TestThePodCannotBeReached(t *testing.T) {
 	w := newCluster(t)
-	w.fails([]string{"users", "list"}, "the management port of pod main-sallyport-0 does not answer", "kubectl sso status")
+	w.fails([]string{"users", "list"}, "the management port of pod main-sallyport-0 does not answer", "kubectl sso status -n "+w.ns, "kubectl logs main-sallyport-0 -n "+w.ns)
 	// The API server itself, as without a node: the real way.
 	real := &world{t: t, ns: w.ns, kubeconfig: w.kubeconfig}
 	got := real.ssoReal("users", "list")
@@ -117,7 +117,7 @@ func TestThePodCannotBeReached(t *testing.T) {
 	w.pods.Store(w.pod.Name, loopback.Free(t))
 	w.fails([]string{"users", "list"}, "the management port of pod main-sallyport-0 does not answer", "connection refused")
 	w.setReady(w.pod, false)
-	w.fails([]string{"users", "list"}, "no pod of ServiceProvider main is ready", "kubectl sso status")
+	w.fails([]string{"users", "list"}, "no pod of ServiceProvider main is ready", "kubectl sso status -n "+w.ns)
 }
 
 func TestAnotherPodIsAskedWhenOneCannotBeReached(t *testing.T) {

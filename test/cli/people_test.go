@@ -34,7 +34,7 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 	contains(t, w.must(0, "users", "show", "Alice@acme.example"), "E-mail         alice@acme.example", "Group          dev (okta)", "Group          ml-team (okta)", "Profile        department = ML (idp)", "shoeSize = 42", "Session")
 	contains(t, w.must(0, "users", "show", "alice@acme.example", "-o", "json"), `"email": "alice@acme.example"`)
 
-	contains(t, w.must(0, "users", "set", "alice@acme.example", "jobTitle=Chief Engineer", "department= "), "kubectl sso users show alice@acme.example")
+	contains(t, w.must(0, "users", "set", "alice@acme.example", "jobTitle=Chief Engineer", "department= "), "kubectl sso users show alice@acme.example -n "+w.ns)
 	if shown := w.must(0, "users", "show", "alice@acme.example"); !strings.Contains(shown, "jobTitle = Chief Engineer (admin)") || strings.Contains(shown, "department = ML (idp)") {
 		t.Error(shown)
 	}
@@ -47,7 +47,7 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 	w.fails([]string{"users", "set", "alice@acme.example", "country=XX"}, "country: not a two-letter code")
 	w.fails([]string{"users", "set", "nobody@acme.example", "city=Oxford"}, "there is no user nobody@acme.example")
 
-	contains(t, w.must(0, "users", "suspend", "alice@acme.example", "--reason", "laptop stolen"), "kubectl sso users resume alice@acme.example")
+	contains(t, w.must(0, "users", "suspend", "alice@acme.example", "--reason", "laptop stolen"), "kubectl sso users resume alice@acme.example -n "+w.ns)
 	contains(t, w.must(0, "users", "list", "--suspended"), "alice@acme.example", "suspended 20")
 	contains(t, w.must(0, "users", "show", "alice@acme.example"), "laptop stolen")
 	if got := alice.get("/account"); got.status == 200 {
@@ -73,7 +73,7 @@ func TestPeopleAndTheirSessions(t *testing.T) {
 
 	w.fails([]string{"users", "delete", "alice@acme.example"}, "add --yes")
 	contains(t, w.must(0, "users", "delete", "alice@acme.example", "--yes"), "alice@acme.example was deleted")
-	w.fails([]string{"users", "show", "alice@acme.example"}, "there is no user alice@acme.example", "kubectl sso users list")
+	w.fails([]string{"users", "show", "alice@acme.example"}, "there is no user alice@acme.example", "kubectl sso users list -n "+w.ns, "kubectl sso explain alice@acme.example -n "+w.ns)
 	w.fails([]string{"users", "reset-second-factor", "bob@acme.example"}, "--second-factor-key-file")
 
 	// Who did it is in the record: the name that the API server knows.

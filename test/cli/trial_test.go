@@ -163,7 +163,7 @@ func TestBreakGlass(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	w.must(0, "users", "suspend", "alice@acme.example")
-	w.fails([]string{"break-glass", "alice@acme.example", "--reason", "again"}, "is suspended", "kubectl sso users resume")
+	w.fails([]string{"break-glass", "alice@acme.example", "--reason", "again"}, "is suspended", "kubectl sso users resume alice@acme.example -n "+w.ns)
 }
 
 func TestExplain(t *testing.T) {
@@ -175,7 +175,7 @@ func TestExplain(t *testing.T) {
 	w.browser().signIn("alice@acme.example", func(r *samltest.Response) { r.Audience = "https://other.example" })
 	contains(t, w.must(0, "explain", "alice@acme.example"), "Since then a sign-in was refused", "audience_mismatch", "Audience URI")
 	w.must(0, "users", "suspend", "alice@acme.example")
-	contains(t, w.must(1, "explain", "alice@acme.example"), "A sign-in would fail:", "kubectl sso users resume")
+	contains(t, w.must(1, "explain", "alice@acme.example"), "A sign-in would fail:", "kubectl sso users resume alice@acme.example -n "+w.ns)
 	contains(t, w.must(1, "explain", "bob@nowhere.example"), "No DomainBinding binds nowhere.example")
 	w.fails([]string{"explain", "alice"}, `"alice" is not an e-mail address`)
 	var e struct {

@@ -155,7 +155,7 @@ func TestRefusedSignInsAreOneSeriesOfEventsForEachReason(t *testing.T) {
 			t.Errorf("an Event says %q", e.Note)
 		}
 	}
-	mustContain(t, kubectl(t, "-n", ns, "describe", "idp/entra"), "SignInRejected", "(x5 over", "Sign-ins were rejected: domain_not_bound (addresses of a domain that is not bound to this IdP). To see why: kubectl sso debug idp/entra",
+	mustContain(t, kubectl(t, "-n", ns, "describe", "idp/entra"), "SignInRejected", "(x5 over", "Sign-ins were rejected: domain_not_bound (addresses of a domain that is not bound to this IdP). To see why: kubectl sso debug idp/entra -n "+ns,
 		"Sign-ins were rejected: audience_mismatch. To see why")
 	if p.user(t, "ceo@victim.example") != nil {
 		t.Error("there is a user row")

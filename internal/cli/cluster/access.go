@@ -64,7 +64,7 @@ func (c *Cluster) Manage(ctx context.Context, sp *v1alpha1.ServiceProvider) (m *
 	}
 	pods = slices.DeleteFunc(pods, func(p corev1.Pod) bool { return !Ready(&p) })
 	if len(pods) == 0 {
-		return nil, nil, fmt.Errorf("no pod of ServiceProvider %s is ready: `kubectl sso status` says why", sp.Name)
+		return nil, nil, fmt.Errorf("no pod of ServiceProvider %s is ready: `kubectl sso status -n %s` says why", sp.Name, c.Namespace)
 	}
 	var failures []error
 	for i := range pods {
@@ -74,10 +74,10 @@ func (c *Cluster) Manage(ctx context.Context, sp *v1alpha1.ServiceProvider) (m *
 			return nil, nil, c.forbidden(need{"create", "pods/portforward", "", false})
 		}
 		if err != nil {
-			failures = append(failures, &manage.Unreachable{Pod: pods[i].Name, Err: errors.New(oneLine(err))})
+			failures = append(failures, &manage.Unreachable{Namespace: c.Namespace, Pod: pods[i].Name, Err: errors.New(oneLine(err))})
 			continue
 		}
-		m := manage.New(manage.Options{Address: address, Token: token, Caller: caller, Pod: pods[i].Name})
+		m := manage.New(manage.Options{Address: address, Token: token, Caller: caller, Namespace: c.Namespace, Pod: pods[i].Name})
 		return m, func() { m.Close(); stop() }, nil
 	}
 	return nil, nil, failures[0]
@@ -89,7 +89,7 @@ func (c *Cluster) token(ctx context.Context, sp *v1alpha1.ServiceProvider) (stri
 	var secret corev1.Secret
 	err := c.Client.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name}, &secret)
 	if apierrors.IsNotFound(err) || err == nil && len(secret.Data[tokenKey]) == 0 {
-		return "", fmt.Errorf("the Secret %s with the token of the management API does not exist: the operator creates it; `kubectl sso status` says whether it is running", name)
+		return "", fmt.Errorf("the Secret %s with the token of the management API does not exist: the operator creates it; `kubectl sso status -n %s` says whether it is running", name, c.Namespace)
 	}
 	if err != nil {
 		return "", c.explain(err, need{"get", "secrets", name, false})

@@ -27,8 +27,8 @@ const (
 type Options struct {
 	// Address is where the management port is reached, host:port.
 	Address string
-	// Token is the bearer token; Caller the name of the user as the API server knows them; Pod what errors call the other side.
-	Token, Caller, Pod string
+	// Token is the bearer token; Caller the name of the user as the API server knows them; Namespace and Pod what errors call the other side.
+	Token, Caller, Namespace, Pod string
 }
 
 // Client asks one pod. It is safe for concurrent use.
@@ -65,12 +65,12 @@ func IsNotFound(err error) bool {
 
 // Unreachable means that no answer came.
 type Unreachable struct {
-	Pod string
-	Err error
+	Namespace, Pod string
+	Err            error
 }
 
 func (e *Unreachable) Error() string {
-	return fmt.Sprintf("the management port of pod %s does not answer (%v): `kubectl sso status` shows how the pods are; try again, or look at `kubectl logs %s`", e.Pod, plain(e.Err), e.Pod)
+	return fmt.Sprintf("the management port of pod %s does not answer (%v): `kubectl sso status -n %[3]s` shows how the pods are; try again, or look at `kubectl logs %[1]s -n %[3]s`", e.Pod, plain(e.Err), e.Namespace)
 }
 
 func (e *Unreachable) Unwrap() error { return e.Err }
@@ -106,7 +106,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	defer response.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		return &Unreachable{c.o.Pod, err}
+		return &Unreachable{c.o.Namespace, c.o.Pod, err}
 	}
 	if out == nil || len(content) == 0 {
 		return nil
@@ -154,7 +154,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, &Unreachable{c.o.Pod, err}
+		return nil, &Unreachable{c.o.Namespace, c.o.Pod, err}
 	}
 	if response.StatusCode >= 300 {
 		defer response.Body.Close()
@@ -175,13 +175,13 @@ func (c *Client) failure(response *http.Response) error {
 	e := &Error{Status: response.StatusCode, Message: said.Error}
 	switch response.StatusCode {
 	case http.StatusUnauthorized:
-		e.Message = fmt.Sprintf("pod %s does not accept the token in its Secret: a changed Secret takes effect within a minute; after that, restart the pod (kubectl delete pod %s)", c.o.Pod, c.o.Pod)
+		e.Message = fmt.Sprintf("pod %s does not accept the token in its Secret: a changed Secret takes effect within a minute; after that, restart the pod (kubectl delete pod %[1]s -n %[2]s)", c.o.Pod, c.o.Namespace)
 	case http.StatusGone:
 		e.Message = "the cursor has expired, because retention has removed what it points at: start again without it"
 	case http.StatusInternalServerError:
-		e.Message = fmt.Sprintf("pod %s: %s: kubectl logs %s", c.o.Pod, said.Error, c.o.Pod)
+		e.Message = fmt.Sprintf("pod %[1]s: %[2]s: kubectl logs %[1]s -n %[3]s", c.o.Pod, said.Error, c.o.Namespace)
 	case http.StatusServiceUnavailable:
-		e.Message = fmt.Sprintf("pod %s: %s: see StoreReady in `kubectl sso status`, and try again", c.o.Pod, said.Error)
+		e.Message = fmt.Sprintf("pod %s: %s: see StoreReady in `kubectl sso status -n %s`, and try again", c.o.Pod, said.Error, c.o.Namespace)
 	}
 	return e
 }

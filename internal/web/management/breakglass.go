@@ -30,7 +30,7 @@ func (m *Server) breakGlass(w http.ResponseWriter, r *http.Request) error {
 	_, domain, _ := strings.Cut(u.Email, "@")
 	switch {
 	case u.Suspended():
-		return status(http.StatusConflict, "%s is suspended: `kubectl sso users resume` first", u.Email)
+		return status(http.StatusConflict, "%s is suspended: `kubectl sso users resume %[1]s -n %[2]s` first", u.Email, s.Snapshot.ServiceProvider.Namespace)
 	case !s.Admits(u.IdP.UID, domain):
 		return status(http.StatusConflict, "the sessions of %s do not count: idp/%s is Disabled, or its domain is bound to another IdP; change that first", u.Email, u.IdP.Name)
 	}

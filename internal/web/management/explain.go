@@ -107,7 +107,7 @@ func (m *Server) explainUser(r *http.Request, s *site.Site, c *site.Connection, 
 	view := viewUser(u)
 	e.User = &view
 	if u.Suspended() {
-		e.Problems = append(e.Problems, "The user is suspended: kubectl sso users resume "+e.Address+".")
+		e.Problems = append(e.Problems, fmt.Sprintf("The user is suspended: kubectl sso users resume %s -n %s.", e.Address, s.Snapshot.ServiceProvider.Namespace))
 	}
 	if c == nil {
 		return nil

@@ -44,7 +44,11 @@ func enabled(s *site.Site, c *site.Connection) (*saml.Connection, error) {
 	}
 	as := c.Connection
 	as.Enabled = true
-	return saml.NewConnection(as, s.Limits)
+	connection, err := saml.NewConnection(as, s.Limits)
+	if err != nil {
+		return nil, err
+	}
+	return connection.WithNamespace(s.Snapshot.ServiceProvider.Namespace), nil
 }
 
 // finishTrial tells what came of a test run. Nothing is kept of the person but the debug entry and the result, for minutes.

@@ -120,7 +120,7 @@ func Compile(before *Site, s snapshot.Snapshot, revision string) (*Site, []Broke
 		}
 		ready := before.same(c, site.Limits)
 		if ready == nil {
-			if ready, err = prepare(*c, site.Limits); err != nil {
+			if ready, err = prepare(*c, s.ServiceProvider.Namespace, site.Limits); err != nil {
 				broken = append(broken, Broken{c.Name, err})
 				continue
 			}
@@ -150,7 +150,7 @@ func (s *Site) same(c *snapshot.Connection, limits saml.Limits) *Connection {
 	return nil
 }
 
-func prepare(c snapshot.Connection, limits saml.Limits) (*Connection, error) {
+func prepare(c snapshot.Connection, namespace string, limits saml.Limits) (*Connection, error) {
 	protocol, err := saml.NewConnection(c, limits)
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func prepare(c snapshot.Connection, limits saml.Limits) (*Connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mapping: %w", err)
 	}
-	return &Connection{Connection: c, UID: UIDOf(c), SAML: protocol, Mapping: mapping}, nil
+	return &Connection{Connection: c, UID: UIDOf(c), SAML: protocol.WithNamespace(namespace), Mapping: mapping}, nil
 }
 
 func signerOf(sp snapshot.ServiceProvider) (*jwt.Signer, error) {
