@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/resolve"
 	"sallyport.dev/sallyport/internal/tracing"
 	"sallyport.dev/sallyport/internal/trust"
 )
@@ -109,7 +110,7 @@ func (r *Reconciler) saveCopy(ctx context.Context, s *scope, idp *v1alpha1.Ident
 }
 
 // describe says in status terms what is trusted and how fresh it is.
-func describe(s *scope, idp *v1alpha1.IdentityProvider, problem *fieldError, state trust.State) *trustState {
+func describe(s *scope, idp *v1alpha1.IdentityProvider, problem *resolve.Problem, state trust.State) *trustState {
 	t := &trustState{source: v1alpha1.MetadataSourceURL, lastFetched: state.LastFetched, lastChanged: state.LastChanged, nextRefresh: state.NextRefresh}
 	kept := ""
 	if t.metadata = state.Trusted(s.now); t.metadata != nil {
@@ -121,11 +122,11 @@ func describe(s *scope, idp *v1alpha1.IdentityProvider, problem *fieldError, sta
 	url := idp.Spec.SAML.Metadata.URL
 	switch {
 	case problem != nil:
-		t.setFresh(metav1.ConditionFalse, problem.reason, "%s%s", problem.message, kept)
+		t.setFresh(metav1.ConditionFalse, problem.Reason, "%s%s", problem.Error(), kept)
 	case state.Failure != nil && state.Failure.Kind == trust.KindEntityIDChanged:
 		t.setFresh(metav1.ConditionFalse, v1alpha1.ReasonEntityIDChanged, "GET %s: %s", url, state.Failure.Sentence)
 	case state.Failure != nil:
-		t.setFresh(metav1.ConditionFalse, reasonOf(state.Failure), "GET %s: %s%s The next attempt is at status.metadata.nextRefresh. Check spec.saml.metadata.url.", url, state.Failure.Sentence, kept)
+		t.setFresh(metav1.ConditionFalse, resolve.ReasonOf(state.Failure), "GET %s: %s%s The next attempt is at status.metadata.nextRefresh. Check spec.saml.metadata.url.", url, state.Failure.Sentence, kept)
 	case validity == trust.ValidityExpired:
 		t.setFresh(metav1.ConditionFalse, v1alpha1.ReasonMetadataExpired, "The metadata expired on %s, and the server has no newer version yet.", state.Metadata.ValidUntil.UTC().Format(time.DateOnly))
 	case state.Metadata == nil:

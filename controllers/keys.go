@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
 	"sallyport.dev/sallyport/internal/snapshot"
@@ -27,7 +25,7 @@ func (r *Reconciler) keys(ctx context.Context, s *scope, idp *v1alpha1.IdentityP
 		return nil, blocked(v1alpha1.ReasonInvalidCertificate, time.Minute, "%s", known.keysProblem)
 	}
 	if problem := known.examined.pairProblem; problem != nil {
-		return nil, blocked(problem.reason, time.Minute, "%s", problem.message)
+		return nil, blocked(problem.Reason, time.Minute, "%s", problem.Error())
 	}
 	var served []snapshot.SPKey
 	if connection, ok := s.memory.served.connection(idp); ok {
@@ -60,27 +58,6 @@ func (r *Reconciler) keys(ctx context.Context, s *scope, idp *v1alpha1.IdentityP
 		err = nil
 	}
 	return known.keys.SPKeys(), err
-}
-
-// examinePair reads the key pair that the user has brought.
-func (r *Reconciler) examinePair(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider, x *examined) error {
-	if idp.Spec.SAML.Keys.SecretRef == nil {
-		return nil
-	}
-	certificate, err := r.read(ctx, s, pairReference(idp, corev1.TLSCertKey))
-	if err != nil {
-		return err
-	}
-	key, err := r.read(ctx, s, pairReference(idp, corev1.TLSPrivateKeyKey))
-	if err != nil {
-		return err
-	}
-	pair, err := trust.ParseKeyPair(certificate, key)
-	if err != nil {
-		return invalidField(v1alpha1.ReasonInvalidCertificate, pairField, "Secret %s %v.", idp.Spec.SAML.Keys.SecretRef.Name, err)
-	}
-	x.pair = &pair
-	return nil
 }
 
 func policyOf(idp *v1alpha1.IdentityProvider) trust.KeyPolicy {

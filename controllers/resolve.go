@@ -1,17 +1,16 @@
 package controllers
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
+	"sallyport.dev/sallyport/internal/resolve"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/trust"
 )
@@ -36,14 +35,6 @@ func (t *trustState) missing(reason, message string) {
 	t.resolved.Reason, t.resolved.Message = reason, message
 }
 
-// invalid says what the spec has wrong. What it refers to may still come, by another commit or another operator: only that has a reason of its own.
-func (t *trustState) invalid(reason, message string) {
-	t.resolved.Invalid = message
-	if reason == v1alpha1.ReasonReferenceNotFound {
-		t.resolved.InvalidReason = reason
-	}
-}
-
 // keepPublished lets what the pods have go on being trusted until its validUntil, when there is nothing that may replace it.
 func (t *trustState) keepPublished(s *scope, idp *v1alpha1.IdentityProvider) {
 	before, ok := s.memory.published.connection(idp)
@@ -57,14 +48,14 @@ func (t *trustState) keepPublished(s *scope, idp *v1alpha1.IdentityProvider) {
 type examined struct {
 	basis   string
 	at      time.Time
-	problem *fieldError
+	problem *resolve.Problem
 	// metadata that is in the cluster.
 	metadata *trust.Metadata
 	// fetch is how metadata is got from a URL.
 	fetch trust.Spec
 	// pair is the key pair that the user has brought, nil when keys are made; pairProblem is why it cannot be had.
 	pair        *snapshot.SPKey
-	pairProblem *fieldError
+	pairProblem *resolve.Problem
 }
 
 // resolve finds out what is trusted of every IdentityProvider, and that each has keys of ours. Nothing here waits for another server than
@@ -120,17 +111,18 @@ func (r *Reconciler) addAllKeys(ctx context.Context, s *scope, established bool)
 // mend is in the state.
 func (r *Reconciler) resolveOne(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider) (*trustState, error) {
 	known := s.memory.idp(idp.UID)
-	basis, err := r.basisOf(ctx, idp, referencesOf(idp))
+	basis, err := r.basisOf(ctx, idp, resolve.OfIdentityProvider(idp))
 	if err != nil {
 		return nil, err
 	}
 	if known.examined == nil || known.examined.basis != basis {
 		x := &examined{basis: basis, at: s.now}
-		err := r.examine(ctx, s, idp, x)
+		x.metadata, x.fetch, err = resolve.Metadata(ctx, referred{r, s}, idp.Spec.SAML.Metadata, trust.ParseOptions{Now: x.at})
 		if err != nil && !errors.As(err, &x.problem) {
 			return nil, err
 		}
-		if err := r.examinePair(ctx, s, idp, x); err != nil && !errors.As(err, &x.pairProblem) {
+		x.pair, err = resolve.KeyPair(ctx, referred{r, s}, idp)
+		if err != nil && !errors.As(err, &x.pairProblem) {
 			return nil, err
 		}
 		known.examined = x
@@ -140,62 +132,6 @@ func (r *Reconciler) resolveOne(ctx context.Context, s *scope, idp *v1alpha1.Ide
 	}
 	r.refresher.Forget(string(idp.UID))
 	return given(s, idp, known.examined), nil
-}
-
-// examine reads what the spec says and refers to.
-func (r *Reconciler) examine(ctx context.Context, s *scope, idp *v1alpha1.IdentityProvider, x *examined) error {
-	source := idp.Spec.SAML.Metadata
-	options := trust.ParseOptions{EntityID: string(source.EntityID), Now: x.at}
-	if ref := signatureReference(source); ref != nil {
-		content, err := r.read(ctx, s, ref)
-		if err != nil {
-			return err
-		}
-		if options.SignatureCertificates, err = trust.ParsePEM(string(content)); err != nil {
-			return invalidField(v1alpha1.ReasonInvalidCertificate, ref.field, "%s %s, key %s, %v.", ref.kind, ref.name, ref.key, err)
-		}
-	}
-	if source.URL != "" {
-		ca, err := r.read(ctx, s, caReference(source))
-		x.fetch = trust.Spec{URL: string(source.URL), CABundle: ca, Parse: options, Interval: source.RefreshInterval.Or(v1alpha1.DefaultRefreshInterval)}
-		return err
-	}
-	ref := contentReference(source)
-	content, err := r.read(ctx, s, ref)
-	if err != nil {
-		return err
-	}
-	if source.Manual != nil {
-		x.metadata, err = manual(source.Manual, ref, content)
-		return err
-	}
-	field := metadataField + ".inline"
-	if ref != nil {
-		field = ref.field
-	} else {
-		content = []byte(source.Inline)
-	}
-	if x.metadata, err = trust.ParseMetadata(bytes.NewReader(content), options); err != nil {
-		return invalidField(reasonOf(err), field, "%v", err)
-	}
-	return nil
-}
-
-func manual(m *v1alpha1.ManualTrust, ref *reference, content []byte) (*trust.Metadata, error) {
-	certificates := m.Certificates
-	if ref != nil {
-		if _, err := trust.ParsePEM(string(content)); err != nil {
-			return nil, invalidField(v1alpha1.ReasonInvalidCertificate, ref.field, "Secret %s, key %s, %v.", ref.name, ref.key, err)
-		}
-		certificates = []string{string(content)}
-	}
-	metadata, err := trust.ManualTrust(string(m.EntityID), string(m.SSOURL), string(m.SSOBinding), string(m.SLOURL), certificates)
-	if err != nil {
-		// The error begins with the field below manual, such as certificates[1].
-		name, sentence, _ := strings.Cut(err.Error(), " ")
-		return nil, invalidField(reasonOf(err), metadataField+".manual."+strings.TrimSuffix(name, ":"), "%s", sentence)
-	}
-	return metadata, nil
 }
 
 // given is the trust in an IdentityProvider whose metadata is in the cluster. When what is there cannot be used, the last good form goes on
@@ -208,9 +144,9 @@ func given(s *scope, idp *v1alpha1.IdentityProvider, x *examined) *trustState {
 		problem = entityIDChanged(s, idp, x.metadata)
 	}
 	if problem != nil {
-		state.setFresh(metav1.ConditionFalse, problem.reason, "%s", problem.message)
-		state.missing(problem.reason, problem.message)
-		state.invalid(problem.reason, problem.message)
+		state.setFresh(metav1.ConditionFalse, problem.Reason, "%s", problem.Error())
+		state.missing(problem.Reason, problem.Error())
+		state.resolved.Refuse(problem.Reason, problem.Error())
 		state.keepPublished(s, idp)
 		return state
 	}
@@ -219,10 +155,10 @@ func given(s *scope, idp *v1alpha1.IdentityProvider, x *examined) *trustState {
 	state.metadata, state.resolved.Trust = x.metadata, &x.metadata.Trust
 	switch day := x.metadata.ValidUntil.UTC().Format(time.DateOnly); validity {
 	case trust.ValidityExpired:
-		state.setFresh(metav1.ConditionFalse, v1alpha1.ReasonMetadataExpired, "%s: the metadata expired on %s: put newer metadata there.", metadataField, day)
+		state.setFresh(metav1.ConditionFalse, v1alpha1.ReasonMetadataExpired, "spec.saml.metadata: the metadata expired on %s: put newer metadata there.", day)
 		state.missing(v1alpha1.ReasonMetadataExpired, state.fresh.Message)
 	case trust.ValidityExpiring:
-		state.setFresh(metav1.ConditionTrue, v1alpha1.ReasonMetadataExpiring, "%s: the metadata is valid only until %s: put newer metadata there before then.", metadataField, day)
+		state.setFresh(metav1.ConditionTrue, v1alpha1.ReasonMetadataExpiring, "spec.saml.metadata: the metadata is valid only until %s: put newer metadata there before then.", day)
 	}
 	return state
 }
@@ -238,17 +174,13 @@ func (s *scope) inService(idp *v1alpha1.IdentityProvider) string {
 
 // entityIDChanged is what is wrong with metadata of another entity than the one in service, unless that one is pinned: people are known by the entity ID and
 // their NameID, so another entity would speak for them. Who writes manual.entityID has pinned it with that.
-func entityIDChanged(s *scope, idp *v1alpha1.IdentityProvider, metadata *trust.Metadata) *fieldError {
+func entityIDChanged(s *scope, idp *v1alpha1.IdentityProvider, metadata *trust.Metadata) *resolve.Problem {
 	source := idp.Spec.SAML.Metadata
 	err := trust.CheckEntityID(s.inService(idp), metadata, string(source.EntityID))
 	if err == nil || source.Manual != nil {
 		return nil
 	}
-	field := metadataField + ".inline"
-	if ref := contentReference(source); ref != nil {
-		field = ref.field
-	}
-	return invalidField(reasonOf(err), field, "%v", err)
+	return resolve.OfMetadata(source, err)
 }
 
 func sourceOf(idp *v1alpha1.IdentityProvider) v1alpha1.MetadataSourceKind {
@@ -270,7 +202,7 @@ func (r *Reconciler) addKeys(ctx context.Context, s *scope, idp *v1alpha1.Identi
 	keys, err := r.keys(ctx, s, idp)
 	if problem, ok := errors.AsType[*blockedError](err); ok {
 		s.later(problem.retry)
-		state.invalid(problem.reason, problem.message)
+		state.resolved.Refuse(problem.reason, problem.message)
 		if before, ok := s.memory.published.connection(idp); ok && len(before.Keys) > 0 {
 			state.resolved.Keys = before.Keys // the last good ones go on being used
 			return nil
@@ -286,28 +218,4 @@ func (r *Reconciler) addKeys(ctx context.Context, s *scope, idp *v1alpha1.Identi
 		state.resolved.Reason, state.resolved.Message = v1alpha1.ReasonPending, "The SP key for this connection is being created."
 	}
 	return nil
-}
-
-// reasonOf names the kind of trouble with metadata as a condition reason.
-func reasonOf(err error) string {
-	var e *trust.Error
-	if !errors.As(err, &e) {
-		return v1alpha1.ReasonTrustFailed
-	}
-	switch e.Kind {
-	case trust.KindEntityNotFound:
-		return v1alpha1.ReasonEntityNotFound
-	case trust.KindSignature:
-		return v1alpha1.ReasonSignatureInvalid
-	case trust.KindExpired:
-		return v1alpha1.ReasonMetadataExpired
-	case trust.KindEntityIDChanged:
-		return v1alpha1.ReasonEntityIDChanged
-	case trust.KindBadCertificate, trust.KindNoSigningKey:
-		return v1alpha1.ReasonInvalidCertificate
-	case trust.KindNotXML, trust.KindDTD, trust.KindWrongRoot, trust.KindNoIDPSSODescriptor, trust.KindBadEndpoint:
-		return v1alpha1.ReasonInvalidMetadata
-	default:
-		return v1alpha1.ReasonFetchFailed
-	}
 }

@@ -11,7 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/resolve"
 )
 
 // lookAgain is when it is looked again at what a pod cannot start without, and of which nobody tells the operator.
@@ -19,16 +19,14 @@ const lookAgain = 30 * time.Second
 
 // whyUnready says why no pod is ready, as far as anybody has said: what the pods cannot start without, else what the newest of them has come to.
 func (r *Reconciler) whyUnready(ctx context.Context, s *scope, pods []corev1.Pod) (string, error) {
-	if store := s.serviceProvider.Spec.Store; store != nil && store.Postgres != nil {
-		// A pod waits for the Secret without a word in its status.
-		_, err := r.read(ctx, s, toSecret("spec.store.postgres.connectionSecretRef", store.Postgres.ConnectionSecretRef, v1alpha1.DefaultConnectionKey))
-		if problem, ok := errors.AsType[*fieldError](err); ok {
-			s.later(lookAgain)
-			return problem.message, nil
-		}
-		if err != nil {
-			return "", err
-		}
+	// A pod waits for the Secret without a word in its status.
+	_, err := resolve.Read(ctx, referred{r, s}, resolve.StoreConnection(s.serviceProvider))
+	if problem, ok := errors.AsType[*resolve.Problem](err); ok {
+		s.later(lookAgain)
+		return problem.Error(), nil
+	}
+	if err != nil {
+		return "", err
 	}
 	lost, err := r.lostLastingKey(ctx, s)
 	if lost != "" {

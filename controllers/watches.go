@@ -30,6 +30,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/render"
+	"sallyport.dev/sallyport/internal/resolve"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
@@ -140,16 +141,16 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 }
 
 func indexReferences(object client.Object) []string {
-	var all []reference
+	var all []resolve.Reference
 	switch o := object.(type) {
 	case *v1alpha1.IdentityProvider:
-		all = referencesOf(o)
+		all = resolve.OfIdentityProvider(o)
 	case *v1alpha1.ServiceProvider:
-		all = referencesOfSinks(o)
+		all = resolve.OfSinks(o)
 	}
 	var names []string
 	for _, ref := range all {
-		names = append(names, ref.kind+"/"+ref.name)
+		names = append(names, ref.Kind+"/"+ref.Name)
 	}
 	return names
 }

@@ -151,7 +151,7 @@ func TestAReferencedSecretAmongTheFilesIsRead(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	got = sso(t, "", "lint", manifest(t, idp+strings.Replace(secret, "metadata.xml", "other", 1)))
-	if got.code != exitFindings || !strings.Contains(got.stdout, `Secret idp has no key "metadata.xml"`) {
+	if got.code != exitFindings || !strings.Contains(got.stdout, "Secret idp has no key metadata.xml: add it, or name another key.") {
 		t.Errorf("%+v", got)
 	}
 }

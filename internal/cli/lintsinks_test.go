@@ -37,13 +37,13 @@ func TestLintFindsWhatIsWrongWithASink(t *testing.T) {
 		"a password":              {withSinks(`{name: otel, otlp: {url: "https://alice:hunter2@otel.example.com"}}`), field + ".otlp.url: must not contain a user name or password"},
 		"no key":                  {withSinks(`{name: siem, webhook: {url: "https://siem.example.com"}}`), field + ".webhook.keySecretRef: required"},
 		"no port":                 {withSinks(`{name: log, syslog: {address: syslog.example.com}}`), field + ".syslog.address: must be a host and a port"},
-		"a key that is not there": {withSinks(strings.Replace(webhook, "name: siem}", "name: siem, key: hmac}", 1)) + siemSecret, field + `: Secret siem has no key "hmac"`},
+		"a key that is not there": {withSinks(strings.Replace(webhook, "name: siem}", "name: siem, key: hmac}", 1)) + siemSecret, ":8: error: spec.audit.sinks[siem]: Secret siem has no key hmac: add it, or name another key."},
 		"a token that is not there": {withSinks(`{name: otel, otlp: {url: "https://otel.example.com/v1/logs", tokenSecretRef: {name: siem}}}`) + siemSecret,
-			field + `: Secret siem has no key "token"`},
+			":8: error: spec.audit.sinks[otel]: Secret siem has no key token"},
 		"the second sink": {withSinks(webhook, strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca, key: other}}", 1)) + siemSecret + configMap("ca", "x"),
-			`:9: error: spec.audit.sinks[1].caBundle: ConfigMap ca has no key "other"`},
+			":9: error: spec.audit.sinks[log].caBundle: ConfigMap ca has no key other"},
 		"two sources of authorities": {withSinks(strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca}, secretRef: {name: ca}}", 1)), field + ".syslog.caBundle: exactly one of configMapRef, secretRef"},
-		"no certificate":             {withSinks(strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca}}", 1)) + configMap("ca", "nonsense"), field + ".caBundle: "},
+		"no certificate":             {withSinks(strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca}}", 1)) + configMap("ca", "nonsense"), ":8: error: spec.audit.sinks[log].caBundle: ConfigMap ca, key ca.crt, is not PEM"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := sso(t, "", "lint", manifest(t, c.manifest))
@@ -69,7 +69,24 @@ func TestLintPassesGoodSinks(t *testing.T) {
 	}
 	// A Secret that is kept elsewhere is no mistake.
 	got = sso(t, "", "lint", manifest(t, withSinks(syslog, webhook)))
-	if want := ":9: note: spec.audit.sinks[1]: Secret siem is not among the files: not checked"; got.code != exitClean || !strings.Contains(got.stdout, want) {
+	if want := ":9: note: spec.audit.sinks[siem]: Secret siem is not among the files: not checked"; got.code != exitClean || !strings.Contains(got.stdout, want) {
 		t.Errorf("exit %d, want %q in\n%s", got.code, want, got.stdout)
+	}
+}
+
+func TestLintLooksForTheConnectionOfTheDatabase(t *testing.T) {
+	sp := "apiVersion: sso.sallyport.dev/v1alpha1\nkind: ServiceProvider\nmetadata: {name: main}\nspec:\n  url: https://sso.example.com\n  store:\n    postgres:\n      connectionSecretRef: {name: siem}\n"
+	const field = "spec.store.postgres.connectionSecretRef: "
+	for _, c := range []struct {
+		manifest, want string
+		code           int
+	}{
+		{sp, ":8: note: " + field + "Secret siem is not among the files: not checked", exitClean},
+		{sp + siemSecret, ":8: error: " + field + "Secret siem has no key uri: add it, or name another key.", exitFindings},
+		{sp + strings.Replace(siemSecret, "key:", "uri:", 1), "1 objects: nothing to change", exitClean},
+	} {
+		if got := sso(t, "", "lint", manifest(t, c.manifest)); got.code != c.code || !strings.Contains(got.stdout, c.want) || strings.Contains(got.stdout, "hunter2") {
+			t.Errorf("exit %d, want %q in\n%s%s", got.code, c.want, got.stdout, got.stderr)
+		}
 	}
 }

@@ -59,6 +59,14 @@ type Resolved struct {
 	Reason, Message string
 }
 
+// Refuse says what the spec has wrong. What it refers to may still come, by another commit or another operator: only that has a reason of its own.
+func (r *Resolved) Refuse(reason, message string) {
+	r.Invalid = message
+	if reason == v1alpha1.ReasonReferenceNotFound {
+		r.InvalidReason = reason
+	}
+}
+
 // Verification is the state of DNS verification of one DomainBinding.
 type Verification struct {
 	Verified bool

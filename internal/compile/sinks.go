@@ -62,16 +62,3 @@ func sinkOf(s v1alpha1.AuditSink, resolved ResolvedSink) snapshot.AuditSink {
 	}
 	return out
 }
-
-// SinkReferences are what a sink refers to; both may be nil. A reference without a key means the fallback.
-func SinkReferences(s v1alpha1.AuditSink) (secret *v1alpha1.SecretKeyReference, fallback string, ca *v1alpha1.CABundleSource) {
-	switch {
-	case s.Webhook != nil:
-		return &s.Webhook.KeySecretRef, v1alpha1.DefaultSignatureKey, s.Webhook.CABundle
-	case s.Syslog != nil:
-		return nil, "", s.Syslog.CABundle
-	case s.OTLP != nil:
-		return s.OTLP.TokenSecretRef, v1alpha1.DefaultTokenKey, s.OTLP.CABundle
-	}
-	return nil, "", nil
-}

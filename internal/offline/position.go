@@ -34,6 +34,12 @@ func (d Document) Line(path string) int {
 			}
 			node = node.Content[index]
 			line = node.Line
+		case node.Kind == yaml.SequenceNode:
+			item := named(node, match[3])
+			if item == nil {
+				return line
+			}
+			line, node = item.Line, item
 		default:
 			key, value := entry(node, match[3])
 			if key == nil {
@@ -60,12 +66,22 @@ func entry(node *yaml.Node, name string) (key, value *yaml.Node) {
 	return nil, nil
 }
 
+// named is the item of a list that has the name, nil when none has.
+func named(list *yaml.Node, name string) *yaml.Node {
+	for _, item := range list.Content {
+		if value := child(item, "name"); value != nil && value.Value == name {
+			return item
+		}
+	}
+	return nil
+}
+
 func child(node *yaml.Node, name string) *yaml.Node {
 	_, value := entry(node, name)
 	return value
 }
 
-var fieldPrefix = regexp.MustCompile(`^((?:spec|metadata)(?:\.[A-Za-z0-9_]+|\[[0-9]+\])+): `)
+var fieldPrefix = regexp.MustCompile(`^((?:spec|metadata)(?:\.[A-Za-z0-9_]+|\[[a-z0-9-]+\])+): `)
 
 // fieldOf splits "spec.domain: what is wrong" into the field and the sentence.
 func fieldOf(message string) (field, sentence string) {

@@ -1,40 +1,39 @@
 package offline
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/resolve"
 )
 
-// references are the ConfigMaps and Secrets of one namespace that are among the files.
-type references struct {
-	configMaps, secrets map[string]map[string][]byte
+// references are the contents of the ConfigMaps and Secrets of one namespace that are among the files, by kind and name.
+type references map[string]map[string][]byte
+
+// Contents implements resolve.Source.
+func (r references) Contents(_ context.Context, kind, name string) (map[string][]byte, error) {
+	data, ok := r[kind+"/"+name]
+	if !ok {
+		return nil, resolve.ErrAbsent
+	}
+	return data, nil
 }
 
-func newReferences() *references {
-	return &references{configMaps: map[string]map[string][]byte{}, secrets: map[string]map[string][]byte{}}
-}
-
-func (r *references) add(d Document) []Problem {
-	data := map[string][]byte{}
+func (r references) add(d Document) []Problem {
+	id := d.Object.GetKind() + "/" + d.Object.GetName()
 	if d.Object.GetKind() == "ConfigMap" {
 		var configMap corev1.ConfigMap
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(d.Object.Object, &configMap); err != nil {
 			return []Problem{d.problem(SeverityError, "Invalid", "", err.Error())}
 		}
-		for key, value := range configMap.Data {
-			data[key] = []byte(value)
-		}
-		for key, value := range configMap.BinaryData {
-			data[key] = value
-		}
-		r.configMaps[d.Object.GetName()] = data
+		r[id] = resolve.ConfigMapContents(&configMap)
 		return nil
 	}
+	data := map[string][]byte{}
 	// Not by conversion: its errors would print the value.
 	for section, decode := range map[string]func(string) ([]byte, error){
 		"data":       base64.StdEncoding.DecodeString,
@@ -52,28 +51,11 @@ func (r *references) add(d Document) []Problem {
 			}
 		}
 	}
-	r.secrets[d.Object.GetName()] = data
+	r[id] = data
 	return nil
 }
 
-// configMap returns the content that the reference in the field names. The error is a *note when the object is not among the files.
-func (r *references) configMap(field string, reference v1alpha1.ConfigMapKeyReference, defaultKey string) ([]byte, error) {
-	return find(field, "ConfigMap", r.configMaps, string(reference.Name), reference.KeyOr(defaultKey))
-}
-
-// secret is configMap for a Secret.
-func (r *references) secret(field string, reference v1alpha1.SecretKeyReference, defaultKey string) ([]byte, error) {
-	return find(field, "Secret", r.secrets, string(reference.Name), reference.KeyOr(defaultKey))
-}
-
-func find(field, kind string, objects map[string]map[string][]byte, name, key string) ([]byte, error) {
-	data, ok := objects[name]
-	if !ok {
-		return nil, &note{field, fmt.Sprintf("%s %s is not among the files: not checked", kind, name)}
-	}
-	content, ok := data[key]
-	if !ok {
-		return nil, invalidField(field, "%s %s has no key %q", kind, name, key)
-	}
-	return content, nil
+// noteOfAbsent says that the object of a reference is not among the files.
+func noteOfAbsent(ref *resolve.Reference) note {
+	return note{ref.Field, fmt.Sprintf("%s %s is not among the files: not checked", ref.Kind, ref.Name)}
 }

@@ -1,22 +1,24 @@
 package offline
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
+	"sallyport.dev/sallyport/internal/resolve"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/trust"
 )
 
-const metadataField = "spec.saml.metadata"
+const (
+	metadataField = "spec.saml.metadata"
+	urlField      = metadataField + ".url"
+)
 
 // Resolver finds out what is to be trusted of an IdentityProvider, from the manifests alone or with the network.
 type Resolver struct {
@@ -33,55 +35,56 @@ type Resolver struct {
 // note is something that could not be looked at.
 type note struct{ field, message string }
 
-func (n *note) Error() string { return n.field + ": " + n.message }
-
-// invalid is a sentence that names the field of the spec that has to be changed.
-type invalid string
-
-func (i invalid) Error() string { return string(i) }
-
-func invalidField(field, format string, args ...any) error {
-	return invalid(field + ": " + fmt.Sprintf(format, args...))
-}
-
 // resolve returns what the compiler wants to know of the IdP, and what could not be looked at.
-func (r Resolver) resolve(ctx context.Context, sp *v1alpha1.ServiceProvider, idp *v1alpha1.IdentityProvider, found *references, previous *snapshot.Connection) (compile.Resolved, []note, error) {
+func (r Resolver) resolve(ctx context.Context, sp *v1alpha1.ServiceProvider, idp *v1alpha1.IdentityProvider, found references, previous *snapshot.Connection) (compile.Resolved, []note, error) {
 	var resolved compile.Resolved
 	var notes []note
-	var err error
-	if ref := idp.Spec.SAML.Keys.SecretRef; ref != nil {
-		resolved.Keys, err = ownPair(string(ref.Name), found)
-	} else if r.MakeKeys {
-		resolved.Keys, err = r.keys(sp, idp, previous)
-	}
-	if missing, ok := errors.AsType[*note](err); ok {
-		notes = append(notes, *missing)
-	} else if sentence, ok := errors.AsType[invalid](err); ok {
-		resolved.Invalid = string(sentence)
-	} else if err != nil {
+	metadata, how, err := resolve.Metadata(ctx, found, idp.Spec.SAML.Metadata, trust.ParseOptions{Now: r.now(), AllowHTTPLoopback: r.AllowHTTPLoopback})
+	problem, _ := errors.AsType[*resolve.Problem](err)
+	switch {
+	case err == nil && metadata == nil && r.Fetch == nil:
+		notes = append(notes, note{urlField, "metadata by URL is not fetched: not checked"})
+	case err == nil && metadata == nil:
+		if metadata, err = r.Fetch(ctx, how.URL, how.CABundle, how.Parse); err != nil {
+			resolved.Reason, resolved.Message = resolve.ReasonOf(err), urlField+": "+err.Error()
+		}
+	case problem != nil && problem.Absent != nil:
+		notes = append(notes, noteOfAbsent(problem.Absent))
+	case problem != nil:
+		resolved.Reason, resolved.Message = problem.Reason, problem.Error()
+		resolved.Refuse(problem.Reason, problem.Error())
+	case err != nil:
 		return resolved, nil, err
 	}
-	metadata, err := r.metadata(ctx, idp.Spec.SAML.Metadata, found)
-	if err == nil {
+	if metadata != nil {
 		resolved.Trust = &metadata.Trust
 		for _, warning := range metadata.Warnings {
 			notes = append(notes, note{metadataField, warning})
 		}
+	}
+	resolved.Keys, err = r.keys(ctx, sp, idp, found, previous)
+	if problem, ok := errors.AsType[*resolve.Problem](err); ok && problem.Absent != nil {
+		return resolved, append(notes, noteOfAbsent(problem.Absent)), nil
+	} else if ok {
+		resolved.Refuse(problem.Reason, problem.Error())
 		return resolved, notes, nil
 	}
-	if missing, ok := errors.AsType[*note](err); ok {
-		return resolved, append(notes, *missing), nil
-	}
-	resolved.Reason, resolved.Message = v1alpha1.ReasonTrustFailed, err.Error()
-	if sentence, ok := errors.AsType[invalid](err); ok {
-		resolved.Invalid = string(sentence)
-	}
-	return resolved, notes, nil
+	return resolved, notes, err
 }
 
-// keys are those of the last time, or a new pair: the IdP knows our certificate, so it must not change from run to run.
-func (r Resolver) keys(sp *v1alpha1.ServiceProvider, idp *v1alpha1.IdentityProvider, previous *snapshot.Connection) ([]snapshot.SPKey, error) {
-	if previous != nil && slices.ContainsFunc(previous.Keys, func(k snapshot.SPKey) bool { return k.Phase == snapshot.KeyCurrent }) {
+// keys are the pair that the user has brought, those of the last time, or a new pair: the IdP knows our certificate, so it must not change from run to run.
+func (r Resolver) keys(ctx context.Context, sp *v1alpha1.ServiceProvider, idp *v1alpha1.IdentityProvider, found references, previous *snapshot.Connection) ([]snapshot.SPKey, error) {
+	pair, err := resolve.KeyPair(ctx, found, idp)
+	switch {
+	case err != nil:
+		return nil, err
+	case pair != nil:
+		// Nothing was published before, so it signs at once.
+		pair.Phase = snapshot.KeyCurrent
+		return []snapshot.SPKey{*pair}, nil
+	case !r.MakeKeys:
+		return nil, nil
+	case previous != nil && slices.ContainsFunc(previous.Keys, func(k snapshot.SPKey) bool { return k.Phase == snapshot.KeyCurrent }):
 		return previous.Keys, nil
 	}
 	lifetime := idp.Spec.SAML.Keys.CertificateLifetime.Or(v1alpha1.DefaultCertificateLifetime)
@@ -106,25 +109,6 @@ func (r Resolver) headerKeys(sp *v1alpha1.ServiceProvider, previous *snapshot.Sn
 	return []snapshot.SPKey{key}, err
 }
 
-// ownPair is the key pair that the user has brought. Nothing was published before, so it signs at once.
-func ownPair(name string, found *references) ([]snapshot.SPKey, error) {
-	const field = "spec.saml.keys.secretRef"
-	var halves [2][]byte
-	for i, half := range []v1alpha1.DataKey{"tls.crt", "tls.key"} {
-		content, err := found.secret(field, v1alpha1.SecretKeyReference{Name: v1alpha1.ObjectName(name), Key: half}, "")
-		if err != nil {
-			return nil, err
-		}
-		halves[i] = content
-	}
-	pair, err := trust.ParseKeyPair(halves[0], halves[1])
-	if err != nil {
-		return nil, invalidField(field, "Secret %s %v", name, err)
-	}
-	pair.Phase = snapshot.KeyCurrent
-	return []snapshot.SPKey{pair}, nil
-}
-
 func (r Resolver) now() time.Time {
 	if r.Now.IsZero() {
 		return time.Now()
@@ -132,95 +116,15 @@ func (r Resolver) now() time.Time {
 	return r.Now
 }
 
-// metadata reads the source, whichever of the five it is.
-func (r Resolver) metadata(ctx context.Context, source v1alpha1.MetadataSource, found *references) (*trust.Metadata, error) {
-	if source.Manual != nil {
-		return manual(source.Manual, found)
-	}
-	parse, err := r.parseOptions(source, found)
-	if err != nil {
-		return nil, err
-	}
-	if source.URL != "" {
-		return r.fetch(ctx, source, parse, found)
-	}
-	field, content := metadataField+".inline", []byte(source.Inline)
-	switch {
-	case source.FromConfigMap != nil:
-		field = metadataField + ".fromConfigMap"
-		content, err = found.configMap(field, *source.FromConfigMap, v1alpha1.DefaultMetadataKey)
-	case source.FromSecret != nil:
-		field = metadataField + ".fromSecret"
-		content, err = found.secret(field, *source.FromSecret, v1alpha1.DefaultMetadataKey)
-	}
-	if err != nil {
-		return nil, err
-	}
-	metadata, err := trust.ParseMetadata(bytes.NewReader(content), parse)
-	if err != nil {
-		return nil, invalidField(field, "%v", err)
-	}
-	return metadata, nil
-}
-
-func (r Resolver) parseOptions(source v1alpha1.MetadataSource, found *references) (trust.ParseOptions, error) {
-	options := trust.ParseOptions{EntityID: string(source.EntityID), Now: r.now(), AllowHTTPLoopback: r.AllowHTTPLoopback}
-	if source.SignatureCertificate == nil {
-		return options, nil
-	}
-	field := metadataField + ".signatureCertificate"
-	content, err := found.secret(field, source.SignatureCertificate.SecretRef, v1alpha1.DefaultCertificateKey)
-	if err != nil {
-		return options, err
-	}
-	if options.SignatureCertificates, err = trust.ParsePEM(string(content)); err != nil {
-		return options, invalidField(field, "%v", err)
-	}
-	return options, nil
-}
-
-func (r Resolver) fetch(ctx context.Context, source v1alpha1.MetadataSource, parse trust.ParseOptions, found *references) (*trust.Metadata, error) {
-	field := metadataField + ".url"
-	if r.Fetch == nil {
-		return nil, &note{field, "metadata by URL is not fetched: not checked"}
-	}
-	var bundle []byte
-	if ca := source.CABundle; ca != nil {
-		var err error
-		if ca.ConfigMapRef != nil {
-			bundle, err = found.configMap(metadataField+".caBundle", *ca.ConfigMapRef, v1alpha1.DefaultCAKey)
-		} else {
-			bundle, err = found.secret(metadataField+".caBundle", *ca.SecretRef, v1alpha1.DefaultCAKey)
-		}
-		if err != nil {
-			return nil, err
+// sinks resolves the audit sinks. One whose Secret or ConfigMap is not among the files is left out, and that is noted.
+func sinks(ctx context.Context, sp *v1alpha1.ServiceProvider, found references) (map[string]compile.ResolvedSink, []note, error) {
+	resolved, problems, err := resolve.Sinks(ctx, found, sp)
+	var notes []note
+	for name, problem := range problems {
+		if problem.Absent != nil {
+			delete(resolved, name)
+			notes = append(notes, noteOfAbsent(problem.Absent))
 		}
 	}
-	metadata, err := r.Fetch(ctx, string(source.URL), bundle, parse)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", field, err)
-	}
-	return metadata, nil
-}
-
-func manual(source *v1alpha1.ManualTrust, found *references) (*trust.Metadata, error) {
-	field, certificates := metadataField+".manual", source.Certificates
-	if source.CertificatesFrom != nil {
-		content, err := found.secret(field+".certificatesFrom", source.CertificatesFrom.SecretRef, v1alpha1.DefaultCertificateKey)
-		if err != nil {
-			return nil, err
-		}
-		certificates = []string{string(content)}
-	}
-	metadata, err := trust.ManualTrust(string(source.EntityID), string(source.SSOURL), string(source.SSOBinding), string(source.SLOURL), certificates)
-	switch {
-	case err == nil:
-		return metadata, nil
-	case source.CertificatesFrom != nil:
-		return nil, invalidField(field+".certificatesFrom", "%v", err)
-	default:
-		// The error begins with the field below manual, such as certificates[1].
-		name, sentence, _ := strings.Cut(err.Error(), " ")
-		return nil, invalidField(field+"."+strings.TrimSuffix(name, ":"), "%s", sentence)
-	}
+	return resolved, notes, err
 }

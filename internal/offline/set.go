@@ -3,6 +3,7 @@ package offline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
+	"sallyport.dev/sallyport/internal/resolve"
 	"sallyport.dev/sallyport/internal/snapshot"
 )
 
@@ -46,7 +48,7 @@ type space struct {
 	documents  map[objectID]Document
 	in         compile.Input // without Name and ServiceProvider
 	providers  map[string]*v1alpha1.ServiceProvider
-	references *references
+	references references
 	// partial: there is no ServiceProvider, so the rest of the set is somewhere else.
 	partial bool
 }
@@ -99,7 +101,7 @@ func newSpace() *space {
 	return &space{
 		documents:  map[objectID]Document{},
 		providers:  map[string]*v1alpha1.ServiceProvider{},
-		references: newReferences(),
+		references: references{},
 	}
 }
 
@@ -273,17 +275,11 @@ func (s *space) compile(ctx context.Context, namespace, name string, sp *v1alpha
 		}
 	}
 	if sp != nil {
-		var err error
-		if in.HeaderKeys, err = o.Resolver.headerKeys(sp, o.Previous); err != nil {
+		found, err := s.settings(ctx, namespace, sp, &in, o)
+		if err != nil {
 			return nil, nil, err
 		}
-		resolved, notes := sinks(sp, s.references)
-		in.Sinks = resolved
-		if d, ok := s.documents[objectID{v1alpha1.KindServiceProvider, namespace, sp.Name}]; ok {
-			for _, n := range notes {
-				problems = append(problems, d.problem(SeverityNote, "NotChecked", n.field, n.message))
-			}
-		}
+		problems = append(problems, found...)
 	}
 	output := compile.Compile(in)
 	for _, finding := range output.Findings() {
@@ -293,6 +289,34 @@ func (s *space) compile(ctx context.Context, namespace, name string, sp *v1alpha
 		}
 	}
 	return output, problems, nil
+}
+
+// settings resolves what the ServiceProvider itself refers to.
+func (s *space) settings(ctx context.Context, namespace string, sp *v1alpha1.ServiceProvider, in *compile.Input, o Options) (problems []Problem, err error) {
+	if in.HeaderKeys, err = o.Resolver.headerKeys(sp, o.Previous); err != nil {
+		return nil, err
+	}
+	var notes []note
+	if in.Sinks, notes, err = sinks(ctx, sp, s.references); err != nil {
+		return nil, err
+	}
+	d, ok := s.documents[objectID{v1alpha1.KindServiceProvider, namespace, sp.Name}]
+	if !ok {
+		return nil, nil
+	}
+	// Without it no pod starts, which a cluster says in Available and not in a finding.
+	_, err = resolve.Read(ctx, s.references, resolve.StoreConnection(sp))
+	if problem, bad := errors.AsType[*resolve.Problem](err); bad && problem.Absent != nil {
+		notes = append(notes, noteOfAbsent(problem.Absent))
+	} else if bad {
+		problems = append(problems, d.problem(SeverityError, problem.Reason, problem.Field, problem.Sentence))
+	} else if err != nil {
+		return nil, err
+	}
+	for _, n := range notes {
+		problems = append(problems, d.problem(SeverityNote, "NotChecked", n.field, n.message))
+	}
+	return problems, nil
 }
 
 func previousConnection(previous *snapshot.Snapshot, idp *v1alpha1.IdentityProvider) *snapshot.Connection {

@@ -19,6 +19,7 @@ var layers = [][]string{
 	{"cmd/"},
 	{"controllers", "internal/web", "internal/cli"},
 	{"internal/offline"},
+	{"internal/resolve"},
 	{"internal/compile", "internal/render", "internal/trust", "internal/saml", "internal/identity", "internal/session"},
 	{"internal/store"},
 	{"internal/audit", "internal/manageapi", "internal/metric", "internal/snapshot", "internal/tracing", "internal/version"},
@@ -29,6 +30,7 @@ var layers = [][]string{
 var pure = map[string][]string{
 	"internal/saml":      {"net/http", "database/sql", "k8s.io/", "sigs.k8s.io/", module + "internal/store", module + "internal/web"},
 	"internal/compile":   {"net/http", "database/sql", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest", "sigs.k8s.io/controller-runtime"},
+	"internal/resolve":   {"net/http", "database/sql", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
 	"internal/render":    {"net/http", "database/sql", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest", "sigs.k8s.io/controller-runtime"},
 	"internal/snapshot":  {"net/http", "database/sql", "k8s.io/", "sigs.k8s.io/"},
 	"internal/manageapi": {"net/http", "database/sql", "k8s.io/", "sigs.k8s.io/", module + "internal/"},
