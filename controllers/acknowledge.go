@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/render"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/trust"
@@ -26,9 +27,7 @@ const (
 
 // revision asks a pod which revision it serves. The pod may wait for want for a while, so that the answer comes as soon as it is true.
 func (a AddressOf) revision(ctx context.Context, pod *corev1.Pod, token, want string) (string, error) {
-	var answer struct {
-		Revision string `json:"revision"`
-	}
+	var answer manageapi.Revision
 	ctx, cancel := context.WithTimeout(ctx, 2*longPoll)
 	defer cancel()
 	err := a.call(ctx, pod, token, http.MethodGet, "/v1/revision?"+url.Values{"wait": {want}, "timeout": {longPoll.String()}}.Encode(), nil, &answer)

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 const (
@@ -28,20 +30,6 @@ const (
 	// countTimeout bounds one question.
 	countTimeout = 30 * time.Second
 )
-
-// counts is what a pod says about people and sessions, by the UIDs of IdentityProviders.
-type counts struct {
-	Users          int64                `json:"users"`
-	ActiveSessions int64                `json:"activeSessions"`
-	IdPs           map[string]idpCounts `json:"identityProviders"`
-}
-
-type idpCounts struct {
-	Users      int64     `json:"users"`
-	LastSignIn time.Time `json:"lastSignIn"`
-	// GroupOverage counts the people whose groups the IdP did not send because there are too many.
-	GroupOverage int64 `json:"groupOverage"`
-}
 
 // counting asks one pod of each ServiceProvider from time to time whether its store answers and how many people and sessions are in it, in the background,
 // and asks for a pass only when that has changed.
@@ -63,7 +51,7 @@ type counter struct {
 	next  int // the pod to ask
 	token string
 	every time.Duration
-	last  *counts
+	last  *manageapi.Stats
 	due   time.Time
 	// doubts counts the pods in a row that said that the store does not answer.
 	doubts int
@@ -89,7 +77,7 @@ func (c *counting) Start(ctx context.Context) error {
 }
 
 // of returns the last counts, nil before the first ones, and whether the store is down, and sees to it that these pods are asked for the next ones.
-func (c *counting) of(key types.NamespacedName, pods []*corev1.Pod, token string, idps int) (last *counts, down bool) {
+func (c *counting) of(key types.NamespacedName, pods []*corev1.Pod, token string, idps int) (last *manageapi.Stats, down bool) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	one := c.all[key]
@@ -151,9 +139,7 @@ func (c *counting) look(ctx context.Context, key types.NamespacedName, one *coun
 	pod := pods[next%len(pods)]
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	var state struct {
-		Ready bool `json:"ready"`
-	}
+	var state manageapi.Revision
 	err = c.pods.call(ctx, pod, token, http.MethodGet, "/v1/revision?timeout=0s", nil, &state)
 	if err == nil && c.hear(one, state.Ready) {
 		c.notify(key)
@@ -182,7 +168,7 @@ func (c *counting) hear(one *counter, answers bool) bool {
 }
 
 func (c *counting) count(ctx context.Context, key types.NamespacedName, one *counter, pod *corev1.Pod, token string) error {
-	began, fresh := c.clock.Now(), &counts{}
+	began, fresh := c.clock.Now(), &manageapi.Stats{}
 	if err := c.pods.call(ctx, pod, token, http.MethodGet, "/v1/stats", nil, fresh); err != nil {
 		return err
 	}

@@ -76,13 +76,13 @@ func (s *scope) people(c *conditions, status *v1alpha1.IdentityProviderStatus, i
 		return
 	}
 	counted := s.counts.IdPs[string(idp.UID)]
-	status.Users = ptr.To(counted.Users)
+	status.Users = ptr.To(int64(counted.Users))
 	if last := seconds(counted.LastSignIn); last != nil && (status.LastSignIn == nil || status.LastSignIn.Before(last)) {
 		status.LastSignIn = last
 	}
 	if n := counted.GroupOverage; n > 0 {
 		c.set(v1alpha1.ConditionGroupOverage, metav1.ConditionTrue, v1alpha1.ReasonTooManyGroups, "The IdP sent a link instead of the groups of %s, who are in more than 150 groups: they keep the groups they had. "+
-			"In Entra ID: Attributes & Claims > Group claim: choose \"Groups assigned to the application\", or filter the groups.", plural(int(n), "user"))
+			"In Entra ID: Attributes & Claims > Group claim: choose \"Groups assigned to the application\", or filter the groups.", plural(n, "user"))
 	}
 }
 

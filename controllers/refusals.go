@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/saml"
 )
 
@@ -63,15 +64,6 @@ type refusalSeries struct {
 	// heard is when a pod told of it last, by our own clock.
 	heard     time.Time
 	unwritten bool
-}
-
-// refused is what a pod tells of one IdP and reason.
-type refused struct {
-	IdPUID string    `json:"idpUID"`
-	Reason string    `json:"reason"`
-	Count  int       `json:"count"`
-	First  time.Time `json:"first"`
-	Last   time.Time `json:"last"`
 }
 
 func newRefusals(pods AddressOf, c client.Client, owner func(string) (idpOwner, bool), clock clock.Clock) *refusals {
@@ -164,11 +156,8 @@ func (r *refusals) listen(ctx context.Context, key types.NamespacedName, pod *co
 }
 
 // refusals asks a pod what it has refused after a cursor; the pod answers as soon as there is something.
-func (a AddressOf) refusals(ctx context.Context, pod *corev1.Pod, token, cursor string) (told []refused, next string, err error) {
-	var answer struct {
-		Items []refused `json:"items"`
-		Next  string    `json:"next"`
-	}
+func (a AddressOf) refusals(ctx context.Context, pod *corev1.Pod, token, cursor string) (told []manageapi.Refusal, next string, err error) {
+	var answer manageapi.Page[manageapi.Refusal]
 	ctx, cancel := context.WithTimeout(ctx, refusalsPoll+longPoll)
 	defer cancel()
 	err = a.call(ctx, pod, token, http.MethodGet, "/v1/refusals?"+url.Values{"after": {cursor}, "timeout": {refusalsPoll.String()}}.Encode(), nil, &answer)
@@ -177,7 +166,7 @@ func (a AddressOf) refusals(ctx context.Context, pod *corev1.Pod, token, cursor 
 
 // note adds what a pod told. A pod speaks for the IdentityProviders of its own ServiceProvider alone, in words of the closed list, and of nothing that is to come: whoever has
 // broken into one makes no more Events than the others do.
-func (r *refusals) note(key types.NamespacedName, told []refused) {
+func (r *refusals) note(key types.NamespacedName, told []manageapi.Refusal) {
 	now := r.clock.Now()
 	r.mutex.Lock()
 	defer r.mutex.Unlock()

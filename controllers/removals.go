@@ -15,6 +15,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 const (
@@ -50,7 +52,7 @@ func (r *Reconciler) undo(_ context.Context, s *scope) error {
 		if !s.programmed.all || s.memory.published.hasConnection(uid) {
 			continue // its pods are asked again when they have said that they serve the newest snapshot
 		}
-		done, next := r.removals.of(s.key, uid, removal{Name: entry.Name, Namespace: s.key.Namespace, Scrub: entry.Scrub}, s.ready, s.memory.token)
+		done, next := r.removals.of(s.key, uid, manageapi.Removal{Name: entry.Name, Namespace: s.key.Namespace, Scrub: entry.Scrub}, s.ready, s.memory.token)
 		s.undone[uid] = done
 		s.laterAt(next)
 	}
@@ -80,24 +82,8 @@ func (s *scope) parts(idp *v1alpha1.IdentityProvider) bool {
 	return true
 }
 
-// removal is what the service provider has to know of an IdentityProvider that is gone.
-type removal struct {
-	Name      string `json:"name"`
-	Namespace string `json:"namespace"`
-	Scrub     bool   `json:"scrub"`
-}
-
-// removed is what came of it.
-type removed struct {
-	Scrubbed bool `json:"scrubbed"`
-	Users    int  `json:"users"`
-	Values   int  `json:"values"`
-	Groups   int  `json:"groups"`
-	Sessions int  `json:"sessions"`
-}
-
-// note says it to people.
-func (r removed) note(name string) string {
+// removedNote says to people what came of it.
+func removedNote(name string, r audit.Deletion) string {
 	profiles := "profile values kept"
 	if r.Scrubbed {
 		profiles = plural(r.Values, "profile value") + " of " + plural(r.Users, "user") + " cleared"
@@ -116,11 +102,11 @@ func plural(n int, what string) string {
 // removedNews is the Event on the ServiceProvider: the IdentityProvider itself is gone.
 func (r *Reconciler) removedNews(s *scope, uid types.UID, name string) news {
 	return news{key: keyOf(string(uid), "removed"), kind: v1alpha1.KindServiceProvider, about: s.serviceProvider,
-		event: &eventNote{reason: "IdentityProviderRemoved", action: "Delete", note: r.removals.result(s.key, uid).note(name)}}
+		event: &eventNote{reason: "IdentityProviderRemoved", action: "Delete", note: removedNote(name, r.removals.result(s.key, uid))}}
 }
 
 // remove has a pod undo what an IdentityProvider has left, and may be repeated.
-func (a AddressOf) remove(ctx context.Context, pod *corev1.Pod, token string, uid types.UID, what removal) (result removed, err error) {
+func (a AddressOf) remove(ctx context.Context, pod *corev1.Pod, token string, uid types.UID, what manageapi.Removal) (result audit.Deletion, err error) {
 	return result, a.call(ctx, pod, token, http.MethodPost, "/v1/identity-providers/"+url.PathEscape(string(uid))+"/remove", what, &result)
 }
 
@@ -139,7 +125,7 @@ type attempt struct {
 	running, done bool
 	next          time.Time
 	failures      int
-	result        removed
+	result        audit.Deletion
 }
 
 func newRemovals(pods AddressOf, notify func(types.NamespacedName), c clock.Clock) *removals {
@@ -147,7 +133,7 @@ func newRemovals(pods AddressOf, notify func(types.NamespacedName), c clock.Cloc
 }
 
 // of tells whether the service provider has done it, and when to look again. It starts an attempt when one is due.
-func (r *removals) of(key types.NamespacedName, uid types.UID, what removal, pods []*corev1.Pod, token string) (done bool, next time.Time) {
+func (r *removals) of(key types.NamespacedName, uid types.UID, what manageapi.Removal, pods []*corev1.Pod, token string) (done bool, next time.Time) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.all[key] == nil {
@@ -180,13 +166,13 @@ func (r *removals) known(key types.NamespacedName, uid types.UID) (done, running
 }
 
 // result is what came of a removal that is done.
-func (r *removals) result(key types.NamespacedName, uid types.UID) removed {
+func (r *removals) result(key types.NamespacedName, uid types.UID) audit.Deletion {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if a := r.all[key][uid]; a != nil {
 		return a.result
 	}
-	return removed{}
+	return audit.Deletion{}
 }
 
 // keep forgets the removals that are not asked for any more.
@@ -204,7 +190,7 @@ func keepAsked[T any](all map[types.NamespacedName]map[types.UID]T, key types.Na
 	}
 }
 
-func (r *removals) try(key types.NamespacedName, uid types.UID, a *attempt, what removal, pod *corev1.Pod, token string) {
+func (r *removals) try(key types.NamespacedName, uid types.UID, a *attempt, what manageapi.Removal, pod *corev1.Pod, token string) {
 	defer r.notify(key)
 	ctx, cancel := context.WithTimeout(context.Background(), removalTimeout)
 	defer cancel()

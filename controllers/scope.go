@@ -13,6 +13,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/snapshot"
 	"sallyport.dev/sallyport/internal/tracing"
 )
@@ -61,7 +62,7 @@ type scope struct {
 
 	// acknowledge. ready are the pods that are ready.
 	programmed programmed
-	counts     *counts // nil: nobody has counted yet
+	counts     *manageapi.Stats // nil: nobody has counted yet
 	storeDown  bool
 	ready      []*corev1.Pod
 	whyUnready string // when no pod is ready; empty: nobody has said

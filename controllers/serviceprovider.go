@@ -63,7 +63,7 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 		status.HeaderKeys = s.memory.headerKeyStatus(s.wanted.headerKeys())
 	}
 	if s.counts != nil {
-		status.Users, status.ActiveSessions = ptr.To(s.counts.Users), ptr.To(s.counts.ActiveSessions)
+		status.Users, status.ActiveSessions = ptr.To(int64(s.counts.Users)), ptr.To(int64(s.counts.ActiveSessions))
 	}
 	if k := s.memory.auditKey; k != nil {
 		status.AuditKey = &v1alpha1.AuditKeyStatus{ID: audit.KeyID(k.public), PublicKey: k.public}

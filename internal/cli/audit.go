@@ -103,28 +103,10 @@ func similar(wrong string, names []string) string {
 	return " (there is " + strings.Join(found[:min(len(found), 5)], ", ") + ")"
 }
 
-// auditRecord is what a table shows of a record.
+// auditRecord is a record, and its line.
 type auditRecord struct {
-	ID      string          `json:"id"`
-	Time    time.Time       `json:"time"`
-	Type    string          `json:"type"`
-	Outcome string          `json:"outcome"`
-	Reason  string          `json:"reason"`
-	Actor   audit.Actor     `json:"actor"`
-	Target  audit.Target    `json:"target"`
-	Request string          `json:"request"`
-	Details json.RawMessage `json:"details"`
-	Raw     json.RawMessage `json:"-"`
-}
-
-func (r auditRecord) who() string {
-	switch {
-	case r.Actor.Email != "":
-		return r.Actor.Email
-	case r.Actor.ID != "":
-		return r.Actor.ID
-	}
-	return string(r.Actor.Kind)
+	audit.Entry
+	Raw json.RawMessage `json:"-"`
 }
 
 func (r auditRecord) what() string {
@@ -235,7 +217,7 @@ func recordPrinter(w io.Writer, output string) (show func(line []byte) error, en
 			started = true
 			header()
 		}
-		_, err := fmt.Fprintf(w, columns, at(r.Time), r.Type, r.Outcome, clean(r.who()), clean(r.what()), clean(r.why()))
+		_, err := fmt.Fprintf(w, columns, at(r.Time), r.Type, r.Outcome, clean(r.Who()), clean(r.what()), clean(r.why()))
 		return err
 	}, func() error { return nil }
 }

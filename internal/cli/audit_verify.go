@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 // proof is what records are held against: where the chains ended at a time, and the keys that signed their checkpoints.
@@ -25,18 +26,13 @@ type proof struct {
 	Since string      `json:"since,omitempty"`
 	Until string      `json:"until,omitempty"`
 	Heads []chainEnds `json:"heads"`
-	Keys  []publicKey `json:"keys"`
+	manageapi.AuditKeys
 }
 
 type chainEnds struct {
 	audit.Head
 	// First is the first record that retention has left, or that is of the part.
 	First uint64 `json:"first"`
-}
-
-type publicKey struct {
-	ID        string `json:"id"`
-	PublicKey []byte `json:"publicKey"`
 }
 
 func (p *proof) options() (audit.VerifyOptions, error) {
@@ -67,7 +63,7 @@ func (s served) proof(ctx context.Context) (*proof, error) { return s.proofOf(ct
 // proofOf asks for those of the part that an export is of.
 func (s served) proofOf(ctx context.Context, query url.Values) (*proof, error) {
 	p := &proof{Time: time.Now().UTC(), Since: query.Get("since"), Until: query.Get("until")}
-	if err := s.Get(ctx, "/audit/keys", nil, p); err != nil {
+	if err := s.Get(ctx, "/audit/keys", nil, &p.AuditKeys); err != nil {
 		return nil, err
 	}
 	return p, s.heads(ctx, query, p)

@@ -102,9 +102,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 				}
 			}
 			return a.open(command, func(s served) error {
-				var answer struct {
-					Ended int `json:"ended"`
-				}
+				var answer manageapi.Ended
 				if err := noSuchUser(s, s.Post(command.Context(), "/sessions/revoke", body, &answer), who); err != nil {
 					return err
 				}

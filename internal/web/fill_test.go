@@ -16,8 +16,8 @@ import (
 
 	_ "modernc.org/sqlite" // the store's own driver
 
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/saml/samltest"
-	"sallyport.dev/sallyport/internal/web/management"
 )
 
 // These are what strangers send in TestAFloodFillsNoStore, and how many sign-ins in flight are kept meanwhile.
@@ -182,7 +182,7 @@ func TestAFloodFillsNoStore(t *testing.T) {
 	if n := w.rows(`SELECT COUNT(*) FROM audit_records`); n > 300 {
 		t.Errorf("%d audit records", n)
 	}
-	var activity management.ActivityReport
+	var activity manageapi.ActivityReport
 	w.api("GET", "/v1/activity?hours=2", "", &activity)
 	sum := 0
 	for _, a := range activity.Items {

@@ -165,9 +165,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 
 // failure reads what the pod says is wrong and adds what to do, where the pod cannot know it.
 func (c *Client) failure(response *http.Response) error {
-	var said struct {
-		Error string `json:"error"`
-	}
+	var said manageapi.Failure
 	content, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	if json.Unmarshal(content, &said) != nil || said.Error == "" {
 		said.Error = strings.TrimSpace(response.Status)

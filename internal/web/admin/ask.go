@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 // refusal is an answer of the API that is not the one hoped for.
@@ -54,9 +56,7 @@ func (v *visit) ask(method, path string, query url.Values, in, out any) (http.He
 	a := &answer{header: http.Header{}}
 	v.api.As(v.by, a, request)
 	if a.status >= 300 {
-		var said struct {
-			Error string `json:"error"`
-		}
+		var said manageapi.Failure
 		if json.Unmarshal(a.body.Bytes(), &said) != nil || said.Error == "" {
 			said.Error = http.StatusText(a.status)
 		}

@@ -83,18 +83,6 @@ func (v *visit) failure() error {
 // auditParameters are what the page filters by.
 var auditParameters = []string{"type", "actor", "idp", "outcome", "request", "days", "cursor"}
 
-// record is what the page shows of an audit record.
-type record struct {
-	Time    time.Time       `json:"time"`
-	Type    string          `json:"type"`
-	Outcome string          `json:"outcome"`
-	Reason  string          `json:"reason"`
-	Request string          `json:"request"`
-	Actor   audit.Actor     `json:"actor"`
-	Target  audit.Target    `json:"target"`
-	Details json.RawMessage `json:"details"`
-}
-
 // auditQuery makes the API's parameters of the page's.
 func (v *visit) auditQuery() (asked, query url.Values) {
 	asked = only(v.r.URL.Query(), auditParameters...)
@@ -124,7 +112,7 @@ func (v *visit) audit() error {
 		page.Types = append(page.Types, t.String())
 	}
 	for _, line := range lines {
-		var r record
+		var r audit.Entry
 		if err := json.Unmarshal(line, &r); err != nil {
 			return err
 		}
@@ -136,14 +124,8 @@ func (v *visit) audit() error {
 	return v.page("audit", page)
 }
 
-func recordOf(r record) pages.AdminRecord {
-	out := pages.AdminRecord{At: pages.At(r.Time), Type: r.Type, Outcome: r.Outcome, Reason: strings.ReplaceAll(r.Reason, "_", " "), Request: r.Request, Who: string(r.Actor.Kind)}
-	if r.Actor.ID != "" {
-		out.Who = r.Actor.ID
-	}
-	if r.Actor.Email != "" {
-		out.Who = r.Actor.Email
-	}
+func recordOf(r audit.Entry) pages.AdminRecord {
+	out := pages.AdminRecord{At: pages.At(r.Time), Type: r.Type, Outcome: r.Outcome, Reason: strings.ReplaceAll(r.Reason, "_", " "), Request: r.Request, Who: r.Who()}
 	if t, err := audit.ParseType(r.Type); err == nil {
 		if n := audit.Counted(t, r.Details).Count; n > 0 {
 			out.Reason += fmt.Sprintf(", %d more", n)

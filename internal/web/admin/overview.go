@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/snapshot"
-	"sallyport.dev/sallyport/internal/web/management"
 	"sallyport.dev/sallyport/internal/web/pages"
 	"sallyport.dev/sallyport/internal/web/site"
 )
@@ -20,21 +20,12 @@ const (
 	endsSoon = 30 * 24 * time.Hour
 )
 
-type stats struct {
-	Users          int `json:"users"`
-	ActiveSessions int `json:"activeSessions"`
-	IdPs           map[string]struct {
-		Users, Sessions int
-		LastSignIn      time.Time
-	} `json:"identityProviders"`
-}
-
 func (v *visit) overview() error {
-	var counted stats
+	var counted manageapi.Stats
 	if err := v.get("/stats", nil, &counted); err != nil {
 		return err
 	}
-	var activity management.ActivityReport
+	var activity manageapi.ActivityReport
 	if err := v.get("/activity", url.Values{"hours": {"24"}}, &activity); err != nil {
 		return err
 	}

@@ -4,24 +4,12 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 // maxActivityHours bounds how far back activity is counted.
 const maxActivityHours = 24 * 7
-
-// Activity is sign-ins and refused responses of one IdP, one number for each hour.
-type Activity struct {
-	IdP      string `json:"idp"`
-	SignIns  []int  `json:"signIns"`
-	Failures []int  `json:"failures"`
-}
-
-// ActivityReport has the IdPs by name; First is the hour of the first number.
-type ActivityReport struct {
-	First time.Time  `json:"first"`
-	Hours int        `json:"hours"`
-	Items []Activity `json:"items"`
-}
 
 // activity counts sign-ins per hour and IdP, for charts.
 func (m *Server) activity(w http.ResponseWriter, r *http.Request) error {
@@ -38,14 +26,14 @@ func (m *Server) activity(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	report := ActivityReport{First: first, Hours: hours, Items: []Activity{}}
+	report := manageapi.ActivityReport{First: first, Hours: hours, Items: []manageapi.Activity{}}
 	at := map[string]int{}
 	for _, c := range counted {
 		i, known := at[c.IdP]
 		if !known {
 			i = len(report.Items)
 			at[c.IdP] = i
-			report.Items = append(report.Items, Activity{IdP: c.IdP, SignIns: make([]int, hours), Failures: make([]int, hours)})
+			report.Items = append(report.Items, manageapi.Activity{IdP: c.IdP, SignIns: make([]int, hours), Failures: make([]int, hours)})
 		}
 		hour := int(c.Hour.Sub(first) / time.Hour)
 		switch {

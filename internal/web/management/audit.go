@@ -142,13 +142,9 @@ func (m *Server) auditChain(w http.ResponseWriter, r *http.Request) error {
 
 // auditKeys are the public keys that verify checkpoints: Ed25519, 32 bytes in base64. Whoever verifies should hold them against a copy from elsewhere.
 func (m *Server) auditKeys(w http.ResponseWriter, _ *http.Request) error {
-	type key struct {
-		ID        string `json:"id"`
-		PublicKey []byte `json:"publicKey"`
-	}
-	keys := []key{}
+	answer := manageapi.AuditKeys{Keys: []manageapi.AuditKey{}}
 	for _, k := range m.auditKeysKnown {
-		keys = append(keys, key{audit.KeyID(k), k})
+		answer.Keys = append(answer.Keys, manageapi.AuditKey{ID: audit.KeyID(k), PublicKey: k})
 	}
-	return writeJSON(w, map[string][]key{"keys": keys})
+	return writeJSON(w, answer)
 }

@@ -16,10 +16,10 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/session/secondfactor"
 	"sallyport.dev/sallyport/internal/store"
 	"sallyport.dev/sallyport/internal/web/metrics"
-	"sallyport.dev/sallyport/internal/web/refusals"
 	"sallyport.dev/sallyport/internal/web/serve"
 )
 
@@ -214,7 +214,7 @@ func (m *Server) guard(most int64, f func(w http.ResponseWriter, r *http.Request
 func writeError(w http.ResponseWriter, code int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	json.NewEncoder(w).Encode(map[string]string{"error": message}) //nolint:errcheck // the client went away
+	json.NewEncoder(w).Encode(manageapi.Failure{Error: message}) //nolint:errcheck // the client went away
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {
@@ -237,7 +237,7 @@ func (m *Server) refusals(w http.ResponseWriter, r *http.Request) error {
 		changed := m.Refusals.Changed()
 		counts, next := m.Refusals.After(cursor)
 		if len(counts) > 0 {
-			return writeJSON(w, Refusals{counts, next})
+			return writeJSON(w, manageapi.Page[manageapi.Refusal]{Items: counts, Next: next})
 		}
 		cursor = next
 		for waiting := true; waiting; {
@@ -246,21 +246,15 @@ func (m *Server) refusals(w http.ResponseWriter, r *http.Request) error {
 				waiting = false
 			case <-time.After(drainEvery):
 				if m.draining.Load() {
-					return writeJSON(w, Refusals{[]refusals.Count{}, next})
+					return writeJSON(w, manageapi.Page[manageapi.Refusal]{Items: []manageapi.Refusal{}, Next: next})
 				}
 			case <-expired:
-				return writeJSON(w, Refusals{[]refusals.Count{}, next})
+				return writeJSON(w, manageapi.Page[manageapi.Refusal]{Items: []manageapi.Refusal{}, Next: next})
 			case <-r.Context().Done():
 				return nil
 			}
 		}
 	}
-}
-
-// Refusals are refused sign-ins, by IdP and reason. Next is the cursor to go on from.
-type Refusals struct {
-	Items []refusals.Count `json:"items"`
-	Next  string           `json:"next"`
 }
 
 // revision says what is served, as soon as that is the revision waited for.
@@ -275,10 +269,7 @@ func (m *Server) revision(w http.ResponseWriter, r *http.Request) error {
 		defer cancel()
 		current = m.Sites.Wait(ctx, want)
 	}
-	answer := struct {
-		Revision string `json:"revision"`
-		Ready    bool   `json:"ready"`
-	}{Ready: m.Ready(r.Context()) == nil}
+	answer := manageapi.Revision{Ready: m.Ready(r.Context()) == nil}
 	if current != nil {
 		answer.Revision = current.Revision
 	}

@@ -5,17 +5,13 @@ import (
 
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/identity/provision"
+	"sallyport.dev/sallyport/internal/manageapi"
 	"sallyport.dev/sallyport/internal/store"
 )
 
 // removeIdP undoes what a deleted IdentityProvider left; the operator calls it, again after a crash, until it answers 200.
 func (m *Server) removeIdP(w http.ResponseWriter, r *http.Request) error {
-	var in struct {
-		Name       string `json:"name"`
-		Namespace  string `json:"namespace"`
-		Generation int64  `json:"generation"`
-		Scrub      bool   `json:"scrub"`
-	}
+	var in manageapi.Removal
 	if err := body(r, &in); err != nil {
 		return err
 	}

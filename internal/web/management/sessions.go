@@ -71,7 +71,7 @@ func (m *Server) revokeSessions(w http.ResponseWriter, r *http.Request) error {
 			m.Sessions.Forget(session.Key(e.TokenHash))
 		}
 		if total += len(ended); len(ended) < provision.RevokeBatch {
-			return writeJSON(w, map[string]int{"ended": total})
+			return writeJSON(w, manageapi.Ended{Ended: total})
 		}
 	}
 }

@@ -2,7 +2,8 @@ package management
 
 import (
 	"net/http"
-	"time"
+
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 func (m *Server) stats(w http.ResponseWriter, r *http.Request) error {
@@ -10,19 +11,9 @@ func (m *Server) stats(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	type perIdP struct {
-		Users        int       `json:"users"`
-		Sessions     int       `json:"sessions"`
-		LastSignIn   time.Time `json:"lastSignIn,omitzero"`
-		GroupOverage int       `json:"groupOverage,omitempty"`
-	}
-	answer := struct {
-		Users          int               `json:"users"`
-		ActiveSessions int               `json:"activeSessions"`
-		IdPs           map[string]perIdP `json:"identityProviders"`
-	}{stats.Users, stats.ActiveSessions, map[string]perIdP{}}
+	answer := manageapi.Stats{Users: stats.Users, ActiveSessions: stats.ActiveSessions, IdPs: map[string]manageapi.IdPStats{}}
 	for uid, s := range stats.IdPs {
-		answer.IdPs[uid] = perIdP{s.Users, s.Sessions, s.LastSignIn, s.GroupOverage}
+		answer.IdPs[uid] = manageapi.IdPStats{Users: s.Users, Sessions: s.Sessions, LastSignIn: s.LastSignIn, GroupOverage: s.GroupOverage}
 	}
 	return writeJSON(w, answer)
 }

@@ -8,20 +8,12 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 // maxCounts bounds how many pairs of IdP and reason are counted at a time; what is beyond is in the audit log alone.
 const maxCounts = 4096
-
-// Count is how often an IdP's responses were refused for one reason.
-type Count struct {
-	IdPUID string `json:"idpUID"`
-	Reason string `json:"reason"`
-	Count  int    `json:"count"`
-	// First and Last are when the first and the last of them were refused.
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
-}
 
 type key struct{ idpUID, reason string }
 
@@ -29,14 +21,14 @@ type key struct{ idpUID, reason string }
 type Tally struct {
 	mu sync.Mutex
 	// open are counted since the last answer; sent are those of that answer, kept until the reader has asked for what comes after it.
-	open, sent map[key]Count
+	open, sent map[key]manageapi.Refusal
 	answer     uint64
 	changed    chan struct{}
 }
 
 // New makes an empty tally. start tells the answers of this process from those of an earlier one.
 func New(start time.Time) *Tally {
-	return &Tally{open: map[key]Count{}, answer: uint64(start.UnixMicro()), changed: make(chan struct{})}
+	return &Tally{open: map[key]manageapi.Refusal{}, answer: uint64(start.UnixMicro()), changed: make(chan struct{})}
 }
 
 // Add counts one refusal.
@@ -49,7 +41,7 @@ func (t *Tally) Add(idpUID, reason string, at time.Time) {
 		return
 	}
 	if !known {
-		c = Count{IdPUID: idpUID, Reason: reason, First: at}
+		c = manageapi.Refusal{IdPUID: idpUID, Reason: reason, First: at}
 	}
 	c.Count++
 	c.Last = at
@@ -67,7 +59,7 @@ func (t *Tally) Changed() <-chan struct{} {
 
 // After returns what was counted after the answer of that cursor, sorted, and the cursor of this answer. A reader that did not get the last answer,
 // or knows of none, gets what was in it again.
-func (t *Tally) After(cursor string) (counts []Count, next string) {
+func (t *Tally) After(cursor string) (counts []manageapi.Refusal, next string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if cursor != strconv.FormatUint(t.answer, 36) {
@@ -78,11 +70,13 @@ func (t *Tally) After(cursor string) (counts []Count, next string) {
 			t.open[k] = c
 		}
 	}
-	t.sent, t.open = t.open, map[key]Count{}
+	t.sent, t.open = t.open, map[key]manageapi.Refusal{}
 	t.answer++
 	for _, c := range t.sent {
 		counts = append(counts, c)
 	}
-	slices.SortFunc(counts, func(a, b Count) int { return cmp.Or(cmp.Compare(a.IdPUID, b.IdPUID), cmp.Compare(a.Reason, b.Reason)) })
+	slices.SortFunc(counts, func(a, b manageapi.Refusal) int {
+		return cmp.Or(cmp.Compare(a.IdPUID, b.IdPUID), cmp.Compare(a.Reason, b.Reason))
+	})
 	return counts, strconv.FormatUint(t.answer, 36)
 }
