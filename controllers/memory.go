@@ -40,6 +40,7 @@ type memory struct {
 	// taker is the place among the ready pods of the one that is asked first to take records.
 	taker int
 	sinks sinkMemory
+	store storeMemory
 	// written are statuses that the cache may not show yet.
 	written map[types.UID]writtenStatus
 	// finalizers are those that we have written and the cache may not show yet.
@@ -105,7 +106,7 @@ func newMemory() *memory {
 
 // reset forgets what was of a ServiceProvider that is gone, and keeps what the audit log was told.
 func (m *memory) reset() {
-	m.sinks, m.lastingKeys, m.auditKey, m.header = sinkMemory{}, false, nil, keptKeys{}
+	m.sinks, m.store, m.lastingKeys, m.auditKey, m.header = sinkMemory{}, storeMemory{}, false, nil, keptKeys{}
 	m.recalled, m.published, m.served, m.recent, m.applied, m.token, m.present = false, &published{}, nil, nil, [32]byte{}, "", nil
 	m.spreading, m.routeSeen = time.Time{}, time.Time{}
 	m.mutex.Lock()

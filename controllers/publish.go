@@ -100,7 +100,7 @@ func (m *memory) remember(revision string, s *served) {
 func (r *Reconciler) compile(_ context.Context, s *scope) error {
 	before := s.memory.published
 	in := compile.Input{Name: s.key.Name, ServiceProvider: s.serviceProvider, IdentityProviders: s.idps, DomainBindings: s.bindings,
-		AttributeMappings: s.mappings, Resolved: s.resolved, Verified: s.verified, Sinks: s.memory.sinks.resolved, HeaderKeys: s.headerKeys, Checks: &s.memory.checks}
+		AttributeMappings: s.mappings, Resolved: s.resolved, Verified: s.verified, Sinks: s.memory.sinks.resolved, Store: s.memory.store.resolved, HeaderKeys: s.headerKeys, Checks: &s.memory.checks}
 	if before.served != nil {
 		in.Previous = before.snapshot
 	}

@@ -68,6 +68,9 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	if err := r.resolveSinks(ctx, s); err != nil {
 		return err
 	}
+	if err := r.resolveStore(ctx, s); err != nil {
+		return fmt.Errorf("CA bundle of the store: %w", err)
+	}
 	if err := r.resolveHeaderKeys(ctx, s); err != nil {
 		return fmt.Errorf("keys of the signed header: %w", err)
 	}

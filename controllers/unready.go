@@ -28,6 +28,9 @@ func (r *Reconciler) whyUnready(ctx context.Context, s *scope, pods []corev1.Pod
 	if err != nil {
 		return "", err
 	}
+	if problem := s.memory.store.resolved; problem.Reason != "" {
+		return problem.Message, nil
+	}
 	lost, err := r.lostLastingKey(ctx, s)
 	if lost != "" {
 		s.later(lookAgain)

@@ -146,7 +146,7 @@ func indexReferences(object client.Object) []string {
 	case *v1alpha1.IdentityProvider:
 		all = resolve.OfIdentityProvider(o)
 	case *v1alpha1.ServiceProvider:
-		all = resolve.OfSinks(o)
+		all = resolve.OfServiceProvider(o)
 	}
 	var names []string
 	for _, ref := range all {

@@ -181,6 +181,11 @@ type PostgresStore struct {
 	// connectionSecretRef names the Secret with the connection URI, postgres://USER:PASSWORD@HOST:PORT/DATABASE. The key left out: uri.
 	// +required
 	ConnectionSecretRef SecretKeyReference `json:"connectionSecretRef,omitzero"`
+
+	// caBundle verifies the server, instead of the system's roots, and is read again for each new connection. With it every connection has TLS and is verified as sslmode=verify-full
+	// says, whatever the URI says: only sslmode=verify-ca is kept, which takes any host name. Left out: sslmode decides, and verify-full takes the system's roots.
+	// +optional
+	CABundle *CABundleSource `json:"caBundle,omitempty"`
 }
 
 // SessionSettings bounds every session.

@@ -15,7 +15,7 @@ import (
 // options are the flags.
 type options struct {
 	snapshotDir, snapshotSecret, namespace          string
-	store, storeURLFile                             string
+	store, storeURLFile, storeCAFile                string
 	listen, managementListen, grpcListen            string
 	metricsListen                                   string
 	tokenFile, tlsCert, tlsKey                      string
@@ -36,6 +36,8 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.StringVar(&o.namespace, "namespace", "", "namespace of those Secrets (default: the pod's)")
 	f.StringVar(&o.store, "store", "", "sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE")
 	f.StringVar(&o.storeURLFile, "store-url-file", "", "file that holds the store's URL; it is read again for new connections, so that a password can be rotated")
+	f.StringVar(&o.storeCAFile, "store-ca-file", "", "certificates of authorities as PEM that verify a PostgreSQL server, whatever sslmode its URL has; verify-ca alone is kept, which takes any host name. "+
+		"The file is read again for new connections (default: sslmode decides, with the system's authorities)")
 	f.StringVar(&o.listen, "listen", ":8080", "address of the public port")
 	f.StringVar(&o.managementListen, "management-listen", "127.0.0.1:8081", "address of the management port: probes, metrics and /v1/")
 	f.StringVar(&o.metricsListen, "metrics-listen", "", "address of a port that answers /metrics and nothing else, for a scraper that must not reach the management port (default: not served)")
@@ -69,6 +71,8 @@ func (o *options) check(rest []string) error {
 		return errors.New("--snapshot-dir or --snapshot-secret says where the snapshot is")
 	case (o.store == "") == (o.storeURLFile == ""):
 		return errors.New("exactly one of --store and --store-url-file says where the store is, for example --store sqlite:///var/lib/sallyport/store.db")
+	case o.storeCAFile != "" && strings.HasPrefix(o.store, "sqlite:"):
+		return errors.New("--store-ca-file is for PostgreSQL: leave it out with SQLite")
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
 	case o.cacheBytes < 1<<20:

@@ -42,7 +42,7 @@ func run(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer, st
 	if err != nil {
 		return err
 	}
-	db, err := openStore(ctx, o, signer)
+	db, err := openStore(ctx, o, signer, log)
 	if err != nil {
 		return err
 	}
@@ -100,14 +100,18 @@ func publicKeys(signer *audit.Signer) []ed25519.PublicKey {
 	return signer.Keys()
 }
 
-func openStore(ctx context.Context, o *options, signer *audit.Signer) (*store.DB, error) {
+func openStore(ctx context.Context, o *options, signer *audit.Signer, log *slog.Logger) (*store.DB, error) {
 	url, err := o.storeURL()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	db, err := store.Open(ctx, url, store.Options{AuditWriter: o.auditWriter, Signer: signer, Reload: o.storeURL})
+	settings := store.Options{AuditWriter: o.auditWriter, Signer: signer, Reload: o.storeURL}
+	if o.storeCAFile != "" {
+		settings.CABundle = (&storeCA{file: o.storeCAFile, log: log}).read
+	}
+	db, err := store.Open(ctx, url, settings)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}

@@ -181,6 +181,7 @@ func TestFlagsThatCannotWork(t *testing.T) {
 		"--snapshot-dir x": "exactly one of --store and --store-url-file",
 		"--snapshot-dir x --store sqlite:///x --store-url-file y":       "exactly one of",
 		"--snapshot-dir x --store sqlite:///x --tls-cert c":             "go together",
+		"--snapshot-dir x --store sqlite:///x --store-ca-file c":        "is for PostgreSQL",
 		"--snapshot-dir x --store sqlite:///x extra":                    `"extra" is not a flag`,
 		"--snapshot-dir x --store sqlite:///x --session-cache-bytes 10": "1 MiB",
 		"--nonsense": "not defined",

@@ -35,6 +35,9 @@ type Input struct {
 	// Sinks is what the references of the audit sinks lead to, by name. A sink that is not in it is left out.
 	Sinks map[string]ResolvedSink
 
+	// Store is why the CA bundle of the store cannot be used; empty when it can, or when there is none. The pods read it themselves.
+	Store ResolvedStore
+
 	// HeaderKeys are the keys of the signed header. None: it is left out, whatever the spec says.
 	HeaderKeys []snapshot.SPKey
 
@@ -65,6 +68,12 @@ func (r *Resolved) Refuse(reason, message string) {
 	if reason == v1alpha1.ReasonReferenceNotFound {
 		r.InvalidReason = reason
 	}
+}
+
+// ResolvedStore is what the references of the store come to.
+type ResolvedStore struct {
+	// Reason and Message say what is wrong; the message names the field. Both are empty when all is well.
+	Reason, Message string
 }
 
 // Verification is the state of DNS verification of one DomainBinding.

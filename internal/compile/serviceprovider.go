@@ -29,6 +29,9 @@ func (p *pass) serviceProvider() *snapshot.ServiceProvider {
 	f.accept()
 	settings := settingsOf(sp)
 	settings.AuditSinks = p.sinks(f, sp)
+	if problem := p.in.Store; problem.Reason != "" {
+		f.set(v1alpha1.ConditionAccepted, "False", problem.Reason, "%s", problem.Message)
+	}
 	if WantsSignedHeader(sp) && len(p.in.HeaderKeys) > 0 {
 		settings.SignedHeader = &snapshot.SignedHeader{Keys: p.in.HeaderKeys}
 	}

@@ -300,6 +300,15 @@ func (s *space) settings(ctx context.Context, namespace string, sp *v1alpha1.Ser
 	if in.Sinks, notes, err = sinks(ctx, sp, s.references); err != nil {
 		return nil, err
 	}
+	resolved, problem, err := resolve.Store(ctx, s.references, sp)
+	if err != nil {
+		return nil, err
+	}
+	if problem != nil && problem.Absent != nil {
+		notes = append(notes, noteOfAbsent(problem.Absent))
+	} else {
+		in.Store = resolved
+	}
 	d, ok := s.documents[objectID{v1alpha1.KindServiceProvider, namespace, sp.Name}]
 	if !ok {
 		return nil, nil

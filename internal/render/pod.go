@@ -88,8 +88,11 @@ func container(in Input, pods v1alpha1.PodSettings) *coreac.ContainerApplyConfig
 			coreac.VolumeMount().WithName("audit").WithMountPath("/audit").WithReadOnly(true),
 			coreac.VolumeMount().WithName("second-factor").WithMountPath("/second-factor").WithReadOnly(true),
 			coreac.VolumeMount().WithName("tmp").WithMountPath("/tmp"))
-	if postgres(sp) != nil {
+	if p := postgres(sp); p != nil {
 		c.WithVolumeMounts(coreac.VolumeMount().WithName("store").WithMountPath("/store").WithReadOnly(true))
+		if p.CABundle != nil {
+			c.WithVolumeMounts(coreac.VolumeMount().WithName("store-ca").WithMountPath("/store-ca").WithReadOnly(true))
+		}
 	} else {
 		c.WithVolumeMounts(coreac.VolumeMount().WithName("data").WithMountPath("/data"))
 	}
@@ -153,12 +156,30 @@ func volumes(sp *v1alpha1.ServiceProvider) []*coreac.VolumeApplyConfiguration {
 		if key == "" {
 			key = v1alpha1.DefaultConnectionKey
 		}
-		return append(all, coreac.Volume().WithName("store").WithSecret(coreac.SecretVolumeSource().
+		all = append(all, coreac.Volume().WithName("store").WithSecret(coreac.SecretVolumeSource().
 			WithSecretName(string(p.ConnectionSecretRef.Name)).WithDefaultMode(0o440).
 			WithItems(coreac.KeyToPath().WithKey(key).WithPath("uri"))))
+		if p.CABundle != nil {
+			all = append(all, authorities(p.CABundle))
+		}
+		return all
 	}
 	return append(all, coreac.Volume().WithName("data").
 		WithPersistentVolumeClaim(coreac.PersistentVolumeClaimVolumeSource().WithClaimName(volumeClaimName(sp.Name))))
+}
+
+// authorities are those that verify the server of the store. They have a volume of their own: one with the connection URI would stand still as a whole while one of the two is
+// missing. It is not optional, so that a pod that runs keeps its files when the object goes, as with the URI, and a pod that starts waits for it.
+func authorities(source *v1alpha1.CABundleSource) *coreac.VolumeApplyConfiguration {
+	volume := coreac.Volume().WithName("store-ca")
+	file := func(key string) *coreac.KeyToPathApplyConfiguration {
+		return coreac.KeyToPath().WithKey(key).WithPath("ca.crt")
+	}
+	if ref := source.ConfigMapRef; ref != nil {
+		return volume.WithConfigMap(coreac.ConfigMapVolumeSource().WithName(string(ref.Name)).WithDefaultMode(0o440).WithItems(file(ref.KeyOr(v1alpha1.DefaultCAKey))))
+	}
+	ref := source.SecretRef
+	return volume.WithSecret(coreac.SecretVolumeSource().WithSecretName(string(ref.Name)).WithDefaultMode(0o440).WithItems(file(ref.KeyOr(v1alpha1.DefaultCAKey))))
 }
 
 // spread keeps the pods apart, softly, unless the user says how.

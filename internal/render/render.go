@@ -189,8 +189,12 @@ func httpRoute(sp *v1alpha1.ServiceProvider) *unstructured.Unstructured {
 }
 
 func storeArguments(sp *v1alpha1.ServiceProvider) []string {
-	if postgres(sp) != nil {
-		return []string{"--store-url-file=/store/uri"}
+	if p := postgres(sp); p != nil {
+		arguments := []string{"--store-url-file=/store/uri"}
+		if p.CABundle != nil {
+			arguments = append(arguments, "--store-ca-file=/store-ca/ca.crt")
+		}
+		return arguments
 	}
 	return []string{"--store=sqlite:///data/sallyport.db"}
 }

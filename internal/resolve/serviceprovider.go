@@ -7,6 +7,7 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
+	"sallyport.dev/sallyport/internal/trust"
 )
 
 // OfSinks are the references of the audit sinks of a ServiceProvider.
@@ -15,6 +16,37 @@ func OfSinks(sp *v1alpha1.ServiceProvider) (all []Reference) {
 		all = append(all, given(sinkReferences(s))...)
 	}
 	return all
+}
+
+// OfServiceProvider are all references of a ServiceProvider whose change asks for another look at it.
+func OfServiceProvider(sp *v1alpha1.ServiceProvider) []Reference {
+	return append(OfSinks(sp), OfStore(sp)...)
+}
+
+// OfStore are the references of the store that are looked at before a pod is: its CA bundle.
+func OfStore(sp *v1alpha1.ServiceProvider) []Reference { return given(storeAuthorities(sp)) }
+
+func storeAuthorities(sp *v1alpha1.ServiceProvider) *Reference {
+	if store := sp.Spec.Store; store != nil && store.Postgres != nil {
+		return toCA("spec.store.postgres.caBundle", store.Postgres.CABundle)
+	}
+	return nil
+}
+
+// Store looks at the CA bundle of the store, which the pods mount. What the user has to mend is in the result, and in full in problem, nil where all is well. The error is that
+// of the source.
+func Store(ctx context.Context, from Source, sp *v1alpha1.ServiceProvider) (resolved compile.ResolvedStore, problem *Problem, err error) {
+	ref := storeAuthorities(sp)
+	content, err := Read(ctx, from, ref)
+	if err == nil && ref != nil {
+		if says := trust.CheckAuthorities(content); says != nil {
+			err = ref.unreadable(v1alpha1.ReasonInvalidCertificate, says)
+		}
+	}
+	if problem, ok := errors.AsType[*Problem](err); ok {
+		return compile.ResolvedStore{Reason: problem.Reason, Message: problem.Error()}, problem, nil
+	}
+	return compile.ResolvedStore{}, nil, err
 }
 
 // StoreConnection is where the URI of the database is, nil when there is no database to connect to.

@@ -41,6 +41,9 @@ type Options struct {
 	Lanes int
 	// Reload returns the store's URL of today, for every new connection to PostgreSQL, so that a rotated password needs no restart. nil keeps the first.
 	Reload func() (string, error)
+	// CABundle returns the authorities of today as PEM, for every new connection to PostgreSQL. With it each connection has TLS and is verified against them and against
+	// the name of its host, whatever sslmode the URL has; verify-ca alone is kept, which takes any name. nil: sslmode decides, with the system's roots.
+	CABundle func() ([]byte, error)
 	// LockTimeout is how long to wait for another process that still holds the SQLite file; default 30 s.
 	LockTimeout time.Duration
 	// TransactionTimeout bounds each try of a transaction, with its wait for a connection, so that none stops all others for good, whatever it waits for; default 2 min.
@@ -194,30 +197,37 @@ func (d *DB) openPostgres(ctx context.Context, storeURL string) error {
 	}
 	config.MaxConns = int32(d.o.MaxConnections)
 	config.MaxConnLifetimeJitter = time.Minute
-	if reload := d.o.Reload; reload != nil {
-		config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-			current, err := reload()
-			if err != nil {
-				return err
-			}
-			fresh, err := pgx.ParseConfig(current)
-			if err != nil {
-				return errors.New("the store's URL is not a PostgreSQL URL")
-			}
-			c.Host, c.Port, c.User, c.Password, c.Database, c.TLSConfig, c.Fallbacks = fresh.Host, fresh.Port, fresh.User, fresh.Password, fresh.Database, fresh.TLSConfig, fresh.Fallbacks
-			c.ValidateConnect = fresh.ValidateConnect // target_session_attrs
-			return nil
-		}
-	}
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { return d.ofToday(storeURL, c) }
 	if d.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	if err := d.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("store: PostgreSQL does not answer: %w", err)
+		return fmt.Errorf("store: PostgreSQL does not answer: %w", d.explain(err))
 	}
-	d.write = stdlib.OpenDBFromPool(d.pool)
+	d.write = sql.OpenDB(explaining{stdlib.GetPoolConnector(d.pool), d.explain})
 	d.write.SetMaxIdleConns(0) // the pool keeps them
 	d.read = d.write
+	return nil
+}
+
+// ofToday gives a new connection the URL and the authorities of today; the URL that the store was opened with where nothing returns another.
+func (d *DB) ofToday(storeURL string, c *pgx.ConnConfig) (err error) {
+	if d.o.Reload != nil {
+		if storeURL, err = d.o.Reload(); err != nil {
+			return err
+		}
+	}
+	fresh, err := pgx.ParseConfig(storeURL)
+	if err != nil {
+		return errors.New("the store's URL is not a PostgreSQL URL")
+	}
+	if d.o.CABundle != nil {
+		if err := verifyAll(fresh, storeURL, d.o.CABundle); err != nil {
+			return err
+		}
+	}
+	c.Host, c.Port, c.User, c.Password, c.Database, c.TLSConfig, c.Fallbacks = fresh.Host, fresh.Port, fresh.User, fresh.Password, fresh.Database, fresh.TLSConfig, fresh.Fallbacks
+	c.ValidateConnect = fresh.ValidateConnect // target_session_attrs
 	return nil
 }
 

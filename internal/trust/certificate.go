@@ -216,6 +216,30 @@ func leaves(chain []*x509.Certificate) []*x509.Certificate {
 	})
 }
 
+// CheckAuthorities says what is wrong with a PEM text of authorities, as the end of a sentence like those of ParsePEM. As many may be in it as a Kubernetes object holds: the
+// bundles of clouds have more than a hundred.
+func CheckAuthorities(text []byte) error {
+	found := 0
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if strings.Contains(block.Type, "PRIVATE KEY") {
+			return errors.New("has a private key in it: remove it, consider it known to others, and write the certificates alone")
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if found++; !x509.NewCertPool().AppendCertsFromPEM(pem.EncodeToMemory(block)) {
+			return fmt.Errorf("does not parse: certificate %d is not an X.509 certificate: copy it again, completely", found)
+		}
+	}
+	if found < bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----")) {
+		return errors.New("is not well-formed PEM: a line is missing or was changed when it was copied")
+	}
+	if found == 0 {
+		return errors.New("has no certificate in it: write the certificates of the authorities as PEM, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
+	}
+	return nil
+}
+
 // ParsePEM reads the certificates of a PEM text: one or more, chains reduced to their leaves, or the bare base64 of one. The error is
 // the end of a sentence that starts with the name of the field, and quotes nothing of the text.
 func ParsePEM(text string) ([]*x509.Certificate, error) {

@@ -80,6 +80,32 @@ func TestPEMThatIsRefused(t *testing.T) {
 	}
 }
 
+func TestCheckAuthorities(t *testing.T) {
+	one := signer(t, "an authority")
+	// RDS has more than a hundred in one bundle, with words between them.
+	for name, good := range map[string]string{"one": one.pem(), "many, with words": strings.Repeat("# an authority\n"+signerEC(t).pem(), 150)} {
+		if err := CheckAuthorities([]byte(good)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	block := func(kind string) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte("secret-in-body")}))
+	}
+	for name, c := range map[string]struct{ text, says string }{
+		"empty":                {"", "has no certificate in it"},
+		"no PEM":               {"secret-in-body", "has no certificate in it"},
+		"bare base64":          {one.base64(), "has no certificate in it"},
+		"a request":            {block("CERTIFICATE REQUEST"), "has no certificate in it"},
+		"a private key":        {one.pem() + string(privatePEM(t, one.key)), "private key"},
+		"broken after a good":  {one.pem() + block("CERTIFICATE"), "certificate 2"},
+		"cut off after a good": {one.pem() + one.pem()[:200], "well-formed"},
+	} {
+		if err := CheckAuthorities([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "secret-in-body") {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+	}
+}
+
 func signerEC(t *testing.T) identity {
 	return certify(t, ecKey(t, "many"), "many", testNow, testNow.AddDate(1, 0, 0))
 }

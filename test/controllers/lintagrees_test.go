@@ -74,7 +74,10 @@ func badReferences(t testing.TB, ns string) []client.Object {
 	other.Spec.Audit.Sinks = []v1alpha1.AuditSink{
 		{Name: "log", Syslog: &v1alpha1.SyslogSink{Address: "syslog.example.com:6514", CABundle: &v1alpha1.CABundleSource{SecretRef: &v1alpha1.SecretKeyReference{Name: "things", Key: "nonsense"}}}},
 	}
-	return append(all, sp, other)
+	stored := serviceProvider(ns)
+	stored.Name = "stored"
+	stored.Spec.Store = &v1alpha1.Store{Postgres: &v1alpha1.PostgresStore{ConnectionSecretRef: things("good"), CABundle: &v1alpha1.CABundleSource{ConfigMapRef: listed("ca.crt")}}}
+	return append(all, sp, other, stored)
 }
 
 // weakPEM is a certificate whose key is too short to be trusted.

@@ -45,8 +45,10 @@ func serviceProviderWalks() []walked {
 		{kind: sp, path: "signedHeader", first: `{state: Enabled, keyLifetime: 720h}`, second: `{state: Disabled}`},
 		{kind: sp, path: "tracing", first: `{endpoint: "https://otel.example.com:4318", samplePercent: 10}`, second: `{endpoint: "https://otel.example.com:4318", samplePercent: 20}`},
 		{kind: sp, path: "store", first: `{sqlite: {reclaim: Delete}}`, second: `{sqlite: {reclaim: Retain, size: 2Gi, storageClassName: fast}}`, ready: [2]string{"", mistake}},
-		{kind: sp, path: "", first: `{url: "https://sso.example.com", replicas: 2, store: {postgres: {connectionSecretRef: {name: things, key: uri}}}}`,
-			second: `{url: "https://sso.example.com", replicas: 3, store: {postgres: {connectionSecretRef: {name: things, key: key}}}}`},
+		{kind: sp, path: "store", first: `{postgres: {connectionSecretRef: {name: things, key: uri}, caBundle: {secretRef: {name: missing}}}}`,
+			second: `{postgres: {connectionSecretRef: {name: things, key: uri}, caBundle: {configMapRef: {name: things, key: key}}}}`, ready: [2]string{mistake, mistake}},
+		{kind: sp, path: "", first: `{url: "https://sso.example.com", replicas: 2, store: {postgres: {connectionSecretRef: {name: things, key: uri}, caBundle: {configMapRef: {name: things, key: ca.crt}}}}}`,
+			second: `{url: "https://sso.example.com", replicas: 3, store: {postgres: {connectionSecretRef: {name: things, key: key}, caBundle: {secretRef: {name: things, key: tls.crt}}}}}`},
 	}
 }
 

@@ -105,6 +105,16 @@ func (s *Server) execute(ctx context.Context, statement string) error {
 	return err
 }
 
+// query reads the one value that a statement returns.
+func (s *Server) query(ctx context.Context, statement string, into any) error {
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.QueryRow(ctx, statement).Scan(into)
+}
+
 // NewDatabase makes an empty database and returns a URL that names both servers and leads to whichever is the primary.
 func (p *Pair) NewDatabase(ctx context.Context) (string, error) {
 	const name = "sso"

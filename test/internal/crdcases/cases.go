@@ -108,7 +108,10 @@ func storeCases() []Case {
 		refuse(one, sp, "spec", `{url: "https://sso.example.com", replicas: 3, store: {sqlite: {}}}`),
 		accept(sp, "spec", `{url: "https://sso.example.com", replicas: 3, store: {postgres: {connectionSecretRef: {name: db, key: uri}}}}`),
 		refuse("should be greater than or equal to 1", sp, "spec.replicas", "0"),
-		accept(sp, "spec.store", `{sqlite: {}}`, `{sqlite: {size: 1Gi, storageClassName: fast, reclaim: Delete}}`, `{postgres: {connectionSecretRef: {name: db}}}`),
+		accept(sp, "spec.store", `{sqlite: {}}`, `{sqlite: {size: 1Gi, storageClassName: fast, reclaim: Delete}}`, `{postgres: {connectionSecretRef: {name: db}}}`,
+			`{postgres: {connectionSecretRef: {name: db}, caBundle: {configMapRef: {name: ca, key: global-bundle.pem}}}}`, `{postgres: {connectionSecretRef: {name: db}, caBundle: {secretRef: {name: db-ca}}}}`),
+		refuse("exactly one of configMapRef, secretRef", sp, "spec.store", `{postgres: {connectionSecretRef: {name: db}, caBundle: {}}}`,
+			`{postgres: {connectionSecretRef: {name: db}, caBundle: {configMapRef: {name: ca}, secretRef: {name: ca}}}}`),
 		refuse("exactly one of sqlite, postgres: leave store out for SQLite with its defaults", sp, "spec.store", `{}`, `{sqlite: {}, postgres: {connectionSecretRef: {name: db}}}`),
 	)
 }

@@ -1011,6 +1011,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: dev.sallyport.sallyport.api.v1alpha1.PostgresStore
   map:
     fields:
+    - name: caBundle
+      type:
+        namedType: dev.sallyport.sallyport.api.v1alpha1.CABundleSource
     - name: connectionSecretRef
       type:
         namedType: dev.sallyport.sallyport.api.v1alpha1.SecretKeyReference

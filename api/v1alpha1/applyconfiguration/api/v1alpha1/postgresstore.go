@@ -9,6 +9,9 @@ package v1alpha1
 type PostgresStoreApplyConfiguration struct {
 	// connectionSecretRef names the Secret with the connection URI, postgres://USER:PASSWORD@HOST:PORT/DATABASE. The key left out: uri.
 	ConnectionSecretRef *SecretKeyReferenceApplyConfiguration `json:"connectionSecretRef,omitempty"`
+	// caBundle verifies the server, instead of the system's roots, and is read again for each new connection. With it every connection has TLS and is verified as sslmode=verify-full
+	// says, whatever the URI says: only sslmode=verify-ca is kept, which takes any host name. Left out: sslmode decides, and verify-full takes the system's roots.
+	CABundle *CABundleSourceApplyConfiguration `json:"caBundle,omitempty"`
 }
 
 // PostgresStoreApplyConfiguration constructs a declarative configuration of the PostgresStore type for use with
@@ -22,5 +25,13 @@ func PostgresStore() *PostgresStoreApplyConfiguration {
 // If called multiple times, the ConnectionSecretRef field is set to the value of the last call.
 func (b *PostgresStoreApplyConfiguration) WithConnectionSecretRef(value *SecretKeyReferenceApplyConfiguration) *PostgresStoreApplyConfiguration {
 	b.ConnectionSecretRef = value
+	return b
+}
+
+// WithCABundle sets the CABundle field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CABundle field is set to the value of the last call.
+func (b *PostgresStoreApplyConfiguration) WithCABundle(value *CABundleSourceApplyConfiguration) *PostgresStoreApplyConfiguration {
+	b.CABundle = value
 	return b
 }
