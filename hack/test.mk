@@ -33,7 +33,7 @@ test: test-deps assets proxies build ## Everything that needs no cluster node: u
 e2e: ## The product as pods on a real node; leaves nothing behind.
 	@hack/test-e2e.sh
 
-RELIABILITY := Crash|NoFault|EveryTransition|EveryField|EveryMistake|Expir|Whatever|Killed|StoreIsDown|FailsOver|Failover|DiskIsFull|Backup|Steady|Clock|Ahead|Upgrade|Objects|Schema|Earlier|Later
+RELIABILITY := Crash|NoFault|EveryTransition|EveryField|EveryMistake|Expir|Whatever|Killed|StoreIsDown|FailsOver|Failover|DiskIsFull|Backup|Steady|Clock|Ahead|Upgrade|Objects|Schema|Earlier|Later|RotatedAuthority|ABundleVerifies
 RELIABILITY_PACKAGES := ./test/controllers ./test/replicas ./test/upgrade ./internal/store ./internal/session/... ./internal/trust ./internal/web/outbox
 .PHONY: reliability
 reliability: assets ## What was broken on purpose and what it came to, as a table; docs/reliability.md explains it.

@@ -286,7 +286,8 @@ func (w *place) files() error {
 		return err
 	}
 	return errors.Join(os.WriteFile(filepath.Join(w.dir, "dist", "install.yaml"), []byte(installer), 0o600),
-		os.WriteFile(filepath.Join(w.dir, "GoogleIDPMetadata.xml"), []byte("<EntityDescriptor/>"), 0o600))
+		os.WriteFile(filepath.Join(w.dir, "GoogleIDPMetadata.xml"), []byte("<EntityDescriptor/>"), 0o600),
+		os.WriteFile(filepath.Join(w.dir, "AUTHORITY.pem"), []byte("-----BEGIN CERTIFICATE-----"), 0o600))
 }
 
 // policy waits until the one that protects an identity provider answers, some time after it was made.
