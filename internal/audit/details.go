@@ -170,11 +170,11 @@ type SecondFactor struct {
 
 // BreakGlass is the details of sso_break_glass.
 type BreakGlass struct {
-	// Step is issued when the link was made, used when it signed the person in.
+	// Step is issued when the link was made, used when it signed the person in, refused when it did not.
 	Step string `json:"step"`
 	// Reason is what the administrator gave, when it was issued.
 	Reason string `json:"reason,omitempty"`
-	// IssuedBy is who made the link, when it is used.
+	// IssuedBy is who made the link, when it is used or refused.
 	IssuedBy string `json:"issuedBy,omitempty"`
 	Expires  string `json:"expires,omitempty"`
 }

@@ -171,7 +171,10 @@ func printDiagnosis(w io.Writer, e manageapi.DebugEntry) {
 	if e.Success {
 		kind = "accepted"
 	}
-	head := fmt.Sprintf("%s  %s  ref %s  idp/%s", at(e.At), kind, e.Reference, e.IdP)
+	head := fmt.Sprintf("%s  %s  ref %s", at(e.At), kind, e.Reference)
+	if e.IdP != "" {
+		head += "  idp/" + e.IdP
+	}
 	if e.Email != "" {
 		head += "  " + e.Email
 		if !e.Verified {

@@ -77,6 +77,12 @@ const (
 	ReasonIdPDisabled    Reason = "idp_disabled"
 )
 
+// The reasons that break-glass links are refused for beside those.
+const (
+	ReasonLinkNotValid       Reason = "link_not_valid"
+	ReasonSecondFactorFailed Reason = "second_factor_failed"
+)
+
 // Rejection is a refusal that the person and the administrator can act on. It is an error.
 type Rejection struct {
 	Reason Reason

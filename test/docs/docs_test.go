@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/saml"
 )
 
@@ -55,7 +56,11 @@ func hasAnchor(page, anchor string) bool {
 // TestTroubleshootingKnowsEveryReason holds the table of refusals to the closed list.
 func TestTroubleshootingKnowsEveryReason(t *testing.T) {
 	page := pages(t)["docs/troubleshooting.md"]
-	for _, reason := range saml.Reasons() {
+	reasons := saml.Reasons()
+	for _, reason := range provision.BreakGlassReasons() {
+		reasons = append(reasons, saml.Reason(reason))
+	}
+	for _, reason := range reasons {
 		if !strings.Contains(page, "\n| `"+string(reason)+"` |") {
 			t.Errorf("docs/troubleshooting.md has no row for %s", reason)
 		}

@@ -70,7 +70,7 @@ func millis(text string) int64 {
 // severity is 1 (informational) to 4 (high), as OCSF counts.
 func severity(r audit.Record) int {
 	switch {
-	case r.Type == audit.TypeSSOBreakGlass || r.Type == audit.TypeSAMLAssertionReplayed || r.Type == audit.TypeSAMLIdPEntityIDChangeRefused ||
+	case r.Type == audit.TypeSSOBreakGlass && r.Outcome == audit.OutcomeSuccess || r.Type == audit.TypeSAMLAssertionReplayed || r.Type == audit.TypeSAMLIdPEntityIDChangeRefused ||
 		counted(r).Type == audit.TypeSAMLAssertionReplayed.String():
 		return 4
 	case r.Outcome != audit.OutcomeSuccess && r.Tier == audit.TierSecurity:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/audit"
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/session"
 	"sallyport.dev/sallyport/internal/store"
 )
@@ -22,8 +23,20 @@ const (
 	maxReason = 500
 )
 
-// ErrNotAdmitted means that the person is suspended, or that their IdP is switched off.
-var ErrNotAdmitted = errors.New("the person may not sign in")
+// BreakGlassReasons are why a link signs nobody in: all that there are.
+func BreakGlassReasons() []identity.Reason {
+	return []identity.Reason{identity.ReasonLinkNotValid, identity.ReasonUserNotFound, identity.ReasonUserSuspended, identity.ReasonIdPDisabled, identity.ReasonDomainNotBound,
+		identity.ReasonSecondFactorFailed}
+}
+
+// BreakGlassRefusal is why a link that was there signed nobody in. It has been recorded, and the link is spent.
+type BreakGlassRefusal struct {
+	Reason identity.Reason
+	// User has no more than the ID where the user is gone.
+	User store.User
+}
+
+func (r *BreakGlassRefusal) Error() string { return "break-glass: " + string(r.Reason) }
 
 // BreakGlassKey is where a link is kept: its secret itself is nowhere.
 func BreakGlassKey(secret string) []byte {
@@ -47,52 +60,89 @@ func (s *Service) BreakGlass(ctx context.Context, u store.User, reason string, b
 	})
 }
 
-// BreakGlassUse is the browser that uses a link. Admits says whether a session of an IdP and an e-mail domain counts, RequireSecondFactor whether a session of
-// an IdP needs a second factor, for somebody who has enrolled one and for somebody who has not.
+// BreakGlassUse is the browser that uses a link. Refuses says why a session of an IdP and an e-mail domain does not count, "" where it does; RequireSecondFactor whether a
+// session of an IdP needs a second factor, for somebody who has enrolled one and for somebody who has not; SecondFactors whether one can be proved here at all.
 type BreakGlassUse struct {
 	Client              Client
-	Admits              func(idpUID, emailDomain string) bool
+	Refuses             func(idpUID, emailDomain string) identity.Reason
 	RequireSecondFactor func(idp store.IdPRef, enrolled bool) bool
+	SecondFactors       bool
 	ReturnURL           string
 }
 
 // UseBreakGlass opens the session, once: link, session and record in one transaction. It is short, and keeps the second step that the connection asks for.
+// The error is store.ErrNotFound where there is no such link any more, and a *BreakGlassRefusal where its user may not come in: that spends the link too, so that there are
+// no more records of it than links.
 func (s *Service) UseBreakGlass(ctx context.Context, secret string, in BreakGlassUse) (*Result, error) {
 	var result *Result
-	err := s.store.Do(ctx, func(tx store.Tx) error {
+	var refusal *BreakGlassRefusal
+	err := s.store.Do(ctx, func(tx store.Tx) (err error) {
 		link, err := tx.ConsumePending(BreakGlassKey(secret))
 		if err != nil {
 			return err
 		}
-		u, err := tx.User(link.UserID)
-		if err != nil {
+		if result, refusal, err = openByLink(tx, link, in); err != nil {
 			return err
 		}
-		domain := emailDomain(u.Email)
-		if u.Suspended() || !in.Admits(u.IdP.UID, domain) {
-			return ErrNotAdmitted
-		}
-		factors, err := tx.SecondFactors(u.ID)
-		if err != nil {
-			return err
-		}
-		token, key := session.NewToken()
-		opened := store.Session{
-			TokenHash: key[:], UserID: u.ID, IdP: u.IdP, AuthnContext: "break-glass", CreatedAt: tx.Now(), LastSeenAt: tx.Now(), ExpiresAt: tx.Now().Add(breakGlassSession),
-			SecondFactorPending: in.RequireSecondFactor(u.IdP, len(factors) > 0), ReturnURL: in.ReturnURL, IP: in.Client.IP, UserAgent: in.Client.UserAgent, EmailDomain: domain, User: u,
-		}
-		if err := tx.CreateSession(opened); err != nil {
-			return err
-		}
-		result = &Result{User: u, Token: token, Session: opened, SecondFactorRequired: opened.SecondFactorPending}
-		return tx.AppendAudit(audit.Record{
-			Type: audit.TypeSSOBreakGlass, Outcome: audit.OutcomeSuccess, Request: in.Client.Request, Target: userTarget(u), Session: key.Hex(),
-			Actor:   audit.Actor{Kind: audit.ActorUser, ID: u.ID, Email: u.Email, IP: in.Client.IP, UserAgent: in.Client.UserAgent},
-			Details: audit.BreakGlass{Step: "used", Reason: link.Reason, IssuedBy: link.RequestedBy},
-		})
+		return tx.AppendAudit(breakGlassRecord(link, in.Client, result, refusal))
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case refusal != nil:
+		return nil, refusal
 	}
 	return result, nil
+}
+
+// openByLink opens the session that a link is for, or says why there is none.
+func openByLink(tx store.Tx, link store.Pending, in BreakGlassUse) (*Result, *BreakGlassRefusal, error) {
+	u, err := tx.User(link.UserID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &BreakGlassRefusal{identity.ReasonUserNotFound, store.User{ID: link.UserID}}, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	domain := emailDomain(u.Email)
+	if u.Suspended() {
+		return nil, &BreakGlassRefusal{identity.ReasonUserSuspended, u}, nil
+	}
+	if reason := in.Refuses(u.IdP.UID, domain); reason != "" {
+		return nil, &BreakGlassRefusal{reason, u}, nil
+	}
+	factors, err := tx.SecondFactors(u.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	required := in.RequireSecondFactor(u.IdP, len(factors) > 0)
+	if required && !in.SecondFactors {
+		return nil, &BreakGlassRefusal{identity.ReasonSecondFactorFailed, u}, nil
+	}
+	token, key := session.NewToken()
+	opened := store.Session{
+		TokenHash: key[:], UserID: u.ID, IdP: u.IdP, AuthnContext: "break-glass", CreatedAt: tx.Now(), LastSeenAt: tx.Now(), ExpiresAt: tx.Now().Add(breakGlassSession),
+		SecondFactorPending: required, ReturnURL: in.ReturnURL, IP: in.Client.IP, UserAgent: in.Client.UserAgent, EmailDomain: domain, User: u,
+	}
+	if err := tx.CreateSession(opened); err != nil {
+		return nil, nil, err
+	}
+	return &Result{User: u, Token: token, Session: opened, SecondFactorRequired: required}, nil, nil
+}
+
+// breakGlassRecord is of a link that signed somebody in, or was refused.
+func breakGlassRecord(link store.Pending, by Client, result *Result, refusal *BreakGlassRefusal) audit.Record {
+	record := audit.Record{Type: audit.TypeSSOBreakGlass, Request: by.Request}
+	details := audit.BreakGlass{Step: "used", Reason: link.Reason, IssuedBy: link.RequestedBy}
+	var u store.User
+	if refusal != nil {
+		u, details.Step = refusal.User, "refused"
+		record.Outcome, record.Reason = audit.OutcomeDenied, string(refusal.Reason)
+	} else {
+		u = result.User
+		record.Outcome, record.Session = audit.OutcomeSuccess, session.Key(result.Session.TokenHash).Hex()
+	}
+	record.Actor = audit.Actor{Kind: audit.ActorUser, ID: u.ID, Email: u.Email, IP: by.IP, UserAgent: by.UserAgent}
+	record.Target, record.Details = userTarget(u), details
+	return record
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport.dev/sallyport/internal/identity"
 	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/store"
 )
@@ -23,7 +24,7 @@ func TestABreakGlassLinkEndsAfterTenMinutes(t *testing.T) {
 		}
 		use := func(secret string) error {
 			_, err := w.service.UseBreakGlass(t.Context(), secret, provision.BreakGlassUse{
-				Admits: func(string, string) bool { return true }, RequireSecondFactor: func(store.IdPRef, bool) bool { return false }})
+				Refuses: func(string, string) identity.Reason { return "" }, RequireSecondFactor: func(store.IdPRef, bool) bool { return false }})
 			return err
 		}
 		inTime, late := link(), link()

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"sallyport.dev/sallyport/internal/identity/provision"
 	"sallyport.dev/sallyport/internal/metric"
 	"sallyport.dev/sallyport/internal/version"
 )
@@ -19,6 +20,8 @@ type Metrics struct {
 
 	// SignIns counts finished sign-ins by IdP, outcome (success, failure) and reason (the debug log's closed list, empty on success).
 	SignIns *prometheus.CounterVec
+	// BreakGlassUses counts uses of break-glass links by outcome (success, failure) and reason (empty on success).
+	BreakGlassUses *prometheus.CounterVec
 	// Logouts counts logout messages by IdP, direction (idp, sp) and outcome.
 	Logouts *prometheus.CounterVec
 	// Checks counts forward-auth checks by endpoint (nginx, forward, envoy, grpc) and result (allowed, unauthenticated, forbidden, unavailable, misconfigured).
@@ -67,6 +70,11 @@ func New() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	c := &m.catalogue
 	m.SignIns = c.Counters("sso_sign_ins_total", "Finished sign-ins by outcome (success, failure); reason is one of the debug log's closed list, and empty on success.", "idp", "outcome", "reason")
+	m.BreakGlassUses = c.Counters("sso_break_glass_uses_total", "Uses of break-glass links by outcome (success, failure); reason is one of the debug log's closed list, and empty on success.", "outcome", "reason")
+	m.BreakGlassUses.WithLabelValues("success", "")
+	for _, reason := range provision.BreakGlassReasons() {
+		m.BreakGlassUses.WithLabelValues("failure", string(reason)) // from 0, as below
+	}
 	m.Logouts = c.Counters("sso_logouts_total", "SAML logout messages that were accepted or refused.", "idp", "direction", "outcome")
 	m.Checks = c.Counters("sso_checks_total", "Forward-auth checks.", "endpoint", "result")
 	m.Verification = c.Histogram("sso_response_verification_duration_seconds", "Time from the body of a SAML response to the verdict, without the store.", verificationBuckets)
@@ -92,7 +100,7 @@ func New() *Metrics {
 	m.DenialsDropped = c.Counter("sso_access_denials_unrecorded_total", "Denied accesses that were counted but not recorded, because too many came at once.")
 	build := c.Gauges("sso_build_info", "1 for the build that runs.", "version", "commit")
 	build.WithLabelValues(version.Version, version.Commit).Set(1)
-	m.registry.MustRegister(m.SignIns, m.Logouts, m.Checks, m.Verification, m.Requests, m.SnapshotErrors, m.Connections, m.Snapshot, m.SnapshotLoaded, m.StoreUp, m.storeOperations, m.storeErrors,
+	m.registry.MustRegister(m.SignIns, m.BreakGlassUses, m.Logouts, m.Checks, m.Verification, m.Requests, m.SnapshotErrors, m.Connections, m.Snapshot, m.SnapshotLoaded, m.StoreUp, m.storeOperations, m.storeErrors,
 		m.ManagementDenied, m.AuditPending, m.AuditOldest, m.AuditDelivered, m.AuditFailures, m.AuditDeadLetters, m.RefusalsCounted, m.DenialsDropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

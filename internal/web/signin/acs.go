@@ -211,7 +211,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, a *arrival, asse
 	if rejection, ok := identity.AsRejection(err); ok {
 		refusal := a.c.SAML.Refuse(saml.Reason(rejection.Reason), rejection.Expected, rejection.Actual)
 		refusal.Sentence, refusal.XML, refusal.ClockDifference = rejection.Sentence, assertion.XML, assertion.ClockDifference
-		h.debug(r.Context(), a, entryOf(a, refusal, assertion))
+		h.debug(r.Context(), entryOf(a, refusal, assertion))
 		h.count(a, saml.Reason(rejection.Reason))
 		h.refusalPage(w, a, saml.Reason(rejection.Reason))
 		return
@@ -222,7 +222,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, a *arrival, asse
 		return
 	}
 	if h.Clock.Now().Before(a.c.VerboseUntil) {
-		h.debug(r.Context(), a, acceptedEntry(a, assertion, result.Person.FailedRules))
+		h.debug(r.Context(), acceptedEntry(a, assertion, result.Person.FailedRules))
 	}
 	if result.SecondFactorRequired && h.secondFactor == "" {
 		// The session waits for a step that this build does not have: it opens nothing.

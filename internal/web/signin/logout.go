@@ -279,7 +279,7 @@ func (h *Handler) logoutAnswer(w http.ResponseWriter, r *http.Request, s *site.S
 func (h *Handler) refuseLogout(w http.ResponseWriter, r *http.Request, s *site.Site, c *site.Connection, refusal *saml.Refusal) {
 	h.Metrics.Logouts.WithLabelValues(c.Name, "idp", "failure").Inc()
 	a := &arrival{s: s, c: c, who: serve.ClientOf(s, r), reference: serve.NewReference(), entry: audit.NewID(h.Clock.Now())}
-	h.debug(r.Context(), a, entryOf(a, refusal, nil))
+	h.debug(r.Context(), entryOf(a, refusal, nil))
 	h.auditRefusal(r.Context(), a, refusal)
 	h.Page(w, s, http.StatusForbidden, pages.Message{
 		Heading: "Nothing was signed out", Sentence: c.Label() + " sent a message that we could not accept.",

@@ -28,7 +28,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, ref
 // recordRefusal writes the debug entry, the audit record and the metric. Anybody can cause it, so that the records are rationed. The person gets the page whether or not the store takes them.
 func (h *Handler) recordRefusal(ctx context.Context, a *arrival, refusal *saml.Refusal) {
 	h.count(a, refusal.Reason)
-	h.debug(ctx, a, entryOf(a, refusal, nil))
+	h.debug(ctx, entryOf(a, refusal, nil))
 	h.auditRefusal(ctx, a, refusal)
 }
 
@@ -52,13 +52,13 @@ func (h *Handler) count(a *arrival, reason saml.Reason) {
 	h.Log.Info("a response was refused", "idp", a.c.Name, "reference", a.reference, "reason", reason)
 }
 
-func (h *Handler) debug(ctx context.Context, a *arrival, entry store.DebugEntry) {
+func (h *Handler) debug(ctx context.Context, entry store.DebugEntry) {
 	ctx, cancel := ration.Lasting(ctx)
 	defer cancel()
 	entry.At = h.Clock.Now()
 	if err := h.Store.AddDebugEntry(ctx, entry); err != nil {
 		h.Metrics.StoreFailed(metrics.AddDebugEntry)
-		h.Log.Error("a debug entry could not be kept", "idp", a.c.Name, "reference", a.reference, "error", err)
+		h.Log.Error("a debug entry could not be kept", "idp", entry.IdP.Name, "reference", entry.Reference, "error", err)
 	}
 }
 

@@ -83,7 +83,7 @@ func (h *Handler) finishTrial(w http.ResponseWriter, r *http.Request, a *arrival
 		h.StoreFailed(w, a.s, metrics.SignInTest, err)
 		return
 	}
-	h.debug(ctx, a, entryOf(a, refusal, assertion))
+	h.debug(ctx, entryOf(a, refusal, assertion))
 	if err := trial.Save(ctx, h.Store, a.pending.Run, result); err != nil {
 		h.Log.Error("the result of a test run could not be kept", "idp", a.c.Name, "reference", a.reference, "error", err)
 	}

@@ -237,6 +237,18 @@ func (s *Site) Admits(idpUID, emailDomain string) bool {
 	return !bound || binding.Connection == s.names[idpUID] || s.names[idpUID] == ""
 }
 
+// Refuses is Admits with the reason: "" where a session counts.
+func (s *Site) Refuses(idpUID, emailDomain string) identity.Reason {
+	_, gone := s.gone[idpUID]
+	switch {
+	case s.Admits(idpUID, emailDomain):
+		return ""
+	case gone || s.disabled[idpUID]:
+		return identity.ReasonIdPDisabled
+	}
+	return identity.ReasonDomainNotBound
+}
+
 // CookieReaches says whether browsers send the session's cookie to a host.
 func (s *Site) CookieReaches(host string) bool {
 	if s.Cookie.Domain == "" {
