@@ -75,7 +75,7 @@ type CIDR string
 
 // PodSettings configures the pods.
 type PodSettings struct {
-	// resources of the service provider's container.
+	// resources of the service provider's container; left out, requests of 20m and 64Mi, and a memory limit of 512Mi. The session cache takes an eighth of the memory limit.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 

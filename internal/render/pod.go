@@ -96,12 +96,12 @@ func container(in Input, pods v1alpha1.PodSettings) *coreac.ContainerApplyConfig
 	} else {
 		c.WithVolumeMounts(coreac.VolumeMount().WithName("data").WithMountPath("/data"))
 	}
-	if pods.Resources != nil {
-		return c.WithResources(convert[coreac.ResourceRequirementsApplyConfiguration](pods.Resources))
+	needs := resources(pods)
+	limit := memoryLimit(needs)
+	if soft, ok := softLimit(limit); ok {
+		c.WithEnv(coreac.EnvVar().WithName("GOMEMLIMIT").WithValue(soft))
 	}
-	return c.WithResources(coreac.ResourceRequirements().
-		WithRequests(corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("64Mi")}).
-		WithLimits(corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")}))
+	return c.WithArgs(sessionCache(limit)...).WithResources(convert[coreac.ResourceRequirementsApplyConfiguration](needs))
 }
 
 // tracing are the variables of the OpenTelemetry specification, which the service provider takes without Kubernetes too.

@@ -12,7 +12,7 @@ import (
 //
 // PodSettings configures the pods.
 type PodSettingsApplyConfiguration struct {
-	// resources of the service provider's container.
+	// resources of the service provider's container; left out, requests of 20m and 64Mi, and a memory limit of 512Mi. The session cache takes an eighth of the memory limit.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
 	// nodeSelector picks nodes by their labels.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
