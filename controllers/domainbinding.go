@@ -12,10 +12,7 @@ func (r *Reconciler) domainBinding(s *scope, binding *v1alpha1.DomainBinding, f 
 	c.program(s, f, s.servedSameDomain(binding))
 	c.summarize(s, f, v1alpha1.ConditionAccepted, v1alpha1.ConditionVerified, v1alpha1.ConditionProgrammed)
 	status.Conditions = c.merge(binding.Status.Conditions, binding.Generation, s.now)
-	status.Verification = nil
-	if s.serviceProvider != nil && binding.Spec.Verification.Method == v1alpha1.VerificationDNS {
-		status.Verification = challenge(s.serviceProvider, binding.Spec.Domain)
-	}
+	status.Verification = s.records[binding.Name]
 	return subject{kind: v1alpha1.KindDomainBinding, object: binding, before: binding.Status, after: status,
 		conditionsBefore: binding.Status.Conditions, conditionsAfter: status.Conditions}
 }

@@ -29,7 +29,7 @@ type lastingKey struct {
 func (r *Reconciler) lastingKeys(serviceProvider, rotation string) []lastingKey {
 	return []lastingKey{
 		{render.AuditSecretName(serviceProvider), render.AuditKeyFile, "audit-key", auditKeyPurpose, makeAuditKey(rotation), nil},
-		{render.FactorSecretName(serviceProvider), render.FactorKeyFile, "second-factor-key", "encrypts second factors", makeFactorKey, r.noteFactorKeys},
+		{render.FactorSecretName(serviceProvider), render.FactorKeyFile, "second-factor-key", "encrypts second factors", makeKey(render.FactorKeyFile), r.noteFactorKeys},
 	}
 }
 
@@ -104,11 +104,15 @@ func (r *Reconciler) keepLastingKey(ctx context.Context, namespace, serviceProvi
 	return data, nil
 }
 
-// makeFactorKey makes one line of 32 random bytes. A newer key is a line above it: the old one goes on reading what it has encrypted.
-func makeFactorKey() (map[string][]byte, error) {
-	key := make([]byte, 32)
-	if _, err := rand.Read(key); err != nil {
-		return nil, err
+// makeKey makes one line of 32 random bytes. Where several lines are read, a newer key is a line above it: the old one goes on reading what it has encrypted.
+func makeKey(file string) func() (map[string][]byte, error) {
+	return func() (map[string][]byte, error) {
+		key := make([]byte, 32)
+		if _, err := rand.Read(key); err != nil {
+			return nil, err
+		}
+		return map[string][]byte{file: encodeKey(key)}, nil
 	}
-	return map[string][]byte{render.FactorKeyFile: []byte(base64.StdEncoding.EncodeToString(key) + "\n")}, nil
 }
+
+func encodeKey(key []byte) []byte { return []byte(base64.StdEncoding.EncodeToString(key) + "\n") }

@@ -32,6 +32,8 @@ type memory struct {
 	lastingKeys bool
 	// auditKey is the one that signs the audit log; nil: not read yet.
 	auditKey *auditKey
+	// domainKey is the one that makes the TXT records of domains; nil: not read yet.
+	domainKey []byte
 	// present are the pods that were there when the operator started.
 	present map[podRun]bool
 	idps    map[types.UID]*idpMemory
@@ -106,7 +108,7 @@ func newMemory() *memory {
 
 // reset forgets what was of a ServiceProvider that is gone, and keeps what the audit log was told.
 func (m *memory) reset() {
-	m.sinks, m.store, m.lastingKeys, m.auditKey, m.header = sinkMemory{}, storeMemory{}, false, nil, keptKeys{}
+	m.sinks, m.store, m.lastingKeys, m.auditKey, m.domainKey, m.header = sinkMemory{}, storeMemory{}, false, nil, nil, keptKeys{}
 	m.recalled, m.published, m.served, m.recent, m.applied, m.token, m.present = false, &published{}, nil, nil, [32]byte{}, "", nil
 	m.spreading, m.routeSeen = time.Time{}, time.Time{}
 	m.mutex.Lock()

@@ -45,8 +45,12 @@ type scope struct {
 	// headerKeys are those of the signed header, where it is wanted
 	headerKeys []snapshot.SPKey
 
-	// verify
-	verified map[string]compile.Verification
+	// verify. domainKey makes the values of TXT records; nil: no domain asks for proof, or noDomainKey says why there is none. records are those to write, by the name of
+	// the binding.
+	domainKey   []byte
+	noDomainKey string
+	records     map[string]*v1alpha1.VerificationRecord
+	verified    map[string]compile.Verification
 
 	// compile. before is what was published when the pass began, and wanted what shall be.
 	output  *compile.Output

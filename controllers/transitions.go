@@ -65,7 +65,7 @@ func (t transition) worthAnEvent() bool {
 
 func (t transition) warning() bool {
 	switch t.to.Reason {
-	case v1alpha1.ReasonMetadataExpiring:
+	case v1alpha1.ReasonMetadataExpiring, v1alpha1.ReasonFormerValue:
 		return true
 	}
 	return t.to.Status != metav1.ConditionTrue || t.to.Type == v1alpha1.ConditionDeletionBlocked || t.to.Type == v1alpha1.ConditionGroupOverage
@@ -104,11 +104,16 @@ func (t transition) recordType() (audit.Type, bool) {
 	case v1alpha1.ConditionExamplesPassed:
 		return audit.TypeAttributeMappingExamplesFailed, isFalse
 	case v1alpha1.ConditionVerified:
-		return audit.TypeSAMLDomainVerified, isTrue && t.to.Reason == v1alpha1.ReasonVerified
+		return audit.TypeSAMLDomainVerified, proved(&t.to) && !proved(t.from)
 	case v1alpha1.ConditionAccepted:
 		return audit.TypeSAMLDomainConflicted, t.kind == v1alpha1.KindDomainBinding && t.to.Reason == v1alpha1.ReasonConflicted
 	}
 	return 0, false
+}
+
+// proved tells whether the condition Verified says that a TXT record is there.
+func proved(c *metav1.Condition) bool {
+	return c != nil && c.Status == metav1.ConditionTrue && (c.Reason == v1alpha1.ReasonVerified || c.Reason == v1alpha1.ReasonFormerValue)
 }
 
 func (t transition) freshness() (audit.Type, bool) {

@@ -2,16 +2,12 @@ package controllers
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -24,8 +20,6 @@ import (
 type LookUpTXT func(ctx context.Context, name string) (records []string, found bool, err error)
 
 const (
-	recordPrefix = "_sallyport-challenge."
-	valuePrefix  = "sallyport-verification="
 	// A record that is there is looked at again every hour, one that is not after a time that grows from 10 s to 15 min: people wait for it.
 	verifiedAgain  = time.Hour
 	firstLookAgain = 10 * time.Second
@@ -38,30 +32,31 @@ const (
 	lookUpsAtOnce = 8
 )
 
-// challenge is the record that proves a domain to be the user's: one for each ServiceProvider and domain.
-func challenge(sp *v1alpha1.ServiceProvider, domain string) *v1alpha1.VerificationRecord {
-	sum := sha256.Sum256([]byte(string(sp.UID) + "\x00" + domain))
-	value := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20]))
-	return &v1alpha1.VerificationRecord{RecordName: recordPrefix + domain, RecordValue: valuePrefix + value}
-}
-
 // verify finds out which domains are proved. It asks the DNS in the background, and fails closed: what was never seen is not verified.
-func (r *Reconciler) verify(_ context.Context, s *scope) error {
-	s.verified = map[string]compile.Verification{}
+func (r *Reconciler) verify(ctx context.Context, s *scope) error {
+	s.verified, s.records = map[string]compile.Verification{}, map[string]*v1alpha1.VerificationRecord{}
 	if s.serviceProvider == nil {
 		return nil
 	}
+	bindings := s.toVerify()
+	if len(bindings) > 0 {
+		if err := r.resolveDomainKey(ctx, s); err != nil {
+			return err
+		}
+	}
 	asked := map[types.UID]bool{}
-	for i := range s.bindings {
-		b := &s.bindings[i]
-		if b.Spec.Verification.Method != v1alpha1.VerificationDNS || b.DeletionTimestamp != nil || compile.DomainProblem(b.Spec.Domain) != "" {
+	for _, b := range bindings {
+		if s.domainKey == nil {
+			s.verified[b.Name] = compile.Verification{Reason: v1alpha1.ReasonInvalid, Message: "What its TXT record has to say is not known. " + s.noDomainKey}
 			continue
 		}
 		asked[b.UID] = true
-		record := challenge(s.serviceProvider, b.Spec.Domain)
-		p, next := r.proofs.of(s.key, b.UID, *record, wasVerified(b, *record))
+		c := challengeOf(s.serviceProvider, s.domainKey, b.Spec.Domain)
+		s.records[b.Name] = &c.record
+		verified, former := wasVerified(b, c)
+		p, next := r.proofs.of(s.key, b.UID, c, verified, former)
 		s.laterAt(next)
-		if v, ok := p.verification(s.now, record); ok {
+		if v, ok := p.verification(s.now); ok {
 			s.verified[b.Name] = v
 		}
 	}
@@ -69,33 +64,61 @@ func (r *Reconciler) verify(_ context.Context, s *scope) error {
 	return nil
 }
 
-// wasVerified tells whether an earlier run of the operator has seen that very record, and not the one that another ServiceProvider had asked for.
-func wasVerified(b *v1alpha1.DomainBinding, record v1alpha1.VerificationRecord) bool {
-	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionVerified)
-	return c != nil && c.Status == metav1.ConditionTrue && c.Reason == v1alpha1.ReasonVerified && ptr.Deref(b.Status.Verification, v1alpha1.VerificationRecord{}) == record
+// toVerify are the bindings whose domain has to be proved to this ServiceProvider. One whose IdentityProvider is missing may be anybody's.
+func (s *scope) toVerify() (bindings []*v1alpha1.DomainBinding) {
+	for i := range s.bindings {
+		b := &s.bindings[i]
+		if idp := s.idpNamed(string(b.Spec.IdentityProviderRef.Name)); idp != nil && !s.ownsIdP(idp) {
+			continue
+		}
+		if b.Spec.Verification.Method == v1alpha1.VerificationDNS && b.DeletionTimestamp == nil && compile.DomainProblem(b.Spec.Domain) == "" {
+			bindings = append(bindings, b)
+		}
+	}
+	return bindings
+}
+
+// wasVerified tells whether an earlier run of the operator has seen that very record, and not the one that another ServiceProvider had asked for; former: with the
+// value of an earlier version, which may have written the status, too.
+func wasVerified(b *v1alpha1.DomainBinding, c challenge) (verified, former bool) {
+	condition := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionVerified)
+	shown := ptr.Deref(b.Status.Verification, v1alpha1.VerificationRecord{})
+	if !proved(condition) || shown.RecordName != c.record.RecordName {
+		return false, false
+	}
+	if shown.RecordValue == c.record.RecordValue {
+		return true, condition.Reason == v1alpha1.ReasonFormerValue
+	}
+	ofBefore := condition.Reason == v1alpha1.ReasonVerified && shown.RecordValue == c.former
+	return ofBefore, ofBefore
 }
 
 // proof is what is known of one domain.
 type proof struct {
-	record  v1alpha1.VerificationRecord
+	challenge
 	running bool
 	next    time.Time
 	// answered is true once the DNS has said something, seen when the record was there last, and gone is true when the DNS said that it is not.
 	answered, gone bool
 	seen           time.Time
+	formerSeen     bool // the record had only the value of an earlier version
 	other          bool // there are TXT records, of other values
 	failures       int
 	problem        string
 }
 
 // verification is what to say about it; false: nothing is known yet.
-func (p proof) verification(now time.Time, record *v1alpha1.VerificationRecord) (compile.Verification, bool) {
+func (p proof) verification(now time.Time) (compile.Verification, bool) {
+	record := p.record
 	write := fmt.Sprintf("write a TXT record %s with the value %q", record.RecordName, record.RecordValue)
 	switch {
 	case p.gone && p.other:
 		return compile.Verification{Reason: v1alpha1.ReasonRecordNotFound, Message: fmt.Sprintf("%s has TXT records, but none has the right value: %s.", record.RecordName, write)}, true
 	case p.gone:
 		return compile.Verification{Reason: v1alpha1.ReasonRecordNotFound, Message: fmt.Sprintf("There is no TXT record %s: %s.", record.RecordName, write)}, true
+	case !p.seen.IsZero() && now.Sub(p.seen) < benefit && p.formerSeen:
+		return compile.Verification{Verified: true, Reason: v1alpha1.ReasonFormerValue, Message: fmt.Sprintf("The TXT record %s has the value of an earlier version, "+
+			"which is worth nothing in a new cluster or when the ServiceProvider is made again. Beside it, %s.", record.RecordName, write)}, true
 	case !p.seen.IsZero() && now.Sub(p.seen) < benefit:
 		return compile.Verification{Verified: true, Reason: v1alpha1.ReasonVerified, Message: fmt.Sprintf("The TXT record %s is there.", record.RecordName)}, true
 	case p.answered:
@@ -120,8 +143,8 @@ func newProofs(lookUp LookUpTXT, notify func(types.NamespacedName), c clock.Cloc
 }
 
 // of returns what is known of a binding's domain and when to look at it again, and starts a look-up when one is due. verified says that an
-// earlier run of the operator has seen the record: that holds until the DNS says otherwise.
-func (p *proofs) of(key types.NamespacedName, uid types.UID, record v1alpha1.VerificationRecord, verified bool) (proof, time.Time) {
+// earlier run of the operator has seen the record, and former that it had the value of an earlier version: that holds until the DNS says otherwise.
+func (p *proofs) of(key types.NamespacedName, uid types.UID, c challenge, verified, former bool) (proof, time.Time) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	if p.all[key] == nil {
@@ -129,10 +152,10 @@ func (p *proofs) of(key types.NamespacedName, uid types.UID, record v1alpha1.Ver
 	}
 	known := p.all[key][uid]
 	now := p.clock.Now()
-	if known == nil || known.record != record {
-		known = &proof{record: record}
+	if known == nil || known.challenge != c {
+		known = &proof{challenge: c}
 		if verified {
-			known.seen = now
+			known.seen, known.formerSeen = now, former
 		}
 		p.all[key][uid] = known
 	}
@@ -164,7 +187,9 @@ func (p *proofs) look(key types.NamespacedName, places chan struct{}, known *pro
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	known.running, known.answered = false, true
-	if err == nil && found && slices.Contains(records, known.record.RecordValue) {
+	current := slices.Contains(records, known.record.RecordValue)
+	if err == nil && found && (current || slices.Contains(records, known.former)) {
+		known.formerSeen = !current
 		known.seen, known.gone, known.failures, known.next = now, false, 0, now.Add(verifiedAgain)
 		return
 	}

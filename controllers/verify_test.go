@@ -30,18 +30,18 @@ func TestOnesDomainsDoNotWaitForAnothersServers(t *testing.T) {
 	}, testclock.NewFakeClock(time.Now()))
 	bad, good := types.NamespacedName{Namespace: "bad", Name: "main"}, types.NamespacedName{Namespace: "good", Name: "main"}
 	for i := range 100 {
-		p.of(bad, types.UID(fmt.Sprint(i)), v1alpha1.VerificationRecord{RecordName: fmt.Sprintf("slow%d.example", i), RecordValue: "v"}, false)
+		p.of(bad, types.UID(fmt.Sprint(i)), challenge{record: v1alpha1.VerificationRecord{RecordName: fmt.Sprintf("slow%d.example", i), RecordValue: "v"}}, false, false)
 	}
 	await := time.After(time.Minute) // long enough for any machine
-	record := v1alpha1.VerificationRecord{RecordName: "good.example", RecordValue: "v"}
-	p.of(good, "g", record, false)
+	record := challenge{record: v1alpha1.VerificationRecord{RecordName: "good.example", RecordValue: "v"}}
+	p.of(good, "g", record, false, false)
 	select {
 	case <-looked:
 	case <-await:
 		t.Fatal("it waits for the servers of somebody else")
 	}
-	known, _ := p.of(good, "g", record, false)
-	if v, ok := known.verification(known.seen, &record); !ok || !v.Verified {
+	known, _ := p.of(good, "g", record, false, false)
+	if v, ok := known.verification(known.seen); !ok || !v.Verified {
 		t.Errorf("%+v", v)
 	}
 }

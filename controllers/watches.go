@@ -120,6 +120,7 @@ func (r *Reconciler) SetUp(m ctrl.Manager) error {
 		Watches(&v1alpha1.AttributeMapping{}, r.settled(r.concerned), changed).
 		Watches(&corev1.Pod{}, r.settled(instance), builder.WithPredicates(podChanged)).
 		Watches(&corev1.Secret{}, r.settled(r.referring("Secret")), builder.OnlyMetadata, builder.WithPredicates(predicate.Not(ours))).
+		Watches(&corev1.Secret{}, r.settled(instance), builder.OnlyMetadata, builder.WithPredicates(domainKeySecrets)).
 		Watches(&corev1.ConfigMap{}, r.settled(r.referring("ConfigMap")), builder.OnlyMetadata, builder.WithPredicates(predicate.Not(ours))).
 		WatchesMetadata(&corev1.Secret{}, r.meddling(func(o client.Object) string { return o.GetName() }, (*memory).suspect), builder.WithPredicates(ours))
 	for _, kind := range workloadKinds() {

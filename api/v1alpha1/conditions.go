@@ -163,6 +163,9 @@ const (
 const (
 	// ReasonVerified: the TXT record is there (True).
 	ReasonVerified = "Verified"
+	// ReasonFormerValue: the TXT record has the value that an earlier version asked for. It counts as long as the ServiceProvider exists, and not for one that was
+	// restored from a backup; the message has the value to write beside it (True).
+	ReasonFormerValue = "FormerValue"
 	// ReasonNotRequired: verification.method is None (True).
 	ReasonNotRequired = "NotRequired"
 	// ReasonRecordNotFound: the TXT record is missing or has another value; the message says what to write.

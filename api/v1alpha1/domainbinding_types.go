@@ -117,7 +117,8 @@ type DomainBindingStatus struct {
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// verification is the TXT record to create.
+	// verification is the TXT record to create. It stays the same for this domain and ServiceProvider, also in a new cluster, as long as namespace and name
+	// do and the Secret <ServiceProvider>-domain-verification comes back with the backup.
 	// +optional
 	Verification *VerificationRecord `json:"verification,omitempty"`
 }

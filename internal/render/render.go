@@ -86,6 +86,14 @@ func FactorSecretName(serviceProvider string) string { return serviceProvider + 
 // FactorKeyFile is the key of that Secret and the file in the pod: 32 bytes in base64 a line, the newest first.
 const FactorKeyFile = "keys"
 
+// DomainKeySecretName is the Secret that holds the key which makes the TXT records of domains, under DomainKeyFile. No pod gets it.
+func DomainKeySecretName(serviceProvider string) string {
+	return serviceProvider + "-domain-verification"
+}
+
+// DomainKeyFile is the key of that Secret: 32 bytes in base64.
+const DomainKeyFile = "key"
+
 // HeaderSecretName is the Secret that keeps the keys of the signed header. The pods get them with the snapshot.
 func HeaderSecretName(serviceProvider string) string { return serviceProvider + "-signed-header" }
 

@@ -15,7 +15,8 @@ type DomainBindingStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation of spec that this status is about; -1 before the operator's first visit.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// verification is the TXT record to create.
+	// verification is the TXT record to create. It stays the same for this domain and ServiceProvider, also in a new cluster, as long as namespace and name
+	// do and the Secret <ServiceProvider>-domain-verification comes back with the backup.
 	Verification *VerificationRecordApplyConfiguration `json:"verification,omitempty"`
 }
 
