@@ -38,11 +38,6 @@ const (
 	KindAttributeMapping = "AttributeMapping"
 )
 
-// Resource qualifies a resource name, such as identityproviders, with the group.
-func Resource(resource string) schema.GroupResource {
-	return GroupVersion.WithResource(resource).GroupResource()
-}
-
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&ServiceProvider{}, &ServiceProviderList{},

@@ -1,5 +1,5 @@
 // Package manageapi is what the management API of a service provider answers, as JSON (docs/reference/management-api.md): the service provider writes it, its
-// admin view and `kubectl sso` read it. It holds shapes alone: who asks is internal/cli/manage, who answers internal/web/management.
+// admin view, the operator and `kubectl sso` read it. It holds shapes alone: who asks is internal/cli/manage or the operator, who answers internal/web/management.
 package manageapi
 
 const (

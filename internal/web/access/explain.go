@@ -36,11 +36,11 @@ const (
 
 // Decision is the outcome for one request, and why.
 type Decision struct {
-	Outcome Outcome `json:"outcome"`
+	Outcome Outcome
 	// Rule is the place of the rule in spec.access.rules, from 0; -1 when no rule decided.
-	Rule int `json:"rule"`
+	Rule int
 	// Why is a sentence that names the rule and what in it decided.
-	Why string `json:"why"`
+	Why string
 }
 
 // Explain decides about a request as the proxies' checks do, and says why. section is that of the snapshot, nil for none. person is nil for
