@@ -68,7 +68,7 @@ func (r *Reconciler) acknowledge(ctx context.Context, s *scope) error {
 		}
 	}
 	s.programmed = programmed{wanted: int(max(1, s.serviceProvider.Spec.Replicas)), ready: len(s.ready)}
-	s.counts, s.storeDown = r.counting.of(s.key, s.ready, m.token, len(s.idps))
+	s.counts, s.storeDown, s.storeProblem = r.counting.of(s.key, s.ready, m.token, len(s.idps))
 	if m.published.encoded == nil {
 		return nil
 	}

@@ -55,6 +55,8 @@ type counter struct {
 	due   time.Time
 	// doubts counts the pods in a row that said that the store does not answer.
 	doubts int
+	// problem is why, as the last one said.
+	problem string
 }
 
 // down tells whether the store does not answer.
@@ -76,14 +78,14 @@ func (c *counting) Start(ctx context.Context) error {
 	return nil
 }
 
-// of returns the last counts, nil before the first ones, and whether the store is down, and sees to it that these pods are asked for the next ones.
-func (c *counting) of(key types.NamespacedName, pods []*corev1.Pod, token string, idps int) (last *manageapi.Stats, down bool) {
+// of returns the last counts, nil before the first ones, and whether the store is down and why, and sees to it that these pods are asked for the next ones.
+func (c *counting) of(key types.NamespacedName, pods []*corev1.Pod, token string, idps int) (last *manageapi.Stats, down bool, problem string) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	one := c.all[key]
 	if one == nil {
 		if c.ended || len(pods) == 0 || token == "" {
-			return nil, false
+			return nil, false, ""
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		one = &counter{stop: cancel, wake: make(chan struct{}, 1)}
@@ -100,7 +102,7 @@ func (c *counting) of(key types.NamespacedName, pods []*corev1.Pod, token string
 	for _, pod := range pods {
 		one.pods = append(one.pods, pod.DeepCopy())
 	}
-	return one.last, one.down()
+	return one.last, one.down(), one.problem
 }
 
 // forget ends the counting for a ServiceProvider.
@@ -141,7 +143,7 @@ func (c *counting) look(ctx context.Context, key types.NamespacedName, one *coun
 	defer cancel()
 	var state manageapi.Revision
 	err = c.pods.call(ctx, pod, token, http.MethodGet, "/v1/revision?timeout=0s", nil, &state)
-	if err == nil && c.hear(one, state.Ready) {
+	if err == nil && c.hear(one, state.Ready, state.StoreProblem) {
 		c.notify(key)
 	}
 	if err == nil && state.Ready && due {
@@ -157,14 +159,15 @@ func (c *counting) look(ctx context.Context, key types.NamespacedName, one *coun
 }
 
 // hear notes what a pod says of the store, and tells whether that is news.
-func (c *counting) hear(one *counter, answers bool) bool {
+func (c *counting) hear(one *counter, answers bool, problem string) bool {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	before := one.down()
+	before, was := one.down(), one.problem
 	if one.doubts++; answers {
 		one.doubts = 0
 	}
-	return one.down() != before
+	one.problem = problem
+	return one.down() != before || one.down() && problem != was
 }
 
 func (c *counting) count(ctx context.Context, key types.NamespacedName, one *counter, pod *corev1.Pod, token string) error {

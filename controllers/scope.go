@@ -68,8 +68,10 @@ type scope struct {
 	programmed programmed
 	counts     *manageapi.Stats // nil: nobody has counted yet
 	storeDown  bool
-	ready      []*corev1.Pod
-	whyUnready string // when no pod is ready; empty: nobody has said
+	// storeProblem is why, as a pod says it: see manageapi.Revision.
+	storeProblem string
+	ready        []*corev1.Pod
+	whyUnready   string // when no pod is ready; empty: nobody has said
 
 	// undo: the IdentityProviders of which the service provider has undone everything, or is doing it when there is no ServiceProvider any more
 	undone, undoing map[types.UID]bool

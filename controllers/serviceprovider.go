@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/audit"
 	"sallyport.dev/sallyport/internal/compile"
+	"sallyport.dev/sallyport/internal/manageapi"
 )
 
 func (r *Reconciler) serviceProvider(s *scope) subject {
@@ -42,8 +43,8 @@ func (r *Reconciler) serviceProviderStatus(s *scope) v1alpha1.ServiceProviderSta
 		// A pod becomes ready only with a store that answers and has the right schema.
 		c.set(v1alpha1.ConditionStoreReady, metav1.ConditionTrue, v1alpha1.ReasonStoreReady, "The store answers.")
 		if s.storeDown {
-			c.set(v1alpha1.ConditionStoreReady, metav1.ConditionFalse, v1alpha1.ReasonStoreUnavailable, "The store does not answer. People who are signed in stay signed in for 15 minutes; nobody else can sign in. "+
-				"Check the database that spec.store names, and: kubectl -n %s logs -l app.kubernetes.io/instance=%s", sp.Namespace, sp.Name)
+			c.set(v1alpha1.ConditionStoreReady, metav1.ConditionFalse, v1alpha1.ReasonStoreUnavailable, "The store does not answer. People who are signed in stay signed in for 15 minutes; nobody else can sign in. %s"+
+				"Check the database that spec.store names, and: kubectl -n %s logs -l app.kubernetes.io/instance=%s", unverified(s.storeProblem), sp.Namespace, sp.Name)
 		}
 		c.set(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAvailable, "%s pods are ready.", p.pods())
 	} else {
@@ -92,4 +93,17 @@ func accepted(o *compile.Output) (idps, bindings *int32) {
 		}
 	}
 	return idps, bindings
+}
+
+// unverified says what to do about a server of the store that the pods do not verify. Words of ours: what a pod sends is not shown.
+func unverified(problem string) string {
+	switch problem {
+	case manageapi.StoreUnknownAuthority:
+		return "The certificate of the PostgreSQL server is from an authority that is not known: put the certificate of that authority into spec.store.postgres.caBundle. "
+	case manageapi.StoreOtherHost:
+		return "The certificate of the PostgreSQL server is not for the host that the connection URI names: name one that it is for. "
+	case manageapi.StoreNoTLS:
+		return "The PostgreSQL server does not offer TLS, which spec.store.postgres.caBundle asks for: switch it on there. "
+	}
+	return ""
 }

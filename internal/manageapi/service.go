@@ -6,7 +6,16 @@ import "time"
 type Revision struct {
 	Revision string `json:"revision"`
 	Ready    bool   `json:"ready"`
+	// StoreProblem is why a store does not answer, where that is known: one of those below. Empty: it answers, or nobody knows why it does not.
+	StoreProblem string `json:"storeProblem,omitempty"`
 }
+
+// Why the server of a store is not verified.
+const (
+	StoreUnknownAuthority = "UnknownAuthority"
+	StoreOtherHost        = "OtherHost"
+	StoreNoTLS            = "NoTLS"
+)
 
 // Stats count people and sessions, and by the UIDs of IdentityProviders.
 type Stats struct {

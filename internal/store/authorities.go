@@ -18,6 +18,13 @@ import (
 // bundleField is where administrators put authorities, in errors.
 const bundleField = "spec.store.postgres.caBundle (without Kubernetes: --store-ca-file)"
 
+// Why the PostgreSQL server is not verified. Such an error goes on with what to do.
+var (
+	ErrUnknownAuthority = errors.New("the certificate of the PostgreSQL server is from an authority that is not known")
+	ErrOtherHost        = errors.New("the certificate of the PostgreSQL server is not for the host that the store's URL names")
+	ErrNoTLS            = errors.New("the PostgreSQL server does not offer TLS")
+)
+
 // verifyAll lets every host of the configuration be reached over TLS alone, and verified against the bundle, each by its own name. What sslmode and sslrootcert of the URL
 // have come to is dropped: a mode that falls back to plain text, or verifies nobody, has no place beside a bundle.
 func verifyAll(c *pgx.ConnConfig, storeURL string, bundle func() ([]byte, error)) error {
@@ -83,14 +90,13 @@ func verifying(parsed *tls.Config, host string, roots *x509.CertPool, anyName bo
 // explain puts in front of an error what to do about a server that is not verified. The password is in none of it.
 func (d *DB) explain(err error) error {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Errorf("the certificate of the PostgreSQL server is from an authority that is not known: put the certificate of that authority into %s: %w", bundleField, err)
+		return fmt.Errorf("%w: put the certificate of that authority into %s: %w", ErrUnknownAuthority, bundleField, err)
 	}
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return fmt.Errorf("the certificate of the PostgreSQL server is not for the host that the store's URL names: name one that the certificate is for, or, with %s, write sslmode=verify-ca, "+
-			"which takes any server of these authorities: %w", bundleField, err)
+		return fmt.Errorf("%w: name one that the certificate is for, or, with %s, write sslmode=verify-ca, which takes any server of these authorities: %w", ErrOtherHost, bundleField, err)
 	}
 	if d.o.CABundle != nil && err != nil && strings.Contains(err.Error(), "server refused TLS connection") {
-		return fmt.Errorf("the PostgreSQL server does not offer TLS: switch it on there, since nothing is sent without it beside %s: %w", bundleField, err)
+		return fmt.Errorf("%w: switch it on there, since nothing is sent without it beside %s: %w", ErrNoTLS, bundleField, err)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -142,6 +143,14 @@ func TestStatusTellsThatTheStoreIsDown(t *testing.T) {
 	p.setStore(false)
 	later(metav1.ConditionFalse)
 	mustContain(t, meta.FindStatusCondition(sp.Status.Conditions, v1alpha1.ConditionReady).Message, "The store does not answer.", "stay signed in for 15 minutes", "kubectl -n "+ns+" logs")
+	for problem, says := range map[string]string{"UnknownAuthority": "put the certificate of that authority into spec.store.postgres.caBundle.", "OtherHost": "is not for the host", "NoTLS": "does not offer TLS"} {
+		p.storeProblem.Store(problem)
+		eventually(t, "StoreReady says what to do: "+says, func() bool {
+			clock.Step(2 * time.Second)
+			read(t, sp)
+			return strings.Contains(meta.FindStatusCondition(sp.Status.Conditions, v1alpha1.ConditionStoreReady).Message, says)
+		})
+	}
 	p.setStore(true)
 	later(metav1.ConditionTrue)
 }

@@ -39,6 +39,8 @@ type pod struct {
 	stop                context.CancelFunc
 
 	storeDown atomic.Bool
+	// storeProblem is a string: why.
+	storeProblem atomic.Value
 
 	mutex    sync.Mutex
 	revision string
@@ -170,7 +172,7 @@ func (p *pod) answer(w http.ResponseWriter, r *http.Request) {
 			case <-deadline:
 			}
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"revision": revision, "ready": !p.storeDown.Load()})
+		_ = json.NewEncoder(w).Encode(map[string]any{"revision": revision, "ready": !p.storeDown.Load(), "storeProblem": p.storeProblem.Load()})
 		return
 	}
 }

@@ -3,6 +3,7 @@ package management
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -45,6 +46,16 @@ func TestOnlyAStoreThatIsDownIsBlamed(t *testing.T) {
 		}
 		if !strings.Contains(log.String(), "a row cannot be read") {
 			t.Errorf("%s: the log does not have the cause: %s", name, log.String())
+		}
+	}
+}
+
+// TestRevisionSaysWhyTheStoreIsNotVerified, and readyz, which needs no token, does not.
+func TestRevisionSaysWhyTheStoreIsNotVerified(t *testing.T) {
+	for problem, ping := range map[string]error{"UnknownAuthority": store.ErrUnknownAuthority, "OtherHost": store.ErrOtherHost, "NoTLS": store.ErrNoTLS, "": errors.New("connection refused")} {
+		err := error(&unanswered{fmt.Errorf("%w: postgres.internal", ping)})
+		if got := storeProblem(err); got != problem || err.Error() != "the store does not answer" {
+			t.Errorf("%v: %q, want %q; probes get %q", ping, got, problem, err)
 		}
 	}
 }

@@ -144,10 +144,29 @@ func (m *Server) storeAnswers(ctx context.Context) error {
 	defer cancel()
 	if err := m.Store.Ping(ctx); err != nil {
 		m.Metrics.StoreUp.Set(0)
-		return errors.New("the store does not answer")
+		return &unanswered{err}
 	}
 	m.Metrics.StoreUp.Set(1)
 	return nil
+}
+
+// unanswered says that the store does not answer, and not why: probes need no token.
+type unanswered struct{ cause error }
+
+func (*unanswered) Error() string   { return "the store does not answer" }
+func (u *unanswered) Unwrap() error { return u.cause }
+
+// storeProblem is why the store does not answer, from a closed list.
+func storeProblem(err error) string {
+	switch {
+	case errors.Is(err, store.ErrUnknownAuthority):
+		return manageapi.StoreUnknownAuthority
+	case errors.Is(err, store.ErrOtherHost):
+		return manageapi.StoreOtherHost
+	case errors.Is(err, store.ErrNoTLS):
+		return manageapi.StoreNoTLS
+	}
+	return ""
 }
 
 // readyz answers probes. With ?exclude=store a store that is down does not count, as for the API server's own probes: a store that is down is down for
@@ -269,7 +288,8 @@ func (m *Server) revision(w http.ResponseWriter, r *http.Request) error {
 		defer cancel()
 		current = m.Sites.Wait(ctx, want)
 	}
-	answer := manageapi.Revision{Ready: m.Ready(r.Context()) == nil}
+	unready := m.Ready(r.Context())
+	answer := manageapi.Revision{Ready: unready == nil, StoreProblem: storeProblem(unready)}
 	if current != nil {
 		answer.Revision = current.Revision
 	}
