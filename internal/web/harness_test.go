@@ -239,19 +239,23 @@ func (w *world) browser() *browser {
 	}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	w.transports = append(w.transports, transport)
-	return &browser{w.t, w, &http.Client{Jar: jar, Transport: &sameSite{RoundTripper: transport, ours: map[string]bool{}}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &browser{w.t, w, &http.Client{Jar: jar, Transport: &sameSite{RoundTripper: transport, ours: map[string]bool{}, strict: map[string]bool{}}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// sameSite keeps from a form of another site the cookies that a browser does not send with it.
+// sameSite keeps from what another site begins the cookies that a browser does not send with it: from a form those that are not None, from a link those that are Strict.
 type sameSite struct {
 	http.RoundTripper
-	mu   sync.Mutex
-	ours map[string]bool
+	mu           sync.Mutex
+	ours, strict map[string]bool
 }
 
 func (s *sameSite) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodPost && r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-		r = s.withoutOurs(r)
+	if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		withheld := s.strict
+		if r.Method == http.MethodPost {
+			withheld = s.ours
+		}
+		r = s.without(r, withheld)
 	}
 	response, err := s.RoundTripper.RoundTrip(r)
 	if err != nil {
@@ -261,18 +265,19 @@ func (s *sameSite) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer s.mu.Unlock()
 	for _, c := range response.Cookies() {
 		s.ours[c.Name] = c.SameSite != http.SameSiteNoneMode
+		s.strict[c.Name] = c.SameSite == http.SameSiteStrictMode
 	}
 	return response, nil
 }
 
-func (s *sameSite) withoutOurs(r *http.Request) *http.Request {
+func (s *sameSite) without(r *http.Request, names map[string]bool) *http.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := r.Cookies()
 	r = r.Clone(r.Context())
 	r.Header.Del("Cookie")
 	for _, c := range all {
-		if !s.ours[c.Name] {
+		if !names[c.Name] {
 			r.AddCookie(c)
 		}
 	}
@@ -303,6 +308,12 @@ func (b *browser) do(r *http.Request) answer {
 
 func (b *browser) get(address string) answer {
 	b.t.Helper()
+	return b.getFrom("none", address)
+}
+
+// getFrom is get from a link: on a page of another site (cross-site), or on one of ours (same-origin).
+func (b *browser) getFrom(site, address string) answer {
+	b.t.Helper()
 	if strings.HasPrefix(address, "/") {
 		address = spURL + address
 	}
@@ -311,7 +322,7 @@ func (b *browser) get(address string) answer {
 		b.t.Fatal(err)
 	}
 	r.Header.Set("Accept", "text/html")
-	r.Header.Set("Sec-Fetch-Site", "none")
+	r.Header.Set("Sec-Fetch-Site", site)
 	return b.do(r)
 }
 

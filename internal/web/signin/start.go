@@ -40,6 +40,10 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	if !h.checkReturn(w, s, rd, &a) {
 		return
 	}
+	if withheld(s, r) {
+		h.askAgain(w, s, "/signin", a.values())
+		return
+	}
 	current, err := h.SignedIn(s, r.Header["Cookie"])
 	switch {
 	case err == nil && current.SecondFactorPending && h.secondFactor != "":
@@ -233,6 +237,10 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, s *site.Site) {
 	rd, query := returnurl.FromQuery(r.URL.RawQuery)
 	var a ask
 	if !h.checkReturn(w, s, rd, &a) {
+		return
+	}
+	if withheld(s, r) {
+		h.askAgain(w, s, "/signin/resume", url.Values{"rd": {a.back}, "ref": {query.Get("ref")}})
 		return
 	}
 	if current, err := h.SignedIn(s, r.Header["Cookie"]); err == nil && !current.SecondFactorPending {
