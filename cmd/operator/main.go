@@ -85,6 +85,7 @@ func run(f flags) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	limitMemory(os.Getenv)
 	manager, err := newManager(f)
 	if err != nil {
 		return err
