@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"sallyport.dev/sallyport/test/internal/apiserver"
@@ -61,6 +63,7 @@ func (c *controlPlane) start(ctx context.Context) (err error) {
 	}
 	c.environment.ControlPlane.GetAPIServer().Configure().Append("audit-policy-file", c.file("policy.yaml")).Append("audit-log-path", c.file("audit.log")).
 		Append("enable-admission-plugins", "NamespaceLifecycle")
+	ctrl.SetLogger(logr.Discard()) // unset, it complains with a stack among the figures
 	if c.config, err = c.environment.Start(); err != nil {
 		return fmt.Errorf("starting the API server (make assets builds it): %w", err)
 	}
