@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/base64"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +25,14 @@ func configMap(name, content string) string {
 	return "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {ca.crt: " + content + "}\n"
 }
 
+// authority is a certificate as DER.
+func authority(t *testing.T) []byte {
+	t.Helper()
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	return server.Certificate().Raw
+}
+
 func TestLintFindsWhatIsWrongWithASink(t *testing.T) {
 	const field = ":8: error: spec.audit.sinks[0]"
 	for name, c := range map[string]struct{ manifest, want string }{
@@ -37,13 +46,15 @@ func TestLintFindsWhatIsWrongWithASink(t *testing.T) {
 		"a password":              {withSinks(`{name: otel, otlp: {url: "https://alice:hunter2@otel.example.com"}}`), field + ".otlp.url: must not contain a user name or password"},
 		"no key":                  {withSinks(`{name: siem, webhook: {url: "https://siem.example.com"}}`), field + ".webhook.keySecretRef: required"},
 		"no port":                 {withSinks(`{name: log, syslog: {address: syslog.example.com}}`), field + ".syslog.address: must be a host and a port"},
-		"a key that is not there": {withSinks(strings.Replace(webhook, "name: siem}", "name: siem, key: hmac}", 1)) + siemSecret, ":8: error: spec.audit.sinks[siem]: Secret siem has no key hmac: add it, or name another key."},
+		"a key that is not there": {withSinks(strings.Replace(webhook, "name: siem}", "name: siem, key: hmac}", 1)) + siemSecret, ":8: error: spec.audit.sinks[siem].webhook.keySecretRef: Secret siem has no key hmac: add it, or name another key."},
 		"a token that is not there": {withSinks(`{name: otel, otlp: {url: "https://otel.example.com/v1/logs", tokenSecretRef: {name: siem}}}`) + siemSecret,
-			":8: error: spec.audit.sinks[otel]: Secret siem has no key token"},
+			":8: error: spec.audit.sinks[otel].otlp.tokenSecretRef: Secret siem has no key token"},
 		"the second sink": {withSinks(webhook, strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca, key: other}}", 1)) + siemSecret + configMap("ca", "x"),
-			":9: error: spec.audit.sinks[log].caBundle: ConfigMap ca has no key other"},
+			":9: error: spec.audit.sinks[log].syslog.caBundle: ConfigMap ca has no key other"},
 		"two sources of authorities": {withSinks(strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca}, secretRef: {name: ca}}", 1)), field + ".syslog.caBundle: exactly one of configMapRef, secretRef"},
-		"no certificate":             {withSinks(strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca}}", 1)) + configMap("ca", "nonsense"), ":8: error: spec.audit.sinks[log].caBundle: ConfigMap ca, key ca.crt, is not PEM"},
+		"no certificate":             {withSinks(strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca}}", 1)) + configMap("ca", "nonsense"), ":8: error: spec.audit.sinks[log].syslog.caBundle: ConfigMap ca, key ca.crt, has no certificate in it"},
+		"bare base64, which no sink reads": {withSinks(strings.Replace(syslog, "6514\"", "6514\", caBundle: {configMapRef: {name: ca}}", 1)) + configMap("ca", base64.StdEncoding.EncodeToString(authority(t))),
+			":8: error: spec.audit.sinks[log].syslog.caBundle: ConfigMap ca, key ca.crt, has no certificate in it: write the certificates of the authorities as PEM"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := sso(t, "", "lint", manifest(t, c.manifest))
@@ -59,17 +70,15 @@ func TestLintFindsWhatIsWrongWithASink(t *testing.T) {
 
 func TestLintPassesGoodSinks(t *testing.T) {
 	otlp := `{name: otel, format: OCSF, otlp: {url: "https://otel.example.com:4318/v1/logs", caBundle: {configMapRef: {name: ca}}}}`
-	server := httptest.NewTLSServer(http.NotFoundHandler())
-	defer server.Close()
-	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-	ca := "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca}\ndata:\n  ca.crt: |\n    " + strings.ReplaceAll(strings.TrimSpace(authority), "\n", "\n    ") + "\n"
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority(t)}))
+	ca := "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca}\ndata:\n  ca.crt: |\n    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n"
 	got := sso(t, "", "lint", manifest(t, withSinks(webhook, syslog, otlp)+siemSecret+ca))
 	if got.code != exitClean || got.stdout != "1 objects: nothing to change\n" {
 		t.Errorf("%+v", got)
 	}
 	// A Secret that is kept elsewhere is no mistake.
 	got = sso(t, "", "lint", manifest(t, withSinks(syslog, webhook)))
-	if want := ":9: note: spec.audit.sinks[siem]: Secret siem is not among the files: not checked"; got.code != exitClean || !strings.Contains(got.stdout, want) {
+	if want := ":9: note: spec.audit.sinks[siem].webhook.keySecretRef: Secret siem is not among the files: not checked"; got.code != exitClean || !strings.Contains(got.stdout, want) {
 		t.Errorf("exit %d, want %q in\n%s", got.code, want, got.stdout)
 	}
 }

@@ -41,7 +41,7 @@ func TestAuditSinks(t *testing.T) {
 	// A Secret that is gone: the sink stays as it was, the rest of the spec counts, and the ServiceProvider says what is missing.
 	in.Previous = out.Snapshot
 	sp.Spec.URL = "https://new.example.com"
-	in.Sinks["siem"] = ResolvedSink{Reason: v1alpha1.ReasonReferenceNotFound, Message: "spec.audit.sinks[siem]: there is no Secret siem in this namespace: create it, or correct the name."}
+	in.Sinks["siem"] = ResolvedSink{Reason: v1alpha1.ReasonReferenceNotFound, Message: "spec.audit.sinks[siem].webhook.keySecretRef: there is no Secret siem in this namespace: create it, or correct the name."}
 	again := Compile(in)
 	check("without the Secret", again, want)
 	f := again.Finding(v1alpha1.KindServiceProvider, "main")

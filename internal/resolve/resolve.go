@@ -122,3 +122,15 @@ func readPEM(ctx context.Context, from Source, ref *Reference) ([]byte, []*x509.
 	}
 	return content, certificates, nil
 }
+
+// readAuthorities is Read of the certificates of authorities, as those read them who verify by them: as PEM, and as many as there are.
+func readAuthorities(ctx context.Context, from Source, ref *Reference) ([]byte, error) {
+	content, err := Read(ctx, from, ref)
+	if err != nil || ref == nil {
+		return nil, err
+	}
+	if says := trust.CheckAuthorities(content); says != nil {
+		return nil, ref.unreadable(v1alpha1.ReasonInvalidCertificate, says)
+	}
+	return content, nil
+}

@@ -7,7 +7,6 @@ import (
 
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/compile"
-	"sallyport.dev/sallyport/internal/trust"
 )
 
 // OfSinks are the references of the audit sinks of a ServiceProvider.
@@ -36,13 +35,7 @@ func storeAuthorities(sp *v1alpha1.ServiceProvider) *Reference {
 // Store looks at the CA bundle of the store, which the pods mount. What the user has to mend is in the result, and in full in problem, nil where all is well. The error is that
 // of the source.
 func Store(ctx context.Context, from Source, sp *v1alpha1.ServiceProvider) (resolved compile.ResolvedStore, problem *Problem, err error) {
-	ref := storeAuthorities(sp)
-	content, err := Read(ctx, from, ref)
-	if err == nil && ref != nil {
-		if says := trust.CheckAuthorities(content); says != nil {
-			err = ref.unreadable(v1alpha1.ReasonInvalidCertificate, says)
-		}
-	}
+	_, err = readAuthorities(ctx, from, storeAuthorities(sp))
 	if problem, ok := errors.AsType[*Problem](err); ok {
 		return compile.ResolvedStore{Reason: problem.Reason, Message: problem.Error()}, problem, nil
 	}
@@ -60,16 +53,16 @@ func StoreConnection(sp *v1alpha1.ServiceProvider) *Reference {
 // sinkReferences are those of one audit sink: its secret and its CA bundle, nil where it has none.
 func sinkReferences(s v1alpha1.AuditSink) (secret, ca *Reference) {
 	field := fmt.Sprintf("spec.audit.sinks[%s]", s.Name)
-	caField := field + ".caBundle"
 	switch {
 	case s.Webhook != nil:
-		return toSecret(field, s.Webhook.KeySecretRef, v1alpha1.DefaultSignatureKey), toCA(caField, s.Webhook.CABundle)
+		return toSecret(field+".webhook.keySecretRef", s.Webhook.KeySecretRef, v1alpha1.DefaultSignatureKey), toCA(field+".webhook.caBundle", s.Webhook.CABundle)
 	case s.Syslog != nil:
-		return nil, toCA(caField, s.Syslog.CABundle)
-	case s.OTLP != nil && s.OTLP.TokenSecretRef != nil:
-		return toSecret(field, *s.OTLP.TokenSecretRef, v1alpha1.DefaultTokenKey), toCA(caField, s.OTLP.CABundle)
+		return nil, toCA(field+".syslog.caBundle", s.Syslog.CABundle)
 	case s.OTLP != nil:
-		return nil, toCA(caField, s.OTLP.CABundle)
+		if s.OTLP.TokenSecretRef != nil {
+			secret = toSecret(field+".otlp.tokenSecretRef", *s.OTLP.TokenSecretRef, v1alpha1.DefaultTokenKey)
+		}
+		return secret, toCA(field+".otlp.caBundle", s.OTLP.CABundle)
 	}
 	return nil, nil
 }
@@ -96,6 +89,6 @@ func sink(ctx context.Context, from Source, s v1alpha1.AuditSink) (out compile.R
 	if out.Secret, err = Read(ctx, from, secret); err != nil {
 		return out, err
 	}
-	out.CABundle, _, err = readPEM(ctx, from, ca)
+	out.CABundle, err = readAuthorities(ctx, from, ca)
 	return out, err
 }

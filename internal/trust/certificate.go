@@ -216,9 +216,12 @@ func leaves(chain []*x509.Certificate) []*x509.Certificate {
 	})
 }
 
-// CheckAuthorities says what is wrong with a PEM text of authorities, as the end of a sentence like those of ParsePEM. As many may be in it as a Kubernetes object holds: the
-// bundles of clouds have more than a hundred.
+// CheckAuthorities says what is wrong with a PEM text of authorities, as the end of a sentence like those of ParsePEM. At most 256 KiB are read, and as many certificates as
+// are in them: the bundles of clouds have more than a hundred.
 func CheckAuthorities(text []byte) error {
+	if len(text) > maxPEMBytes {
+		return fmt.Errorf("is larger than %d bytes: leave out the authorities that are not needed", maxPEMBytes)
+	}
 	found := 0
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if strings.Contains(block.Type, "PRIVATE KEY") {

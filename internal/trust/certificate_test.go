@@ -99,6 +99,7 @@ func TestCheckAuthorities(t *testing.T) {
 		"a private key":        {one.pem() + string(privatePEM(t, one.key)), "private key"},
 		"broken after a good":  {one.pem() + block("CERTIFICATE"), "certificate 2"},
 		"cut off after a good": {one.pem() + one.pem()[:200], "well-formed"},
+		"too large":            {strings.Repeat(one.pem(), 400), "is larger than 262144 bytes"},
 	} {
 		if err := CheckAuthorities([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "secret-in-body") {
 			t.Errorf("%s: %v, want %q", name, err, c.says)

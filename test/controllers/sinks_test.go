@@ -102,16 +102,16 @@ func TestAnAuditSinkFollowsItsSecret(t *testing.T) {
 		eventually(t, "the record of "+idp+", signed with "+key, func() bool { return siem.has(key, idp) })
 	}
 
-	problem(v1alpha1.ReasonReferenceNotFound, "spec.audit.sinks[siem]: there is no Secret siem in this namespace: create it, or correct the name.")
+	problem(v1alpha1.ReasonReferenceNotFound, "spec.audit.sinks[siem].webhook.keySecretRef: there is no Secret siem in this namespace: create it, or correct the name.")
 	if s := served(t, ns); len(s.ServiceProvider.AuditSinks) != 0 {
 		t.Errorf("served without its key: %+v", s.ServiceProvider.AuditSinks)
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "siem"}, Data: map[string][]byte{"key": []byte(first)}}
 	create(t, secret)
-	problem(v1alpha1.ReasonReferenceNotFound, "spec.audit.sinks[siem].caBundle: there is no ConfigMap siem-ca in this namespace")
+	problem(v1alpha1.ReasonReferenceNotFound, "spec.audit.sinks[siem].webhook.caBundle: there is no ConfigMap siem-ca in this namespace")
 	ca := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "siem-ca"}, Data: map[string]string{"ca.crt": "nonsense"}}
 	create(t, ca)
-	problem(v1alpha1.ReasonInvalidCertificate, "spec.audit.sinks[siem].caBundle: ConfigMap siem-ca, key ca.crt")
+	problem(v1alpha1.ReasonInvalidCertificate, "spec.audit.sinks[siem].webhook.caBundle: ConfigMap siem-ca, key ca.crt")
 	ca.Data["ca.crt"] = pemOf(siem.Certificate().Raw)
 	update(t, ca)
 	delivers(first, "okta")
@@ -122,9 +122,9 @@ func TestAnAuditSinkFollowsItsSecret(t *testing.T) {
 
 	secret.Data = map[string][]byte{"other": []byte(first)}
 	update(t, secret)
-	problem(v1alpha1.ReasonReferenceNotFound, "spec.audit.sinks[siem]: Secret siem has no key key: add it, or name another key.")
+	problem(v1alpha1.ReasonReferenceNotFound, "spec.audit.sinks[siem].webhook.keySecretRef: Secret siem has no key key: add it, or name another key.")
 	remove(t, secret)
-	problem(v1alpha1.ReasonReferenceNotFound, "spec.audit.sinks[siem]: there is no Secret siem")
+	problem(v1alpha1.ReasonReferenceNotFound, "spec.audit.sinks[siem].webhook.keySecretRef: there is no Secret siem")
 	// What was served stays: the sink keeps its place, and goes on with the key that it had.
 	create(t, identityProvider(ns, "ping", inline(t)))
 	eventually(t, "a record after the Secret has gone", func() bool { return siem.has(second, "ping") })
